@@ -1,0 +1,200 @@
+//! Flags as typed. Nothing is checked here beyond what clap itself can check; [`crate::job`] turns what
+//! was typed into a checked job, and later code never sees a flag.
+//!
+//! [`MapSpec`], [`ReadSpec`] and [`Shared`] are also the tables of a job file, so that flags and job files
+//! cannot drift apart.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use crate::job::{Do, Dtype};
+
+/// One function over many values, or the sections of one huge file, over MPI ranks: the same answers in
+/// the same order whichever way it runs.
+///
+/// Without a command it runs the demo: squares of 0..10 and the sections of a sample text.
+#[derive(Debug, Parser)]
+#[command(
+    name = "parpy",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  parpy                                      the demo
+  mpirun -n 4 parpy                          the demo over 4 MPI ranks
+  parpy map 1 2 3 4 5                        squares of five numbers
+  mpirun -n 4 parpy map --range 0..1000000 -o squares.txt
+  mpirun -n 4 parpy read big.txt --do count --report
+  parpy run jobs/squares.toml
+
+Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub shared: Shared,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub talk: Talk,
+}
+
+/// What parpy can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Apply a function to many values; one result per line, in order
+    #[command(after_help = "\
+Examples:
+  parpy map 1 2 3 4 5
+  parpy map --range 0..1000000:3 -o squares.txt
+  seq 1 10 | parpy map --from -
+  mpirun -n 4 parpy map --from values.npy -o none --report")]
+    Map(MapSpec),
+    /// Read a file by sections, in parallel; its lines come out in order
+    #[command(after_help = "\
+Examples:
+  parpy read book.txt                        the same bytes as the file
+  parpy read book.txt --do count             lines, words and bytes, as wc
+  mpirun -n 4 parpy read big.log -o copy.log --report")]
+    Read(ReadSpec),
+    /// Run the tasks of a job file, one after the other
+    #[command(after_help = "\
+Examples:
+  parpy run jobs/squares.toml
+  mpirun -n 4 parpy run jobs/shakespeare.toml big.txt
+
+A job file:
+  [[task]]
+  map = { range = \"0..1000\", function = \"square\" }
+  output = \"squares.txt\"
+
+  [[task]]
+  read = { file = \"$1\", do = \"count\" }
+
+$1, $2, … stand for the arguments after the job file's name. Other paths in a job file are taken from
+the folder that the job file is in.")]
+    Run(RunArgs),
+}
+
+/// Where the values come from, and what is done with each.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MapSpec {
+    /// The values
+    #[arg(value_name = "VALUES", allow_negative_numbers = true)]
+    pub values: Vec<Word>,
+    /// The values A, A+STEP, … up to but not including B
+    #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
+    pub range: Option<String>,
+    /// Values from a file: text with one number per line, or .npy (1-D int64 or float64); - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// What to do with each value: square [default: square]
+    #[arg(short, long, value_name = "NAME")]
+    pub function: Option<String>,
+    /// Type of the values [default: that of the file; i64 for text, unless a typed value is a float]
+    #[arg(long, value_enum)]
+    pub dtype: Option<Dtype>,
+}
+
+/// Which file, and what is done with its lines.
+#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReadSpec {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to do with the lines [default: text]
+    #[arg(long = "do", value_enum, value_name = "WHAT")]
+    #[serde(rename = "do")]
+    pub action: Option<Do>,
+}
+
+/// A job file and what it asks for.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The job file (TOML)
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// What $1, $2, … in the job file stand for
+    #[arg(value_name = "ARGS")]
+    pub args: Vec<PathBuf>,
+}
+
+/// Flags of every command, which a job file may also set, for all tasks or for one.
+#[derive(Debug, Default, Clone, Args)]
+pub struct Shared {
+    /// Who runs the blocks [default: auto]
+    #[arg(short, long, global = true, value_enum, value_name = "PATTERN")]
+    pub pattern: Option<PatternName>,
+    /// How many workers, at most; under mpirun the first N ranks [default: all there are]
+    #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub workers: Option<i64>,
+    /// How blocks are handed out: static, or static,BLOCK with the size of a block in values, or in bytes
+    /// of a file (K, M, G: 1024s)
+    #[arg(long, global = true, value_name = "static[,BLOCK]")]
+    pub schedule: Option<String>,
+    /// Where results go: a file (written as FILE.partial until it is complete), - for standard output, none
+    #[arg(short, long, global = true, value_name = "FILE|-|none")]
+    pub output: Option<PathBuf>,
+    /// Run N times, and report medians
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub repeat: Option<i64>,
+    /// Say who did what and how long it took: as a table on standard error, or as JSON to FILE.json
+    #[arg(long, global = true, value_name = "FILE.json", num_args = 0..=1)]
+    pub report: Option<Option<PathBuf>>,
+}
+
+/// How much parpy says of itself on standard error.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct Talk {
+    /// Say more: -v what each rank does, -vv every round
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// A pattern by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PatternName {
+    /// mpi when started by mpirun or srun with more than one rank, else serial
+    Auto,
+    /// One block after another in this process: the reference
+    Serial,
+    /// Blocks scattered over MPI ranks, answers gathered on rank 0
+    Mpi,
+}
+
+/// A value as typed: in a job file also a bare number.
+#[derive(Debug, Clone)]
+pub struct Word(pub String);
+
+impl From<String> for Word {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a number, or a number in quotes")]
+        enum Typed {
+            Whole(i64),
+            Float(f64),
+            Text(String),
+        }
+        Ok(Self(match Typed::deserialize(deserializer)? {
+            Typed::Whole(number) => number.to_string(),
+            Typed::Float(number) => ryu::Buffer::new().format(number).to_owned(),
+            Typed::Text(text) => text,
+        }))
+    }
+}

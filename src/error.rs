@@ -1,0 +1,95 @@
+//! Why a run stops early, and which exit code says so.
+//!
+//! A message names what failed, on what, and what to do about it. Nothing is printed here: `main`
+//! prints, and only on rank 0.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+/// Why a run stopped early.
+#[derive(Debug)]
+pub enum Error {
+    /// The command line or the job file is wrong (exit code 2).
+    Usage(String),
+    /// One item has no answer: everything before it stands, nothing after it was written (exit code 1).
+    Item(String),
+    /// A worker, the input or the output failed (exit code 1).
+    Failed(String),
+    /// Whoever read our output has closed it, as `| head` does: no fault (exit code 0, no message).
+    ClosedPipe,
+    /// Rank 0 has said why; this rank leaves with the same exit code.
+    Told(u8),
+}
+
+/// What nearly every function of parpy returns.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of the run from the operating system's own, in one style: `cannot open FILE: why`.
+    pub fn io(what: &str, path: &Path, error: &io::Error) -> Self {
+        Self::Failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
+    }
+
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::Item(_) | Self::Failed(_) => 1,
+            Self::ClosedPipe => 0,
+            Self::Told(code) => *code,
+        }
+    }
+
+    /// What to print, where there is something to print.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Usage(text) | Self::Item(text) | Self::Failed(text) => Some(text),
+            Self::ClosedPipe | Self::Told(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.message().unwrap_or("stopped early"))
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// An operating system's error without Rust's ` (os error N)`.
+pub fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+/// The name among `known` that `wrong` was probably meant to be.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(wrong, name), name))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        assert_eq!(nearest("sqaure", ["cube", "square"]), Some("square"));
+        assert_eq!(nearest("xyz", ["cube", "square"]), None);
+    }
+
+    #[test]
+    fn system_errors_read_as_people_know_them() {
+        let error = io::Error::from_raw_os_error(2);
+        assert_eq!(plain(&error), "No such file or directory");
+    }
+}

@@ -1,0 +1,339 @@
+//! What is done with the lines of a section: pass them on, or count them.
+
+use crate::error::Result;
+use crate::function::{Answer, Function};
+use crate::input::Block;
+use crate::input::section::SectionReader;
+use crate::job::TextFile;
+
+/// Bytes read, and looked at while they are in the cache, at once.
+const PIECE: usize = 256 * 1024;
+
+/// The lines as they are.
+pub struct Text {
+    reader: SectionReader,
+}
+
+impl Text {
+    /// Opens the file on this worker; errors as [`SectionReader::open`].
+    pub fn open(file: &TextFile, file_len: u64) -> Result<Self> {
+        Ok(Self { reader: SectionReader::open(file, file_len)? })
+    }
+
+    fn fill(&mut self, room: &mut [u8]) -> Result<Answer> {
+        let mut answer = Answer::default();
+        while answer.bytes < room.len() && !self.reader.ended() {
+            let most = room.len().min(answer.bytes + PIECE);
+            let count = self.reader.read(&mut room[answer.bytes..most])?;
+            let piece = &room[answer.bytes..answer.bytes + count];
+            answer.items += memchr::memchr_iter(b'\n', piece).count() as u64;
+            answer.bytes += count;
+            // A last line of the file without a newline is a line too.
+            if self.reader.ended() && piece.last().is_some_and(|byte| *byte != b'\n') {
+                answer.items += 1;
+            }
+        }
+        answer.input_bytes = answer.bytes as u64;
+        answer.more = !self.reader.ended();
+        Ok(answer)
+    }
+}
+
+impl Function for Text {
+    fn apply(&mut self, block: &Block, _values: &[u64], room: &mut [u8]) -> Answer {
+        or_failure(self.reader.start(block).and_then(|()| self.fill(room)))
+    }
+
+    fn more(&mut self, room: &mut [u8]) -> Answer {
+        or_failure(self.fill(room))
+    }
+}
+
+fn or_failure(answer: Result<Answer>) -> Answer {
+    answer.unwrap_or_else(|error| Answer { failure: Some(error), ..Answer::default() })
+}
+
+/// Lines, words and bytes of a text, as `wc` counts them in the C locale.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Newlines.
+    pub lines: u64,
+    /// Runs of bytes between white space that hold at least one printable character.
+    pub words: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Bytes of a tally on its way to rank 0.
+    pub const SIZE: usize = 24;
+
+    /// For the way to rank 0.
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
+        bytemuck::cast([self.lines, self.words, self.bytes])
+    }
+
+    /// Back from [`Tally::to_bytes`]; `None` when it is cut off.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; Self::SIZE] = bytes.try_into().ok()?;
+        let [lines, words, bytes] = bytemuck::cast(bytes);
+        Some(Self { lines, words, bytes })
+    }
+
+    /// Adds what another worker counted.
+    pub fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.words += other.words;
+        self.bytes += other.bytes;
+    }
+}
+
+/// Counts a section.
+pub struct Count {
+    reader: SectionReader,
+    buffer: Vec<u8>,
+    kernel: Kernel,
+}
+
+impl Count {
+    /// Opens the file on this worker; errors as [`SectionReader::open`].
+    pub fn open(file: &TextFile, file_len: u64) -> Result<Self> {
+        let reader = SectionReader::open(file, file_len)?;
+        Ok(Self { reader, buffer: vec![0; PIECE], kernel: Kernel::best() })
+    }
+
+    fn count(&mut self, block: &Block) -> Result<(Tally, u64)> {
+        self.reader.start(block)?;
+        let (mut counter, mut last) = (Counter::new(self.kernel), b'\n');
+        loop {
+            let count = self.reader.read(&mut self.buffer)?;
+            if count == 0 {
+                let unfinished = u64::from(last != b'\n');
+                return Ok((counter.tally, counter.tally.lines + unfinished));
+            }
+            counter.feed(&self.buffer[..count]);
+            last = self.buffer[count - 1];
+        }
+    }
+}
+
+impl Function for Count {
+    fn apply(&mut self, block: &Block, _values: &[u64], room: &mut [u8]) -> Answer {
+        or_failure(self.count(block).map(|(tally, items)| {
+            room[..Tally::SIZE].copy_from_slice(&tally.to_bytes());
+            Answer { bytes: Tally::SIZE, items, input_bytes: tally.bytes, more: false, failure: None }
+        }))
+    }
+}
+
+/// Counts a stream of pieces.
+struct Counter {
+    tally: Tally,
+    /// The last byte that was white space or printable was printable.
+    in_word: bool,
+    kernel: Kernel,
+}
+
+impl Counter {
+    fn new(kernel: Kernel) -> Self {
+        Self { tally: Tally::default(), in_word: false, kernel }
+    }
+
+    fn feed(&mut self, piece: &[u8]) {
+        self.tally.bytes += piece.len() as u64;
+        let (whole, rest) = piece.as_chunks::<64>();
+        self.kernel.count(whole, self);
+        if !rest.is_empty() {
+            let masks = rest.iter().enumerate().fold(Masks::default(), |masks, (i, b)| masks.with(i, *b));
+            // Bytes beyond the end are neither white space nor printable, and so change nothing.
+            self.add(masks);
+        }
+    }
+
+    /// Adds 64 bytes, of which bit i of each mask says what byte i is.
+    ///
+    /// A word begins at a printable byte when the last byte before it that was white space or printable
+    /// was white space; bytes that are neither (control characters, and in the C locale everything above
+    /// 127) neither begin nor end one. "Was the last such byte printable?" is a carry that printable
+    /// bytes set, white space clears, and others pass on: which is what adding `p | other` to `p` does.
+    #[inline(always)]
+    fn add(&mut self, masks: Masks) {
+        let Masks { newline, space, printable } = masks;
+        let (a, b) = (!space, printable);
+        let (sum, carry1) = a.overflowing_add(b);
+        let (sum, carry2) = sum.overflowing_add(u64::from(self.in_word));
+        let before = a ^ b ^ sum;
+        self.tally.lines += u64::from(newline.count_ones());
+        self.tally.words += u64::from((printable & !before).count_ones());
+        self.in_word = carry1 | carry2;
+    }
+}
+
+/// What each of 64 bytes is, bit i for byte i.
+#[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
+struct Masks {
+    newline: u64,
+    /// `isspace` in the C locale: tab, newline, vertical tab, form feed, carriage return, space.
+    space: u64,
+    /// `isprint` in the C locale, but for the space: 0x21 to 0x7e.
+    printable: u64,
+}
+
+impl Masks {
+    #[inline(always)]
+    fn with(mut self, i: usize, byte: u8) -> Self {
+        self.newline |= u64::from(byte == b'\n') << i;
+        self.space |= u64::from(byte == b' ' || byte.wrapping_sub(b'\t') < 5) << i;
+        self.printable |= u64::from(byte.wrapping_sub(b'!') < 94) << i;
+        self
+    }
+
+    #[inline(always)]
+    fn of(chunk: &[u8; 64]) -> Self {
+        chunk.iter().enumerate().fold(Self::default(), |masks, (i, byte)| masks.with(i, *byte))
+    }
+}
+
+/// The instructions that the masks are made with, chosen at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kernel {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Kernel {
+    /// All that this CPU has, the best last.
+    fn all() -> Vec<Self> {
+        let mut all = vec![Self::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
+                all.push(Self::Avx2);
+            }
+            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("popcnt") {
+                all.push(Self::Avx512);
+            }
+        }
+        all
+    }
+
+    fn best() -> Self {
+        *Self::all().last().expect("portable code runs everywhere")
+    }
+
+    fn count(self, chunks: &[[u8; 64]], counter: &mut Counter) {
+        match self {
+            Self::Portable => chunks.iter().for_each(|chunk| counter.add(Masks::of(chunk))),
+            // SAFETY: `all` offers these kernels only where the CPU has their instructions.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => unsafe { x86::count_avx2(chunks, counter) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => unsafe { x86::count_avx512(chunks, counter) },
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Counter, Masks};
+    use std::arch::x86_64::*;
+
+    /// Byte-wise unsigned `x - from < count`, as `min(x - from, count - 1) == x - from`: AVX2 compares
+    /// only signed bytes.
+    #[target_feature(enable = "avx2")]
+    fn within(x: __m256i, from: u8, count: u8) -> u32 {
+        let offset = _mm256_sub_epi8(x, _mm256_set1_epi8(from as i8));
+        let least = _mm256_min_epu8(offset, _mm256_set1_epi8((count - 1) as i8));
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(offset, least)) as u32
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn equal(x: __m256i, byte: u8) -> u32 {
+        _mm256_movemask_epi8(_mm256_cmpeq_epi8(x, _mm256_set1_epi8(byte as i8))) as u32
+    }
+
+    #[target_feature(enable = "avx2,popcnt")]
+    pub fn count_avx2(chunks: &[[u8; 64]], counter: &mut Counter) {
+        let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+        for chunk in chunks {
+            // SAFETY: both loads lie in the 64 bytes of the chunk, and need no alignment.
+            let [a, b] = [0, 32].map(|at| unsafe { _mm256_loadu_si256(chunk.as_ptr().add(at).cast()) });
+            counter.add(Masks {
+                newline: join(equal(a, b'\n'), equal(b, b'\n')),
+                space: join(
+                    within(a, b'\t', 5) | equal(a, b' '),
+                    within(b, b'\t', 5) | equal(b, b' '),
+                ),
+                printable: join(within(a, b'!', 94), within(b, b'!', 94)),
+            });
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,popcnt")]
+    pub fn count_avx512(chunks: &[[u8; 64]], counter: &mut Counter) {
+        let byte = |b: u8| _mm512_set1_epi8(b as i8);
+        for chunk in chunks {
+            // SAFETY: the load is the 64 bytes of the chunk, and needs no alignment.
+            let x = unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) };
+            let within = |from: u8, count: u8| {
+                _mm512_cmplt_epu8_mask(_mm512_sub_epi8(x, byte(from)), byte(count))
+            };
+            counter.add(Masks {
+                newline: _mm512_cmpeq_epi8_mask(x, byte(b'\n')),
+                space: within(b'\t', 5) | _mm512_cmpeq_epi8_mask(x, byte(b' ')),
+                printable: within(b'!', 94),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The rule, byte by byte.
+    fn reference(bytes: &[u8]) -> Tally {
+        let (mut tally, mut in_word) = (Tally { bytes: bytes.len() as u64, ..Tally::default() }, false);
+        for byte in bytes {
+            tally.lines += u64::from(*byte == b'\n');
+            if matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r') {
+                in_word = false;
+            } else if byte.is_ascii_graphic() {
+                tally.words += u64::from(!in_word);
+                in_word = true;
+            }
+        }
+        tally
+    }
+
+    fn check(bytes: &[u8], piece: usize) {
+        for kernel in Kernel::all() {
+            let mut counter = Counter::new(kernel);
+            bytes.chunks(piece).for_each(|piece| counter.feed(piece));
+            assert_eq!(counter.tally, reference(bytes), "{kernel:?}, pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn every_byte_beside_every_other() {
+        let bytes: Vec<u8> = (0..=255u8).flat_map(|a| (0..=255u8).flat_map(move |b| [a, b])).collect();
+        for piece in [1, 63, 64, 65, 1 << 20] {
+            check(&bytes, piece);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_counts_as_the_rule(
+            bytes in prop::collection::vec(prop_oneof![Just(b' '), Just(b'\n'), Just(b'a'), any::<u8>()], 0..1000),
+            piece in 1usize..300,
+        ) {
+            check(&bytes, piece);
+        }
+    }
+}

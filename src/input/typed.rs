@@ -1,0 +1,228 @@
+//! Values from the command line or a job file: a list, or a range that is never held in memory.
+
+use crate::error::{Error, Result};
+use crate::input::Source;
+use crate::job::Dtype;
+
+/// Values typed one by one. All of them are checked before the run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Typed {
+    /// Whole numbers, or floats.
+    pub dtype: Dtype,
+    bits: Vec<u64>,
+    next: usize,
+}
+
+impl Typed {
+    /// Reads a list of numbers: whole numbers when all of them are whole, floats when one is not or
+    /// `dtype` asks for them.
+    ///
+    /// # Errors
+    /// Names the first that is not a number (of that type).
+    pub fn parse(words: &[String], dtype: Option<Dtype>) -> Result<Self> {
+        let all_whole = || words.iter().all(|w| Dtype::I64.parse(w).is_some());
+        let all_numbers = || words.iter().all(|w| Dtype::F64.parse(w).is_some());
+        let looks_float = || words.iter().any(|w| Dtype::I64.parse(w).is_none() && !is_whole_literal(w));
+        let dtype = dtype.unwrap_or_else(|| {
+            if !all_whole() && all_numbers() && looks_float() { Dtype::F64 } else { Dtype::I64 }
+        });
+        let bits = words
+            .iter()
+            .map(|word| dtype.parse(word).ok_or_else(|| Error::Usage(dtype.complaint(word))))
+            .collect::<Result<_>>()?;
+        Ok(Self { dtype, bits, next: 0 })
+    }
+}
+
+/// Digits alone: a whole number even where 64 bits cannot hold it, so never silently a float.
+fn is_whole_literal(word: &str) -> bool {
+    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+impl Source for Typed {
+    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
+        let left = &self.bits[self.next..];
+        let count = left.len().min(room.len());
+        room[..count].copy_from_slice(&left[..count]);
+        self.next += count;
+        Ok(count)
+    }
+
+    fn count(&self) -> Option<u64> {
+        Some(self.bits.len() as u64)
+    }
+}
+
+/// `A..B[:STEP]`: A, A+STEP, … up to but not including B, as in Rust and Python.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    bounds: Bounds,
+    count: u64,
+    next: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Bounds {
+    Whole { first: i64, step: i64 },
+    Float { first: f64, step: f64 },
+}
+
+impl Range {
+    /// Reads `A..B` or `A..B:STEP`; floats when one of the three is a float or `dtype` asks for them.
+    ///
+    /// # Errors
+    /// Not of that form, a step of zero, or bounds that are not finite numbers.
+    pub fn parse(text: &str, dtype: Option<Dtype>) -> Result<Self> {
+        let wrong = |why: &str| {
+            Error::Usage(format!("--range {text}: {why}; write A..B or A..B:STEP, as in 0..10 or 10..0:-2"))
+        };
+        let (bounds, step) = text.split_once(':').unwrap_or((text, "1"));
+        let (first, end) = bounds.split_once("..").ok_or_else(|| wrong("no '..' in it"))?;
+        let words = [first, end, step].map(|word| word.trim().to_owned());
+        let typed = Typed::parse(&words, dtype).map_err(|e| wrong(&e.to_string()))?;
+        let [first, end, step] = [typed.bits[0], typed.bits[1], typed.bits[2]];
+        let (bounds, count) = match typed.dtype {
+            Dtype::I64 => {
+                let [first, end, step] = [first, end, step].map(|bits| bits as i64);
+                if step == 0 {
+                    return Err(wrong("a step of 0 never arrives"));
+                }
+                (Bounds::Whole { first, step }, whole_count(first, end, step))
+            }
+            Dtype::F64 => {
+                let [first, end, step] = [first, end, step].map(f64::from_bits);
+                if step == 0.0 || ![first, end, step].iter().all(|x| x.is_finite()) {
+                    return Err(wrong("bounds must be finite and the step not 0"));
+                }
+                let count = ((end - first) / step).ceil().max(0.0);
+                if count > 9e15 {
+                    return Err(wrong("more values than a float can count"));
+                }
+                (Bounds::Float { first, step }, count as u64)
+            }
+        };
+        Ok(Self { bounds, count, next: 0 })
+    }
+
+    /// Whole numbers, or floats.
+    pub fn dtype(&self) -> Dtype {
+        match self.bounds {
+            Bounds::Whole { .. } => Dtype::I64,
+            Bounds::Float { .. } => Dtype::F64,
+        }
+    }
+}
+
+/// Computed in 128 bits, because `i64::MIN..i64::MAX` has more than 2^63 values.
+fn whole_count(first: i64, end: i64, step: i64) -> u64 {
+    let (span, step) = (i128::from(end) - i128::from(first), i128::from(step));
+    let (span, step) = if step < 0 { (-span, -step) } else { (span, step) };
+    if span <= 0 { 0 } else { ((span + step - 1) / step) as u64 }
+}
+
+impl Source for Range {
+    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
+        let count = (self.count - self.next).min(room.len() as u64) as usize;
+        let room = &mut room[..count];
+        match self.bounds {
+            Bounds::Whole { first, step } => {
+                // Wrapping: the product can leave 64 bits where the value itself does not.
+                let mut value = first.wrapping_add((self.next as i64).wrapping_mul(step));
+                for word in room {
+                    *word = value as u64;
+                    value = value.wrapping_add(step);
+                }
+            }
+            Bounds::Float { first, step } => {
+                // From the index each time: adding up would let rounding errors grow.
+                for (index, word) in (self.next..).zip(room) {
+                    *word = (first + index as f64 * step).to_bits();
+                }
+            }
+        }
+        self.next += count as u64;
+        Ok(count)
+    }
+
+    fn count(&self) -> Option<u64> {
+        Some(self.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn all(mut source: impl Source, room: usize) -> Vec<u64> {
+        let (mut out, mut buffer) = (Vec::new(), vec![0; room]);
+        loop {
+            let count = source.fill(&mut buffer).unwrap();
+            if count == 0 {
+                return out;
+            }
+            out.extend_from_slice(&buffer[..count]);
+        }
+    }
+
+    fn whole(text: &str) -> Vec<i64> {
+        all(Range::parse(text, None).unwrap(), 3).into_iter().map(|bits| bits as i64).collect()
+    }
+
+    #[test]
+    fn ranges_are_half_open() {
+        assert_eq!(whole("0..4"), [0, 1, 2, 3]);
+        assert_eq!(whole("-2..3:2"), [-2, 0, 2]);
+        assert_eq!(whole("10..0:-4"), [10, 6, 2]);
+        assert_eq!(whole("5..5"), [0; 0]);
+        assert_eq!(whole("5..0"), [0; 0]);
+    }
+
+    #[test]
+    fn the_widest_range_is_counted_right() {
+        let text = format!("{}..{}", i64::MIN, i64::MAX);
+        assert_eq!(Range::parse(&text, None).unwrap().count, u64::MAX);
+    }
+
+    #[test]
+    fn float_ranges_do_not_drift() {
+        let values: Vec<f64> =
+            all(Range::parse("0..1:0.1", None).unwrap(), 4).into_iter().map(f64::from_bits).collect();
+        assert_eq!(values.len(), 10);
+        assert_eq!(values[9], 0.9);
+    }
+
+    #[test]
+    fn bad_ranges_say_why() {
+        for (text, part) in
+            [("3", "no '..'"), ("0..9:0", "step of 0"), ("a..b", "not a whole number"), ("0..inf", "finite")]
+        {
+            let message = Range::parse(text, None).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_list_with_one_float_is_floats() {
+        let words = |list: &[&str]| list.iter().map(|w| w.to_string()).collect::<Vec<_>>();
+        assert_eq!(Typed::parse(&words(&["1", "2"]), None).unwrap().dtype, Dtype::I64);
+        assert_eq!(Typed::parse(&words(&["1", "2.5"]), None).unwrap().dtype, Dtype::F64);
+        assert!(Typed::parse(&words(&["1", "two"]), None).is_err());
+        // Too large for 64 bits: an error that names the way out, not a silent float.
+        let error = Typed::parse(&words(&["9223372036854775808"]), None).unwrap_err().to_string();
+        assert!(error.contains("--dtype f64"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn whole_ranges_agree_with_the_standard_library(
+            first in -1000i64..1000, end in -1000i64..1000, step in 1i64..50, room in 1usize..100,
+        ) {
+            let range = Range::parse(&format!("{first}..{end}:{step}"), None).unwrap();
+            let expected: Vec<u64> = (first..end).step_by(step as usize).map(|v| v as u64).collect();
+            prop_assert_eq!(range.count, expected.len() as u64);
+            prop_assert_eq!(all(range, room), expected);
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! The checked job: the same thing from flags and from a TOML file.
+//!
+//! Checking is pure: it looks at what was typed (and at the text of a job file), never at the file system,
+//! so that every rank comes to the same job or to the same error. What depends on files is found out when
+//! a task is opened, on rank 0.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::cli::{Cli, Command, MapSpec, PatternName, ReadSpec, RunArgs, Shared};
+use crate::error::{Error, Result, nearest};
+use crate::function::numbers::{NAMES, Named};
+use crate::input::{Range, Typed};
+
+/// Everything one command asks for.
+#[derive(Debug)]
+pub struct Job {
+    /// What to do, in order.
+    pub tasks: Vec<Task>,
+    /// Where the report goes.
+    pub report: ReportTo,
+}
+
+/// One map or read.
+#[derive(Debug)]
+pub struct Task {
+    /// Input and function.
+    pub work: Work,
+    /// Where the answers go.
+    pub output: Output,
+    /// Who runs the blocks; never [`PatternName::Auto`] once the run has begun.
+    pub pattern: PatternName,
+    /// The most workers that may take part.
+    pub workers: Option<usize>,
+    /// Values, or bytes of a file, in a block, where the user has set it.
+    pub block: Option<u64>,
+    /// How often to run; more than once for medians.
+    pub repeat: usize,
+}
+
+/// Input and function of a task.
+#[derive(Debug)]
+pub enum Work {
+    /// A function over values.
+    Map {
+        /// Where the values come from.
+        numbers: Numbers,
+        /// What is done with each.
+        function: Named,
+        /// Their type, where the user has set it.
+        dtype: Option<Dtype>,
+    },
+    /// A function over the lines of a file.
+    Read {
+        /// The file.
+        file: TextFile,
+        /// What is done with its lines.
+        action: Do,
+    },
+}
+
+/// Where the values of a map come from.
+#[derive(Debug)]
+pub enum Numbers {
+    /// The command line or the job file.
+    Typed(Typed),
+    /// `--range`.
+    Range(Range),
+    /// A text or `.npy` file.
+    File(PathBuf),
+    /// Standard input of rank 0, as text.
+    Stdin,
+}
+
+/// A text to read by sections.
+#[derive(Debug, Clone)]
+pub enum TextFile {
+    /// A file.
+    Path(PathBuf),
+    /// The demo's text, part of the program.
+    Sample,
+}
+
+impl TextFile {
+    /// The file's name for messages.
+    pub fn name(&self) -> PathBuf {
+        match self {
+            Self::Path(path) => path.clone(),
+            Self::Sample => PathBuf::from(SAMPLE_NAME),
+        }
+    }
+}
+
+/// Type of values: 64 bits either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    /// Whole numbers, exact in 64 bits
+    I64,
+    /// Floats (IEEE 754 double)
+    F64,
+}
+
+impl Dtype {
+    /// The bits of the number that `word` spells, `None` when it is not one of this type.
+    pub fn parse(self, word: &str) -> Option<u64> {
+        match self {
+            Self::I64 => word.parse::<i64>().ok().map(|number| number as u64),
+            Self::F64 => word.parse::<f64>().ok().map(f64::to_bits),
+        }
+    }
+
+    /// Why `word` is not a number of this type.
+    pub fn complaint(self, word: &str) -> String {
+        match self {
+            Self::I64 if Self::F64.parse(word).is_some() => {
+                let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+                let why = if digits.bytes().all(|b| b.is_ascii_digit()) {
+                    "does not fit in a 64-bit whole number"
+                } else {
+                    "is not a whole number"
+                };
+                format!("'{word}' {why}; for floats: --dtype f64")
+            }
+            Self::I64 => format!("'{word}' is not a whole number"),
+            Self::F64 => format!("'{word}' is not a number"),
+        }
+    }
+}
+
+/// What to do with the lines of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Do {
+    /// The lines as they are
+    Text,
+    /// How many lines, words and bytes, as wc counts them in the C locale
+    Count,
+}
+
+/// Where the answers of a task go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Standard output.
+    Stdout,
+    /// Gathered, and dropped.
+    None,
+    /// A file.
+    File(PathBuf),
+    /// Told to people on standard output: who did what. For the demo.
+    People,
+}
+
+/// Where the report goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReportTo {
+    /// Nobody asked.
+    Nobody,
+    /// A table on standard error.
+    Stderr,
+    /// A JSON file.
+    File(PathBuf),
+}
+
+/// The demo's job file, part of the program.
+const DEMO: &str = include_str!("../jobs/demo.toml");
+
+/// The demo's sample text, as the demo's job file names it.
+pub const SAMPLE_NAME: &str = "sample.txt";
+
+/// A job file as typed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JobSpec {
+    task: Vec<TaskSpec>,
+}
+
+/// One task of a job file as typed: the flags of the command line under their own names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TaskSpec {
+    map: Option<MapSpec>,
+    read: Option<ReadSpec>,
+    output: Option<PathBuf>,
+    pattern: Option<PatternName>,
+    workers: Option<i64>,
+    schedule: Option<String>,
+    repeat: Option<i64>,
+}
+
+impl Job {
+    /// The job that the command line asks for. `job_file` reads a job file, and is called at most once.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
+    pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
+        let tasks = match &cli.command {
+            None => Self::parse(DEMO, None, &[], &cli.shared)?,
+            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
+            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
+            Some(Command::Run(RunArgs { job, args })) => {
+                Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
+            }
+        };
+        let report = match &cli.shared.report {
+            None => ReportTo::Nobody,
+            Some(None) => ReportTo::Stderr,
+            Some(Some(path)) if path.extension().is_some_and(|e| e == "json") => ReportTo::File(path.clone()),
+            Some(Some(path)) => {
+                return Err(Error::Usage(format!(
+                    "--report {0}: a report is written to a file that ends in .json; for the table on \
+                     standard error put --report last, or after {0}",
+                    path.display()
+                )));
+            }
+        };
+        Ok(Self { tasks, report })
+    }
+
+    /// Reads the text of a job file. `path` is `None` for the demo. Flags on the command line come before
+    /// what the file says.
+    fn parse(text: &str, path: Option<&Path>, args: &[PathBuf], flags: &Shared) -> Result<Vec<Task>> {
+        let name = path.unwrap_or(Path::new("demo.toml")).display().to_string();
+        let spec: JobSpec = toml::from_str(text).map_err(|e| Error::Usage(explain(&name, &e)))?;
+        let paths = Paths { folder: path.and_then(Path::parent), args };
+        let mut tasks = Vec::new();
+        for (index, task) in spec.task.into_iter().enumerate() {
+            let task = Task::from_spec(task, &paths, flags).map_err(|error| match error {
+                Error::Usage(text) => Error::Usage(format!("{name}, task {}: {text}", index + 1)),
+                other => other,
+            })?;
+            tasks.push(task);
+        }
+        Ok(tasks)
+    }
+
+    /// Does anybody want to know which process on which host each worker was?
+    pub fn wants_names(&self) -> bool {
+        self.report != ReportTo::Nobody || self.tasks.iter().any(|task| task.output == Output::People)
+    }
+}
+
+/// A TOML error with the nearest right key where a key is wrong.
+fn explain(name: &str, error: &toml::de::Error) -> String {
+    let mut text = format!("{name}: {}", error.to_string().trim_end());
+    let message = error.message();
+    if message.starts_with("unknown ") {
+        let mut quoted = message.split('`').skip(1).step_by(2);
+        if let Some(near) = quoted.next().and_then(|wrong| nearest(wrong, quoted)) {
+            text.push_str(&format!("\ndid you mean `{near}`?"));
+        }
+    }
+    text
+}
+
+/// How the paths of a job file are meant.
+struct Paths<'a> {
+    /// The folder of the job file; `None` for the demo.
+    folder: Option<&'a Path>,
+    args: &'a [PathBuf],
+}
+
+impl Paths<'_> {
+    /// `$1` is the first argument after the job file's name, taken from the current folder; any other
+    /// path is taken from the job file's folder.
+    fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        let number = path.to_str().and_then(|text| text.strip_prefix('$')?.parse::<usize>().ok());
+        match number {
+            Some(0) => Err(Error::Usage("$0 is nothing: arguments are counted from $1".into())),
+            Some(n) => self.args.get(n - 1).cloned().ok_or_else(|| {
+                Error::Usage(format!("it wants ${n}, a path after the job file's name, as in: parpy run JOB.toml PATH"))
+            }),
+            None => Ok(self.folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))),
+        }
+    }
+
+    /// As [`Paths::resolve`], but for the names that are no paths.
+    fn resolve_unless(&self, words: &[&str], path: &mut PathBuf) -> Result<()> {
+        if !words.iter().any(|word| path.as_os_str() == *word) {
+            *path = self.resolve(path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Task {
+    fn from_spec(spec: TaskSpec, paths: &Paths, flags: &Shared) -> Result<Self> {
+        let work = match (spec.map, spec.read) {
+            (Some(mut map), None) => {
+                if let Some(from) = &mut map.from {
+                    paths.resolve_unless(&["-"], from)?;
+                }
+                Work::map(&map)?
+            }
+            (None, Some(read)) if paths.folder.is_none() && read.file == Path::new(SAMPLE_NAME) => {
+                Work::Read { file: TextFile::Sample, action: read.action.unwrap_or(Do::Text) }
+            }
+            (None, Some(mut read)) => {
+                read.file = paths.resolve(&read.file)?;
+                Work::read(&read)?
+            }
+            _ => return Err(Error::Usage("say either map = { … } or read = { … }".into())),
+        };
+        let mut output = spec.output;
+        if let Some(path) = &mut output {
+            paths.resolve_unless(&["-", "none", "people"], path)?;
+        }
+        let people = output.as_deref() == Some(Path::new("people")) && flags.output.is_none();
+        let shared = Shared {
+            pattern: flags.pattern.or(spec.pattern),
+            workers: flags.workers.or(spec.workers),
+            schedule: flags.schedule.clone().or(spec.schedule),
+            output: flags.output.clone().or(output),
+            repeat: flags.repeat.or(spec.repeat),
+            report: None,
+        };
+        let mut task = Self::checked(work, &shared)?;
+        if people {
+            task.output = Output::People;
+        }
+        Ok(task)
+    }
+
+    fn checked(work: Work, shared: &Shared) -> Result<Self> {
+        let at_least_one = |flag: &str, number: Option<i64>| match number {
+            Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
+            Some(n) => Ok(Some(n as usize)),
+            None => Ok(None),
+        };
+        let repeat = at_least_one("--repeat", shared.repeat)?.unwrap_or(1);
+        if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+            return Err(Error::Usage(
+                "--repeat: standard input can be read only once; save it to a file and use --from FILE".into(),
+            ));
+        }
+        let output = match shared.output.as_deref() {
+            None => Output::Stdout,
+            Some(path) if path == Path::new("-") => Output::Stdout,
+            Some(path) if path == Path::new("none") => Output::None,
+            Some(path) => Output::File(path.to_owned()),
+        };
+        if let (Work::Map { .. }, Output::File(path)) = (&work, &output) {
+            refuse_other_formats(path)?;
+        }
+        Ok(Self {
+            block: shared.schedule.as_deref().map(|text| block(text, &work)).transpose()?.flatten(),
+            workers: at_least_one("--workers", shared.workers)?,
+            pattern: shared.pattern.unwrap_or(PatternName::Auto),
+            output,
+            repeat,
+            work,
+        })
+    }
+}
+
+/// Numbers are written as text only; a name that promises another format must not get text.
+fn refuse_other_formats(path: &Path) -> Result<()> {
+    const OTHERS: [&str; 7] = ["npy", "npz", "h5", "hdf5", "json", "jsonl", "csv"];
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if OTHERS.contains(&extension.to_ascii_lowercase().as_str()) {
+        return Err(Error::Usage(format!(
+            "-o {}: results are written as text, one per line, and not as .{extension}; name the file .txt",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The most values of a block: 128 MiB of them.
+const LARGEST_BLOCK: u64 = 1 << 24;
+
+/// The block of `static[,BLOCK]`.
+fn block(text: &str, work: &Work) -> Result<Option<u64>> {
+    let wrong = |why: &str| Err(Error::Usage(format!("--schedule {text}: {why}")));
+    let (name, block) = match text.split_once(',') {
+        Some((name, block)) => (name, Some(block)),
+        None => (text, None),
+    };
+    if name != "static" {
+        let why = match nearest(name, ["static"]) {
+            Some(near) => format!("unknown schedule; did you mean {near}?"),
+            None => "unknown schedule; there is static, or static,BLOCK".to_owned(),
+        };
+        return wrong(&why);
+    }
+    let Some(block) = block else { return Ok(None) };
+    let units = ["K", "M", "G"];
+    let (digits, factor) = match units.iter().position(|unit| block.ends_with(unit)) {
+        Some(i) => (&block[..block.len() - 1], 1024u64.pow(i as u32 + 1)),
+        None => (block, 1),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0);
+    match (size, work) {
+        (None, _) => wrong("the block is a whole number from 1, as in static,1000 or static,4M"),
+        (Some(n), Work::Map { .. }) if n > LARGEST_BLOCK => {
+            wrong(&format!("a block holds at most {LARGEST_BLOCK} values"))
+        }
+        (size, _) => Ok(size),
+    }
+}
+
+impl Work {
+    fn map(spec: &MapSpec) -> Result<Self> {
+        let name = spec.function.as_deref().unwrap_or("square");
+        let Some(function) = Named::from_name(name) else {
+            let hint = match nearest(name, NAMES) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("there is: {}", NAMES.join(", ")),
+            };
+            return Err(Error::Usage(format!("unknown function '{name}'; {hint}")));
+        };
+        let numbers = match (&spec.values[..], &spec.range, &spec.from) {
+            (values, None, None) => {
+                let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
+                Numbers::Typed(Typed::parse(&words, spec.dtype)?)
+            }
+            ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
+            ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
+            ([], None, Some(path)) => Numbers::File(path.clone()),
+            _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
+        };
+        Ok(Self::Map { numbers, function, dtype: spec.dtype })
+    }
+
+    fn read(spec: &ReadSpec) -> Result<Self> {
+        if spec.file.as_os_str().is_empty() {
+            return Err(Error::Usage("read wants a file".into()));
+        }
+        if spec.file == Path::new("-") {
+            return Err(Error::Usage(
+                "read -: a pipe cannot be read by sections; save it to a file first".into(),
+            ));
+        }
+        Ok(Self::Read { file: TextFile::Path(spec.file.clone()), action: spec.action.unwrap_or(Do::Text) })
+    }
+}

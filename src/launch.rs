@@ -1,0 +1,76 @@
+//! How this process was started: alone, or as one of several ranks, and by whose launcher.
+//!
+//! Read from the environment alone, before (and whether or not) MPI is initialised, because it decides
+//! whether MPI is initialised at all, and which process may speak. What the MPI library itself says is
+//! compared with it later: where they differ, the launcher belongs to another MPI.
+
+use std::env;
+
+/// What the launcher's environment says of this process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launch {
+    /// This process's rank, 0 when alone.
+    pub rank: usize,
+    /// How many processes were started together, 1 when alone.
+    pub ranks: usize,
+    /// Who started them, for messages.
+    pub by: &'static str,
+}
+
+/// Launchers and their variables: (rank, number of ranks, name). srun is last, because an mpirun inside
+/// an allocation is what started us even though SLURM's variables are there too. `SLURM_STEP_NUM_TASKS`
+/// exists inside a step only: a batch script that calls plain `./parpy` is not an MPI run.
+const LAUNCHERS: [(&str, &str, &str); 3] = [
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
+    ("PMI_RANK", "PMI_SIZE", "the mpirun of MPICH or a relative of it"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun"),
+];
+
+impl Launch {
+    /// Reads the environment of this process.
+    pub fn detect() -> Self {
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
+        for (rank, ranks, by) in LAUNCHERS {
+            if let (Some(rank), Some(ranks)) = (number(rank), number(ranks))
+                && rank < ranks
+            {
+                return Self { rank, ranks, by };
+            }
+        }
+        Self { rank: 0, ranks: 1, by: "nobody" }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch(variables: &[(&str, &str)]) -> (usize, usize) {
+        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+        let launch = Launch::from_variables(get);
+        (launch.rank, launch.ranks)
+    }
+
+    #[test]
+    fn every_launcher_is_known() {
+        assert_eq!(launch(&[]), (0, 1));
+        assert_eq!(launch(&[("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")]), (3, 4));
+        assert_eq!(launch(&[("PMI_RANK", "1"), ("PMI_SIZE", "2")]), (1, 2));
+        assert_eq!(launch(&[("SLURM_PROCID", "5"), ("SLURM_STEP_NUM_TASKS", "8")]), (5, 8));
+    }
+
+    #[test]
+    fn a_batch_script_is_not_a_step() {
+        assert_eq!(launch(&[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "8")]), (0, 1));
+    }
+
+    #[test]
+    fn nonsense_is_no_launch() {
+        assert_eq!(launch(&[("PMI_RANK", "7"), ("PMI_SIZE", "2")]), (0, 1));
+        assert_eq!(launch(&[("PMI_RANK", "x"), ("PMI_SIZE", "2")]), (0, 1));
+    }
+}

@@ -1,0 +1,56 @@
+//! Log lines on standard error, each with the rank, pid and host that it comes from.
+//!
+//! Warnings come from rank 0 alone; `-v` makes every rank say what it does. Answers never go here, and
+//! errors that end the run are printed by [`crate::run`].
+
+use std::fmt;
+
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::cli::Talk;
+use crate::launch::Launch;
+
+/// Starts logging in this process.
+pub fn start(talk: Talk, launch: &Launch) {
+    let level = match (talk.quiet, talk.verbose) {
+        (true, _) => Level::ERROR,
+        (_, 0) => Level::WARN,
+        (_, 1) => Level::DEBUG,
+        _ => Level::TRACE,
+    };
+    let line = Line { rank: launch.rank, pid: std::process::id(), host: crate::report::host() };
+    // Fails only when a library's user has set up a subscriber before, which is then the one to use.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .event_format(line)
+        .try_init();
+}
+
+/// `parpy[rank 2 pid 4711 host n1] WARN text`
+struct Line {
+    rank: usize,
+    pid: u32,
+    host: String,
+}
+
+impl<S, N> FormatEvent<S, N> for Line
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Self { rank, pid, host } = self;
+        write!(writer, "parpy[rank {rank} pid {pid} host {host}] {} ", event.metadata().level())?;
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}

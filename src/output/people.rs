@@ -1,0 +1,110 @@
+//! The demo's output: who did what, told to people.
+//!
+//! Holds what it tells in memory, so it is for small tasks; other outputs are for large ones.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::input;
+use crate::job::Work;
+use crate::output::{Piece, Sink};
+use crate::report::{Report, counted};
+
+/// Gathers the answers and tells them at the end.
+pub struct People<'a> {
+    work: &'a Work,
+    parts: Vec<Part>,
+    gathered: Vec<u8>,
+}
+
+/// What one worker answered to one block.
+struct Part {
+    worker: usize,
+    first: u64,
+    items: u64,
+    bytes: std::ops::Range<usize>,
+}
+
+impl<'a> People<'a> {
+    /// Tells of `work`.
+    pub fn new(work: &'a Work) -> Self {
+        Self { work, parts: Vec::new(), gathered: Vec::new() }
+    }
+
+    fn tell(&self, report: &Report) -> Result<String> {
+        let who = |worker: usize| match report.worker.get(worker) {
+            Some(w) => format!("  rank {worker} (pid {} on {})", w.pid, w.host),
+            None => format!("  rank {worker}"),
+        };
+        let over = counted(report.workers as u64, "rank");
+        let (mut text, end);
+        match self.work {
+            Work::Map { .. } => {
+                text = format!("Squares of {}, over {over}:\n", counted(report.items, "value"));
+                for part in self.parts.iter().filter(|part| part.items > 0) {
+                    let answers = spaced(&self.gathered[part.bytes.clone()]);
+                    let which = counted(part.items, "value");
+                    text += &format!("{} squared {which} from no. {}: {answers}\n", who(part.worker), part.first);
+                }
+                end = format!("  in order: {}\n", spaced(&self.gathered));
+            }
+            Work::Read { file, .. } => {
+                let name = file.name();
+                text = format!("Sections of {}, read by {over}:\n", name.display());
+                for part in self.parts.iter().filter(|part| part.items > 0) {
+                    text += &format!(
+                        "{} read bytes {} to {}: {}\n",
+                        who(part.worker),
+                        part.bytes.start,
+                        part.bytes.end,
+                        counted(part.items, "line")
+                    );
+                }
+                let mut original = Vec::new();
+                let (mut file, _) = input::open_text(file)?;
+                read_all(&mut file, &mut original).map_err(|e| Error::io("read", &name, &e))?;
+                if original != self.gathered {
+                    return Err(Error::Failed(format!(
+                        "the gathered text ({} bytes) differs from {} ({} bytes)",
+                        self.gathered.len(),
+                        name.display(),
+                        original.len()
+                    )));
+                }
+                let (lines, bytes) = (counted(report.items, "line"), counted(report.bytes, "byte"));
+                end = format!("  gathered in order: {lines}, {bytes}, equal to the file\n");
+            }
+        }
+        Ok(text + &end)
+    }
+}
+
+fn read_all(file: &mut File, into: &mut Vec<u8>) -> std::io::Result<()> {
+    use std::io::Seek;
+    file.rewind()?;
+    file.read_to_end(into).map(|_| ())
+}
+
+fn spaced(lines: &[u8]) -> String {
+    String::from_utf8_lossy(lines).trim_end().replace('\n', " ")
+}
+
+impl Sink for People<'_> {
+    fn take(&mut self, piece: &Piece) -> Result<()> {
+        let start = self.gathered.len();
+        self.gathered.extend_from_slice(piece.bytes);
+        let bytes = start..self.gathered.len();
+        self.parts.push(Part { worker: piece.worker, first: piece.block.start, items: piece.items, bytes });
+        Ok(())
+    }
+
+    fn finish(&mut self, report: &Report) -> Result<()> {
+        let text = self.tell(report)?;
+        std::io::stdout().write_all(text.as_bytes()).map_err(|e| match e.kind() {
+            std::io::ErrorKind::BrokenPipe => Error::ClosedPipe,
+            _ => Error::io("write to", Path::new("standard output"), &e),
+        })
+    }
+}

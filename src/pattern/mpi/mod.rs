@@ -1,0 +1,167 @@
+//! Blocks over MPI ranks: rank 0 scatters values and offsets, every rank works, rank 0 gathers.
+//!
+//! Here: joining and leaving the MPI run, and what all ranks agree on. What they do in a round is in
+//! [`round`], the memory of a round in [`memory`].
+//!
+//! Whatever fails, on whichever rank, travels to rank 0 in a receipt and back as an order to stop, so that
+//! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.
+
+mod memory;
+mod round;
+
+use std::env;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mpi::environment::Universe;
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+
+use crate::error::{Error, Result};
+use crate::job::{Job, Task};
+use crate::launch::Launch;
+use crate::report::Report;
+
+/// The rank that reads values, writes answers and speaks.
+const ROOT: i32 = 0;
+
+/// MPI is initialised and not yet finalised.
+static RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// A member of an MPI run: this process's rank in the world. MPI is finalised when it is dropped.
+pub struct Mpi {
+    world: SimpleCommunicator,
+    // Below `world`, because fields are dropped in order and the universe finalises MPI.
+    _universe: Universe,
+}
+
+impl Mpi {
+    /// Initialises MPI in this process.
+    ///
+    /// # Errors
+    /// The launcher belongs to another MPI library than the one that parpy was built with, so that each
+    /// process would be alone.
+    pub fn start(launch: &Launch) -> Result<Self> {
+        prefer_shared_memory();
+        let universe = mpi::initialize()
+            .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
+        RUNNING.store(true, Ordering::SeqCst);
+        let mpi = Self { world: universe.world(), _universe: universe };
+        if mpi.ranks() != launch.ranks {
+            return Err(Error::Usage(format!(
+                "{} processes were started by {}, but {} makes each of them rank 0 of {}: the launcher \
+                 belongs to another MPI library. Start parpy with the mpirun of the MPI that it was built \
+                 with, or build it with the other (MPICC=mpicc.mpich or mpicc.openmpi cargo build)",
+                launch.ranks,
+                launch.by,
+                library(),
+                mpi.ranks()
+            )));
+        }
+        tracing::debug!("rank {} of {}, {}", mpi.rank(), mpi.ranks(), library());
+        Ok(mpi)
+    }
+
+    /// Is this the rank that speaks?
+    pub fn is_root(&self) -> bool {
+        self.world.rank() == ROOT
+    }
+
+    fn rank(&self) -> usize {
+        self.world.rank() as usize
+    }
+
+    fn ranks(&self) -> usize {
+        self.world.size() as usize
+    }
+
+    /// A text that rank 0 can get, on every rank. Collective.
+    ///
+    /// # Errors
+    /// Rank 0 could not get it; [`Error::Told`] on the other ranks.
+    pub fn share(&self, text: impl FnOnce() -> Result<String>) -> Result<String> {
+        let text = if self.is_root() { text() } else { Ok(String::new()) };
+        let (outcome, mut bytes) = match text {
+            Ok(text) => (Ok(()), text.into_bytes()),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        self.agree(outcome)?;
+        let root = self.world.process_at_rank(ROOT);
+        let mut len = bytes.len() as u64;
+        root.broadcast_into(&mut len);
+        bytes.resize(len as usize, 0);
+        root.broadcast_into(&mut bytes[..]);
+        String::from_utf8(bytes).map_err(|_| Error::Failed("the job's text was damaged on its way".into()))
+    }
+
+    /// Makes rank 0's outcome everybody's. Collective.
+    ///
+    /// # Errors
+    /// Rank 0's error; [`Error::Told`] on the other ranks.
+    pub fn agree(&self, outcome: Result<()>) -> Result<()> {
+        let mut word = outcome_to_word(&outcome);
+        self.world.process_at_rank(ROOT).broadcast_into(&mut word);
+        if self.is_root() { outcome } else { outcome_from_word(word) }
+    }
+
+    /// Runs `task` once, together with all other ranks; `last` as in [`crate::output::open`]. The report
+    /// is on rank 0.
+    ///
+    /// # Errors
+    /// The first thing that failed, in block order; [`Error::Told`] on the other ranks.
+    pub fn run(&self, task: &Task, job: &Job, last: bool) -> Result<Option<Report>> {
+        let mut member = round::Member::new(self, task);
+        if !self.is_root() {
+            return member.follow().map(|()| None);
+        }
+        let report = member.lead(job, last);
+        member.stop(outcome_to_word(&report));
+        report.map(Some)
+    }
+}
+
+impl Drop for Mpi {
+    fn drop(&mut self) {
+        RUNNING.store(false, Ordering::SeqCst);
+    }
+}
+
+/// 0, or 1 + the exit code of a run that stops early: what travels of an outcome.
+fn outcome_to_word<T>(outcome: &Result<T>) -> u64 {
+    outcome.as_ref().err().map_or(0, |error| 1 + u64::from(error.exit_code()))
+}
+
+fn outcome_from_word(word: u64) -> Result<()> {
+    word.checked_sub(1).map_or(Ok(()), |code| Err(Error::Told(code as u8)))
+}
+
+/// Where all ranks are on one node, tells Open MPI 4 to use shared memory and not to look for networks,
+/// unless somebody has told it anything of the kind: looking takes half of an empty program's time.
+fn prefer_shared_memory() {
+    const SETTINGS: [(&str, &str); 2] = [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,vader")];
+    let ranks = env::var("OMPI_COMM_WORLD_SIZE");
+    let one_node = ranks.is_ok() && ranks == env::var("OMPI_COMM_WORLD_LOCAL_SIZE");
+    let untouched = SETTINGS.iter().all(|(name, _)| env::var_os(name).is_none());
+    if one_node && untouched && library().starts_with("Open MPI v4.") {
+        for (name, value) in SETTINGS {
+            // SAFETY: called once, before MPI is initialised and before there is any other thread.
+            unsafe { env::set_var(name, value) };
+        }
+    }
+}
+
+/// The MPI library's name and version, as it gives them itself. Can be asked before MPI is initialised.
+pub fn library() -> String {
+    let text = mpi::environment::library_version().unwrap_or_default();
+    // Open MPI: `Open MPI v4.1.4, package: …`; MPICH: `MPICH Version:\t4.0.2\nMPICH Release date: …`.
+    let first = text.split([',', '\n', '\0']).next().unwrap_or_default();
+    first.replace("Version:", "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Ends this process, and with it all ranks of its run, at once.
+pub fn abort() -> ! {
+    if RUNNING.load(Ordering::SeqCst) {
+        // SAFETY: MPI is initialised and not finalised, and the call does not return.
+        unsafe { mpi::ffi::MPI_Abort(mpi::ffi::RSMPI_COMM_WORLD, 1) };
+    }
+    std::process::exit(1)
+}

@@ -1,0 +1,267 @@
+//! Who did what and how long it took.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// One run of a task, or the medians of several.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// Who ran the blocks.
+    pub pattern: &'static str,
+    /// How many workers took part.
+    pub workers: usize,
+    /// Values, or lines.
+    pub items: u64,
+    /// Bytes of input.
+    pub bytes: u64,
+    /// Where the time went, on rank 0.
+    pub seconds: Seconds,
+    /// Each worker's share.
+    pub worker: Vec<WorkerReport>,
+}
+
+/// Seconds on rank 0. The start-up of MPI is in none of them.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub struct Seconds {
+    /// Values read or made, into rank 0's memory.
+    pub load: f64,
+    /// From the values being in rank 0's memory, or the offsets known, to the answers being in rank 0's
+    /// memory: as text where the output is text.
+    pub map: f64,
+    /// Answers written.
+    pub write: f64,
+    /// All of it, with opening and closing of files.
+    pub total: f64,
+}
+
+/// One worker's share.
+#[derive(Debug, Clone, Serialize)]
+pub struct WorkerReport {
+    /// Its number: the rank, under mpi.
+    pub worker: usize,
+    /// Its process.
+    pub pid: u32,
+    /// Its host.
+    pub host: String,
+    /// Blocks it worked on.
+    pub blocks: u64,
+    /// Values, or lines.
+    pub items: u64,
+    /// Bytes of input.
+    pub bytes: u64,
+    /// Seconds it worked.
+    pub busy_seconds: f64,
+    /// The rest of `seconds.map`: waiting for others, and for messages.
+    pub wait_seconds: f64,
+}
+
+impl WorkerReport {
+    /// Nothing done yet, by worker number `worker` in this process on this host.
+    pub fn here(worker: usize) -> Self {
+        Self {
+            worker,
+            pid: std::process::id(),
+            host: host(),
+            blocks: 0,
+            items: 0,
+            bytes: 0,
+            busy_seconds: 0.0,
+            wait_seconds: 0.0,
+        }
+    }
+}
+
+/// This host's name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+impl Report {
+    /// The shares of all workers; [`Report::add_up`] must follow.
+    pub fn new(pattern: &'static str, worker: Vec<WorkerReport>) -> Self {
+        Self { pattern, workers: worker.len(), items: 0, bytes: 0, seconds: Seconds::default(), worker }
+    }
+
+    /// Sets `seconds`, and what follows from them and from the workers' shares.
+    pub fn add_up(&mut self, seconds: Seconds) {
+        self.seconds = seconds;
+        self.items = self.worker.iter().map(|w| w.items).sum();
+        self.bytes = self.worker.iter().map(|w| w.bytes).sum();
+        for worker in &mut self.worker {
+            worker.wait_seconds = (seconds.map - worker.busy_seconds).max(0.0);
+        }
+    }
+
+    /// The medians of several runs of the same task; each number's by itself. `None` for no run.
+    pub fn medians(runs: Vec<Self>) -> Option<Self> {
+        let mut report = runs.last()?.clone();
+        let of = |number: &dyn Fn(&Self) -> f64| median(runs.iter().map(number).collect());
+        report.seconds = Seconds {
+            load: of(&|run| run.seconds.load),
+            map: of(&|run| run.seconds.map),
+            write: of(&|run| run.seconds.write),
+            total: of(&|run| run.seconds.total),
+        };
+        for (i, worker) in report.worker.iter_mut().enumerate() {
+            worker.busy_seconds = of(&|run| run.worker[i].busy_seconds);
+            worker.wait_seconds = of(&|run| run.worker[i].wait_seconds);
+        }
+        Some(report)
+    }
+
+    /// As a table for people.
+    pub fn table(&self) -> String {
+        let Seconds { load, map, write, total } = self.seconds;
+        let mut text = format!(
+            "{}, {}: {}, {}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
+            self.pattern,
+            counted(self.workers as u64, "worker"),
+            counted(self.items, "item"),
+            counted(self.bytes, "byte"),
+        );
+        let host_width = self.worker.iter().map(|w| w.host.len()).max().unwrap_or(0).max("host".len());
+        let _ = writeln!(
+            text,
+            "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12} {:>12}",
+            "worker", "pid", "host", "blocks", "items", "bytes", "busy s", "wait s"
+        );
+        for w in &self.worker {
+            let _ = writeln!(
+                text,
+                "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12.6} {:>12.6}",
+                w.worker, w.pid, w.host, w.blocks, w.items, w.bytes, w.busy_seconds, w.wait_seconds
+            );
+        }
+        text
+    }
+}
+
+/// The middle one, or the mean of the middle two; 0 for none.
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    match numbers.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => numbers[n / 2],
+        n => (numbers[n / 2 - 1] + numbers[n / 2]) / 2.0,
+    }
+}
+
+/// `1 rank`, `4 ranks`, `1,234,567 bytes`.
+pub fn counted(count: u64, what: &str) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    format!("{text} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Writes the reports of a job's tasks as JSON: one object with the sums, and where there are several
+/// tasks, each task's own under `tasks`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn save(reports: &[Report], path: &Path) -> Result<()> {
+    let text = match reports {
+        [one] => serde_json::to_string_pretty(one),
+        several => serde_json::to_string_pretty(&Several { sum: sum(several), tasks: several }),
+    };
+    let text = text.map_err(|e| Error::Failed(format!("cannot write {}: {e}", path.display())))?;
+    fs::write(path, text + "\n").map_err(|e| Error::io("write", path, &e))
+}
+
+/// A job of several tasks.
+#[derive(Serialize)]
+struct Several<'a> {
+    #[serde(flatten)]
+    sum: Report,
+    tasks: &'a [Report],
+}
+
+/// The tasks of a job, one after the other, as if they were one.
+fn sum(reports: &[Report]) -> Report {
+    let mut sum = Report::new(reports.first().map_or("none", |r| r.pattern), Vec::new());
+    for report in reports {
+        if report.pattern != sum.pattern {
+            sum.pattern = "mixed";
+        }
+        sum.workers = sum.workers.max(report.workers);
+        sum.items += report.items;
+        sum.bytes += report.bytes;
+        sum.seconds.load += report.seconds.load;
+        sum.seconds.map += report.seconds.map;
+        sum.seconds.write += report.seconds.write;
+        sum.seconds.total += report.seconds.total;
+        for worker in &report.worker {
+            match sum.worker.iter_mut().find(|w| w.worker == worker.worker) {
+                None => sum.worker.push(worker.clone()),
+                Some(known) => {
+                    known.blocks += worker.blocks;
+                    known.items += worker.items;
+                    known.bytes += worker.bytes;
+                    known.busy_seconds += worker.busy_seconds;
+                    known.wait_seconds += worker.wait_seconds;
+                }
+            }
+        }
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use approx::assert_relative_eq;
+
+    fn run(map: f64, busy: [f64; 2]) -> Report {
+        let workers = busy.iter().enumerate().map(|(i, busy)| WorkerReport {
+            items: 5,
+            bytes: 40,
+            busy_seconds: *busy,
+            ..WorkerReport::here(i)
+        });
+        let mut report = Report::new("mpi", workers.collect());
+        report.add_up(Seconds { load: 0.1, map, write: 0.2, total: map + 0.3 });
+        report
+    }
+
+    #[test]
+    fn shares_add_up() {
+        let report = run(0.5, [0.4, 0.1]);
+        assert_eq!((report.items, report.bytes, report.workers), (10, 80, 2));
+        assert_relative_eq!(report.worker[1].wait_seconds, 0.4);
+    }
+
+    #[test]
+    fn medians_are_of_each_number() {
+        let report = Report::medians(vec![run(0.9, [0.1, 0.3]), run(0.5, [0.2, 0.2]), run(0.7, [0.3, 0.1])]);
+        let report = report.unwrap();
+        assert_relative_eq!(report.seconds.map, 0.7);
+        assert_relative_eq!(report.worker[0].busy_seconds, 0.2);
+        assert_relative_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(Report::medians(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn tasks_sum() {
+        let sum = sum(&[run(0.5, [0.4, 0.1]), run(0.7, [0.1, 0.2])]);
+        assert_eq!((sum.items, sum.workers, sum.worker.len(), sum.pattern), (20, 2, 2, "mpi"));
+        assert_relative_eq!(sum.seconds.map, 1.2);
+        assert_relative_eq!(sum.worker[0].busy_seconds, 0.5);
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(counted(1, "rank"), "1 rank");
+        assert_eq!(counted(1234567, "byte"), "1,234,567 bytes");
+        assert_eq!(counted(123, "byte"), "123 bytes");
+    }
+}

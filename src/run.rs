@@ -1,0 +1,135 @@
+//! From the command line to the exit code: the one road through the house.
+
+use std::fs;
+use std::panic;
+use std::path::Path;
+
+use crate::cli::{Cli, PatternName};
+use crate::error::{Error, Result};
+use crate::job::{Job, ReportTo, Task};
+use crate::launch::Launch;
+use crate::log;
+use crate::pattern::{self, mpi::Mpi, serial};
+use crate::report::{self, Report};
+
+/// Does what the command line asks for, and returns the exit code. Says what went wrong, on rank 0 alone.
+pub fn run(cli: &Cli, launch: &Launch) -> u8 {
+    log::start(cli.talk, launch);
+    stop_all_on_panic(launch.rank);
+    let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
+    let over_ranks = launch.ranks > 1 && asked != PatternName::Serial;
+    if launch.ranks > 1 && !over_ranks {
+        if launch.rank > 0 {
+            return 0;
+        }
+        tracing::warn!("{} processes were started, but with -p serial only the first works", launch.ranks);
+    }
+    let mut mpi = None;
+    let outcome = start_where(over_ranks, &mut mpi, launch).and_then(|()| job(cli, launch, &mut mpi));
+    // Said before MPI is finalised: once a rank has left with an exit code, mpirun may end the others.
+    let code = outcome.err().map_or(0, |error| {
+        if let Some(message) = error.message().filter(|_| launch.rank == 0) {
+            eprintln!("parpy: {message}");
+        }
+        error.exit_code()
+    });
+    drop(mpi);
+    code
+}
+
+fn start_where(wanted: bool, mpi: &mut Option<Mpi>, launch: &Launch) -> Result<()> {
+    if wanted && mpi.is_none() {
+        *mpi = Some(Mpi::start(launch)?);
+    }
+    Ok(())
+}
+
+/// Runs the tasks of the job one after the other, and reports.
+fn job(cli: &Cli, launch: &Launch, mpi: &mut Option<Mpi>) -> Result<()> {
+    let mut job = Job::from_cli(cli, |path| match &*mpi {
+        Some(mpi) => mpi.share(|| read_job_file(path)),
+        None => read_job_file(path),
+    })?;
+    for task in &mut job.tasks {
+        if task.pattern == PatternName::Auto {
+            task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Serial };
+        }
+        check_workers(task, launch)?;
+    }
+    start_where(job.tasks.iter().any(|task| task.pattern == PatternName::Mpi), mpi, launch)?;
+    let mut reports = Vec::new();
+    for task in &job.tasks {
+        let mut runs = Vec::new();
+        for number in 1..=task.repeat {
+            runs.extend(run_once(task, &job, number == task.repeat, mpi.as_ref())?);
+        }
+        reports.extend(Report::medians(runs));
+    }
+    if mpi.as_ref().is_none_or(Mpi::is_root) {
+        tell(&reports, &job.report)?;
+    }
+    Ok(())
+}
+
+/// The one place where a pattern is chosen. The report is on rank 0.
+fn run_once(task: &Task, job: &Job, last: bool, mpi: Option<&Mpi>) -> Result<Option<Report>> {
+    match (task.pattern, mpi) {
+        (PatternName::Mpi, Some(mpi)) => mpi.run(task, job, last),
+        (_, None) => serial::run(task, last).map(Some),
+        // A task that its job file wants to be serial, within an MPI run: rank 0 does it, all learn how.
+        (_, Some(mpi)) => {
+            let report = if mpi.is_root() { serial::run(task, last).map(Some) } else { Ok(None) };
+            let (report, outcome) = match report {
+                Ok(report) => (report, Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            mpi.agree(outcome).map(|()| report)
+        }
+    }
+}
+
+fn read_job_file(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).map_err(|e| {
+        let Error::Failed(text) = Error::io("open", path, &e) else { unreachable!("io fails") };
+        Error::Usage(text)
+    })?;
+    String::from_utf8(bytes)
+        .map_err(|_| Error::Usage(format!("{}: a job file is UTF-8 text, and this is not", path.display())))
+}
+
+fn check_workers(task: &Task, launch: &Launch) -> Result<()> {
+    let Some(asked) = task.workers else { return Ok(()) };
+    match task.pattern {
+        PatternName::Mpi if asked > launch.ranks => Err(Error::Usage(format!(
+            "--workers {asked}: there are only {}; start more with mpirun -n {asked} parpy …",
+            report::counted(launch.ranks as u64, "rank")
+        ))),
+        PatternName::Serial if asked > 1 => Err(Error::Usage(format!(
+            "--workers {asked}: serial runs on one worker; for more, start it with mpirun -n {asked} parpy …"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
+    match to {
+        ReportTo::Nobody => Ok(()),
+        ReportTo::Stderr => {
+            reports.iter().for_each(|report| eprint!("{}", report.table()));
+            Ok(())
+        }
+        ReportTo::File(path) => report::save(reports, path),
+    }
+}
+
+/// A panic on one rank must not leave the others waiting for it.
+fn stop_all_on_panic(rank: usize) {
+    panic::set_hook(Box::new(move |info| {
+        eprintln!(
+            "parpy: rank {rank} (pid {} on host {}) has met a fault in parpy itself and stops the run: {info}",
+            std::process::id(),
+            report::host()
+        );
+        pattern::mpi::abort();
+    }));
+}
