@@ -270,7 +270,9 @@ impl Paths<'_> {
         match number {
             Some(0) => Err(Error::Usage("$0 is nothing: arguments are counted from $1".into())),
             Some(n) => self.args.get(n - 1).cloned().ok_or_else(|| {
-                Error::Usage(format!("it wants ${n}, a path after the job file's name, as in: parpy run JOB.toml PATH"))
+                Error::Usage(format!(
+                    "it wants ${n}, a path after the job file's name, as in: parpy run JOB.toml PATH"
+                ))
             }),
             None => Ok(self.folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))),
         }
@@ -318,6 +320,14 @@ impl Task {
         };
         let mut task = Self::checked(work, &shared)?;
         if people {
+            if matches!(
+                task.work,
+                Work::Map { numbers: Numbers::Stdin, .. } | Work::Read { action: Do::Count, .. }
+            ) {
+                return Err(Error::Usage(
+                    "output = \"people\" tells of values from a file or typed, and of texts".into(),
+                ));
+            }
             task.output = Output::People;
         }
         Ok(task)
@@ -332,7 +342,8 @@ impl Task {
         let repeat = at_least_one("--repeat", shared.repeat)?.unwrap_or(1);
         if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
             return Err(Error::Usage(
-                "--repeat: standard input can be read only once; save it to a file and use --from FILE".into(),
+                "--repeat: standard input can be read only once; save it to a file and use --from FILE"
+                    .into(),
             ));
         }
         let output = match shared.output.as_deref() {

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
             if launch.rank == 0 {
                 let _ = error.print();
             }
-            error.exit_code() as u8
+            run::leave_together(&launch, error.exit_code() as u8)
         }
     };
     ExitCode::from(code)

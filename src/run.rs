@@ -25,7 +25,11 @@ pub fn run(cli: &Cli, launch: &Launch) -> u8 {
         tracing::warn!("{} processes were started, but with -p serial only the first works", launch.ranks);
     }
     let mut mpi = None;
-    let outcome = start_where(over_ranks, &mut mpi, launch).and_then(|()| job(cli, launch, &mut mpi));
+    let outcome = match start_where(over_ranks, &mut mpi, launch) {
+        // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
+        Err(_) if launch.rank > 0 => Ok(()),
+        outcome => outcome.and_then(|()| job(cli, launch, &mut mpi)),
+    };
     // Said before MPI is finalised: once a rank has left with an exit code, mpirun may end the others.
     let code = outcome.err().map_or(0, |error| {
         if let Some(message) = error.message().filter(|_| launch.rank == 0) {
@@ -35,6 +39,12 @@ pub fn run(cli: &Cli, launch: &Launch) -> u8 {
     });
     drop(mpi);
     code
+}
+
+/// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
+/// with an exit code, mpirun may end the others.
+pub fn leave_together(launch: &Launch, code: u8) -> u8 {
+    if launch.ranks > 1 && code > 0 && Mpi::start(launch).is_err() && launch.rank > 0 { 0 } else { code }
 }
 
 fn start_where(wanted: bool, mpi: &mut Option<Mpi>, launch: &Launch) -> Result<()> {

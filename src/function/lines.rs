@@ -58,7 +58,8 @@ fn or_failure(answer: Result<Answer>) -> Answer {
 pub struct Tally {
     /// Newlines.
     pub lines: u64,
-    /// Runs of bytes between white space that hold at least one printable character.
+    /// Runs of bytes between white space that hold at least one printable ASCII character: the rule of
+    /// `wc` up to coreutils 9.4. Later ones also count runs without any, a dash in UTF-8 for example.
     pub words: u64,
     /// Bytes.
     pub bytes: u64,
@@ -264,10 +265,7 @@ mod x86 {
             let [a, b] = [0, 32].map(|at| unsafe { _mm256_loadu_si256(chunk.as_ptr().add(at).cast()) });
             counter.add(Masks {
                 newline: join(equal(a, b'\n'), equal(b, b'\n')),
-                space: join(
-                    within(a, b'\t', 5) | equal(a, b' '),
-                    within(b, b'\t', 5) | equal(b, b' '),
-                ),
+                space: join(within(a, b'\t', 5) | equal(a, b' '), within(b, b'\t', 5) | equal(b, b' ')),
                 printable: join(within(a, b'!', 94), within(b, b'!', 94)),
             });
         }
@@ -279,9 +277,8 @@ mod x86 {
         for chunk in chunks {
             // SAFETY: the load is the 64 bytes of the chunk, and needs no alignment.
             let x = unsafe { _mm512_loadu_si512(chunk.as_ptr().cast()) };
-            let within = |from: u8, count: u8| {
-                _mm512_cmplt_epu8_mask(_mm512_sub_epi8(x, byte(from)), byte(count))
-            };
+            let within =
+                |from: u8, count: u8| _mm512_cmplt_epu8_mask(_mm512_sub_epi8(x, byte(from)), byte(count));
             counter.add(Masks {
                 newline: _mm512_cmpeq_epi8_mask(x, byte(b'\n')),
                 space: within(b'\t', 5) | _mm512_cmpeq_epi8_mask(x, byte(b' ')),

@@ -74,9 +74,9 @@ impl Named {
 
     fn complaint(self, value: i64) -> Error {
         Error::Item(match self {
-            Self::Square => format!(
-                "{value}: its square does not fit in a 64-bit whole number; for floats: --dtype f64"
-            ),
+            Self::Square => {
+                format!("{value}: its square does not fit in a 64-bit whole number; for floats: --dtype f64")
+            }
             #[cfg(debug_assertions)]
             Self::Panic => unreachable!("it never answers"),
         })
@@ -152,7 +152,7 @@ pub const WIDEST: usize = 25;
 
 /// Writes numbers one per line to the front of `room`, which must have [`WIDEST`] bytes for each, and
 /// returns how many bytes. Floats in the shortest form that reads back the same (Ryū, PLDI 2018).
-fn render(dtype: Dtype, bits: &[u64], room: &mut [u8]) -> usize {
+pub fn render(dtype: Dtype, bits: &[u64], room: &mut [u8]) -> usize {
     let mut at = 0;
     let mut put = |text: &str| {
         room[at..at + text.len()].copy_from_slice(text.as_bytes());

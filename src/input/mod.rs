@@ -146,10 +146,7 @@ impl Feed {
 }
 
 fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block> {
-    which
-        .map(|i| cut::part(n, k, i))
-        .map(|p| Block { start: first + p.start, end: first + p.end })
-        .collect()
+    which.map(|i| cut::part(n, k, i)).map(|p| Block { start: first + p.start, end: first + p.end }).collect()
 }
 
 fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>) -> Result<(Box<dyn Source>, Dtype)> {

@@ -207,8 +207,18 @@ mod tests {
     fn every_number_of_sections_of_awkward_files() {
         let long = [b"x".repeat(9000), b"\nend".to_vec()].concat();
         let files: [&[u8]; 12] = [
-            b"", b"\n", b"a", b"a\n", b"\n\n\n", b"a\nb", b"a\r\nb\r\n", b"\0\n\xff\n", b"one long line only",
-            b"a\n\nbb\n\n\nccc\n", b"\n\nx", &long,
+            b"",
+            b"\n",
+            b"a",
+            b"a\n",
+            b"\n\n\n",
+            b"a\nb",
+            b"a\r\nb\r\n",
+            b"\0\n\xff\n",
+            b"one long line only",
+            b"a\n\nbb\n\n\nccc\n",
+            b"\n\nx",
+            &long,
         ];
         for bytes in files {
             for k in (1..=bytes.len().min(40) as u64 + 3).chain([997]) {

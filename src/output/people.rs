@@ -7,9 +7,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::input;
+use crate::function::numbers::{WIDEST, render};
+use crate::input::{self, Feed};
 use crate::job::Work;
 use crate::output::{Piece, Sink};
+use crate::pattern::Layout;
 use crate::report::{Report, counted};
 
 /// Gathers the answers and tells them at the end.
@@ -43,10 +45,12 @@ impl<'a> People<'a> {
         match self.work {
             Work::Map { .. } => {
                 text = format!("Squares of {}, over {over}:\n", counted(report.items, "value"));
+                let values = values(self.work, report.items)?;
+                let values: Vec<&str> = values.lines().collect();
                 for part in self.parts.iter().filter(|part| part.items > 0) {
                     let answers = spaced(&self.gathered[part.bytes.clone()]);
-                    let which = counted(part.items, "value");
-                    text += &format!("{} squared {which} from no. {}: {answers}\n", who(part.worker), part.first);
+                    let asked = values[part.first as usize..][..part.items as usize].join(" ");
+                    text += &format!("{} squared {asked}: {answers}\n", who(part.worker));
                 }
                 end = format!("  in order: {}\n", spaced(&self.gathered));
             }
@@ -79,6 +83,17 @@ impl<'a> People<'a> {
         }
         Ok(text + &end)
     }
+}
+
+/// The first `count` values of a map, one per line.
+fn values(work: &Work, count: u64) -> Result<String> {
+    let mut room = vec![0; count as usize];
+    let layout = Layout { workers: 1, values: room.len(), section_bytes: 0, room: 0 };
+    let (mut feed, facts) = Feed::open(work, &layout)?;
+    feed.next_round(1, &mut room)?;
+    let mut text = vec![0; room.len() * WIDEST];
+    let len = render(facts.dtype, &room, &mut text);
+    Ok(String::from_utf8_lossy(&text[..len]).into_owned())
 }
 
 fn read_all(file: &mut File, into: &mut Vec<u8>) -> std::io::Result<()> {

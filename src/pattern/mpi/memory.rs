@@ -24,6 +24,8 @@ pub struct Memory {
     base: *mut u64,
     /// Words for values, in front.
     values: usize,
+    /// Words from the front to the first slot: a whole number of cache lines.
+    first_slot: usize,
     /// Words of one slot.
     slot: usize,
     slots: usize,
@@ -33,25 +35,29 @@ pub struct Memory {
 /// What keeps the memory alive.
 enum Store {
     /// Only [`Memory::base`] uses it.
-    Own { _words: Vec<u64> },
-    Window { window: ffi::MPI_Win },
+    Own {
+        _words: Vec<u64>,
+    },
+    Window {
+        window: ffi::MPI_Win,
+    },
 }
 
 impl Memory {
     /// Memory of this rank alone, for `workers` workers: all of them on rank 0, one elsewhere.
     pub fn own(layout: &Layout, workers: usize) -> Self {
-        let (values, slot) = sizes(layout);
-        let mut words = vec![0; (values + slot) * workers];
+        let (values, first_slot, slot) = sizes(layout, workers);
+        let mut words = vec![0; first_slot + slot * workers];
         let base = words.as_mut_ptr();
-        Self { base, values: values * workers, slot, slots: workers, store: Store::Own { _words: words } }
+        Self { base, values, first_slot, slot, slots: workers, store: Store::Own { _words: words } }
     }
 
     /// Memory shared by the ranks of `node`, of which rank 0 provides it; `None` on all of them where the
     /// MPI or the system gives none. Collective.
     pub fn shared(layout: &Layout, node: &SimpleCommunicator) -> Option<Self> {
-        let (values, slot) = sizes(layout);
-        let (values, slots) = (values * layout.workers, layout.workers);
-        let bytes = (values + slot * slots) * size_of::<u64>();
+        let slots = layout.workers;
+        let (values, first_slot, slot) = sizes(layout, slots);
+        let bytes = (first_slot + slot * slots) * size_of::<u64>();
         let mine = if node.rank() == 0 { bytes } else { 0 };
         let mut base = ptr::null_mut::<c_void>();
         // SAFETY: plain calls of MPI on a live communicator and valid out-pointers. The error handler is
@@ -81,7 +87,7 @@ impl Memory {
             ffi::MPI_Win_shared_query(window, 0, &raw mut size, &raw mut unit, (&raw mut base).cast());
             ffi::MPI_Win_lock_all(0, window);
         }
-        Some(Self { base: base.cast(), values, slot, slots, store: Store::Window { window } })
+        Some(Self { base: base.cast(), values, first_slot, slot, slots, store: Store::Window { window } })
     }
 
     /// The values at `offset`, `count` of them.
@@ -118,7 +124,7 @@ impl Memory {
         // SAFETY: in bounds; used on rank 0 to receive the slots of ranks that do not share this memory,
         // when those that do have finished.
         let words =
-            unsafe { std::slice::from_raw_parts_mut(self.base.add(self.values), self.slot * self.slots) };
+            unsafe { std::slice::from_raw_parts_mut(self.base.add(self.first_slot), self.slot * self.slots) };
         bytemuck::cast_slice_mut(words)
     }
 
@@ -129,7 +135,7 @@ impl Memory {
 
     fn slot_start(&self, slot: usize) -> usize {
         assert!(slot < self.slots);
-        self.values + slot * self.slot
+        self.first_slot + slot * self.slot
     }
 
     /// Makes what other ranks wrote visible here and what was written here visible to them. The message
@@ -156,7 +162,10 @@ impl Drop for Memory {
     }
 }
 
-/// Words of one worker's values, and of a slot: its answer and a message, in whole cache lines.
-fn sizes(layout: &Layout) -> (usize, usize) {
-    (layout.values.next_multiple_of(8), (layout.room + MESSAGE).next_multiple_of(64) / size_of::<u64>())
+/// Words for the values of `workers` workers, from the front to the first slot, and of a slot: an answer
+/// and a message. Slots are whole cache lines, so that no two ranks write to the same one.
+fn sizes(layout: &Layout, workers: usize) -> (usize, usize, usize) {
+    let slot = (layout.room + MESSAGE).next_multiple_of(64) / size_of::<u64>();
+    let values = layout.values * workers;
+    (values, values.next_multiple_of(8), slot)
 }

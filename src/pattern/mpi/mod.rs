@@ -88,8 +88,10 @@ impl Mpi {
         let root = self.world.process_at_rank(ROOT);
         let mut len = bytes.len() as u64;
         root.broadcast_into(&mut len);
-        bytes.resize(len as usize, 0);
-        root.broadcast_into(&mut bytes[..]);
+        if len > 0 {
+            bytes.resize(len as usize, 0);
+            root.broadcast_into(&mut bytes[..]);
+        }
         String::from_utf8(bytes).map_err(|_| Error::Failed("the job's text was damaged on its way".into()))
     }
 

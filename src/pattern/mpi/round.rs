@@ -26,7 +26,8 @@ use crate::report::{Report, WorkerReport};
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
 const WORTH_SHARING: u64 = 1024 * 1024;
 
-/// Set to `never`, every rank is treated as if it were on a node of its own: for tests and comparisons.
+/// Says `always` or `never`, whatever the size of the input: for tests and comparisons. With `never` every
+/// rank is treated as if it were on a node of its own.
 const SHARED_VARIABLE: &str = "PARPY_MPI_SHARED";
 
 /// What a rank is to do next.
@@ -36,7 +37,7 @@ struct Order {
     kind: u64,
     start: u64,
     end: u64,
-    /// Where the block's values stand among those of the round.
+    /// Where the block's values stand among those of the round; 0 for a section.
     offset: u64,
     file_len: u64,
     /// 1 when the values are floats.
@@ -79,6 +80,10 @@ const RANK_FAILED: u64 = 2;
 
 const ORDER_WORDS: usize = size_of::<Order>() / 8;
 const RECEIPT_WORDS: usize = size_of::<Receipt>() / 8;
+
+/// What is sent by a rank that has nothing to send. An empty slice that is cut from something, because
+/// one that is not may point to address 1, which is what `MPI_IN_PLACE` is in Open MPI.
+static NOTHING: [u8; 1] = [0];
 
 /// How a rank says who it is.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -172,7 +177,7 @@ impl<'a> Member<'a> {
                     kind: WORK,
                     start: block.start,
                     end: block.end,
-                    offset: block.start - blocks[0].start,
+                    offset: if self.is_map() { block.start - blocks[0].start } else { 0 },
                     file_len: facts.file_len,
                     float: u64::from(facts.dtype == Dtype::F64),
                     outcome: 0,
@@ -238,8 +243,12 @@ impl<'a> Member<'a> {
         let mine: [u64; RECEIPT_WORDS] = bytemuck::cast(receipt);
         root.gather_into(&mine[..]);
         if self.any_far() {
-            let travelling = if am_far { (receipt.bytes + receipt.message) as usize } else { 0 };
-            root.gather_varcount_into(&self.memory().slot(slot)[..travelling]);
+            // A near rank's slot is rank 0's from now on, and an idle rank has none.
+            let answer = match am_far {
+                true => &self.memory().slot(slot)[..(receipt.bytes + receipt.message) as usize],
+                false => &NOTHING[..0],
+            };
+            root.gather_varcount_into(answer);
         }
     }
 
@@ -252,7 +261,9 @@ impl<'a> Member<'a> {
         let block = Block { start: order.start, end: order.end };
         let count = if self.is_map() && order.kind == WORK { block.len() as usize } else { 0 };
         self.memory();
-        let Self { memory: Some(memory), function, task, layout, .. } = self else { unreachable!("just made") };
+        let Self { memory: Some(memory), function, task, layout, .. } = self else {
+            unreachable!("just made")
+        };
         let (values, slot) = memory.work(offset, count, slot);
         let room = &mut slot[..layout.room];
         let answer = match ready(function, task, order) {
@@ -317,9 +328,13 @@ impl<'a> Member<'a> {
     /// Does the task gain by shared memory? Decided on rank 0, which alone knows the input's size.
     fn worth_sharing(&self, feed: &Feed) -> bool {
         let only_tallies = matches!(self.task.work, Work::Read { action: Do::Count, .. });
-        let forbidden = env::var_os(SHARED_VARIABLE).is_some_and(|value| value == "never");
         let large = feed.bytes().is_none_or(|bytes| bytes > WORTH_SHARING);
-        self.layout.workers > 1 && large && !only_tallies && !forbidden
+        self.layout.workers > 1
+            && match env::var(SHARED_VARIABLE).as_deref() {
+                Ok("always") => true,
+                Ok("never") => false,
+                _ => large && !only_tallies,
+            }
     }
 
     /// Sets up shared memory on rank 0's node, and says on every rank who is far. Collective.
@@ -385,7 +400,7 @@ impl<'a> Member<'a> {
         }
         let root = self.mpi.world.process_at_rank(ROOT);
         let mut slots = PartitionMut::new(self.memory().slots_mut(), counts, starts);
-        root.gather_varcount_into_root(&[0u8; 0][..], &mut slots);
+        root.gather_varcount_into_root(&NOTHING[..0], &mut slots);
     }
 
     /// Learns every worker's process and host.

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Installs what is missing, as jobs/demo.sh does, and runs every test with every MPI that is here, and
+# without one. PARPY_TEST_MPIS="openmpi mpich" says which MPIs there must be; missing ones are installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. jobs/setup.sh
+
+read -ra mpis <<<"${PARPY_TEST_MPIS:-}"
+set_up "${mpis[@]}"
+if [ ${#mpis[@]} -eq 0 ]; then
+    for mpi in openmpi mpich; do
+        if have "mpicc.$mpi"; then mpis+=("$mpi"); fi
+    done
+fi
+
+if [ ${#mpis[@]} -eq 0 ]; then
+    # One MPI, under its plain name.
+    cargo test
+else
+    for mpi in "${mpis[@]}"; do
+        echo "== with $mpi" >&2
+        MPICC=mpicc.$mpi CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/$mpi cargo test
+    done
+fi
+echo "== without MPI" >&2
+CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/without-mpi cargo test --no-default-features

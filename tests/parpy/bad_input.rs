@@ -1,0 +1,195 @@
+//! Bad input: one clear message from rank 0 alone, exit code 1 or 2, within seconds, alone and under mpirun.
+
+use std::io::Read;
+use std::process::Command;
+
+use crate::dsl::*;
+use crate::map::{npy, npy_header};
+
+/// Fails alike without mpirun and with it.
+#[track_caller]
+fn fails(run: &Run, code: i32, parts: &[&str]) {
+    run.done().fails(code, parts);
+    if has_mpi() {
+        run.clone().ranks(3).done().fails(code, parts);
+    }
+}
+
+#[test]
+fn not_a_number() {
+    let dir = Dir::new();
+    let path = dir.write("n.txt", "1\n2\n\nfour\n");
+    fails(&parpy("map --from").arg(&path), 1, &["n.txt, line 4: 'four' is not a whole number"]);
+    fails(&parpy("map --from -").stdin("1\n2.5\n"), 1, &["standard input, line 2", "--dtype f64"]);
+    fails(&parpy("map 1 x"), 2, &["'x' is not a whole number"]);
+    fails(&parpy("map --range 0..x"), 2, &["--range 0..x"]);
+    fails(&parpy("map 99999999999999999999"), 2, &["does not fit", "--dtype f64"]);
+}
+
+#[test]
+fn out_of_64_bits() {
+    fails(&parpy("map 1 3037000500 2"), 1, &["3037000500: its square does not fit", "--dtype f64"]);
+}
+
+#[test]
+fn files_that_are_not_there_or_no_files() {
+    let dir = Dir::new();
+    for command in ["read", "map --from"] {
+        fails(
+            &parpy(command).arg(dir.path("missing")),
+            1,
+            &["cannot open", "missing: No such file or directory"],
+        );
+        fails(&parpy(command).arg(dir.path("")), 1, &["is a directory"]);
+    }
+    fails(&parpy("read /dev/null"), 1, &["not a regular file"]);
+    fails(&parpy("read /proc/self/status"), 1, &["makes it up as it is read"]);
+    fails(&parpy("read -"), 2, &["cannot be read by sections"]);
+    let pipe = dir.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Without waiting for somebody to write into it.
+    fails(&parpy("read").arg(&pipe), 1, &["not a regular file"]);
+}
+
+#[test]
+fn unreadable() {
+    let dir = Dir::new();
+    let path = dir.write("secret", "1\n");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    if std::fs::read(&path).is_ok() {
+        eprintln!("SKIPPED: this user may read everything");
+        return;
+    }
+    fails(&parpy("read").arg(&path), 1, &["cannot open", "Permission denied"]);
+    fails(&parpy("map --from").arg(&path), 1, &["cannot open", "Permission denied"]);
+}
+
+#[test]
+fn numpy_files_that_are_wrong() {
+    let dir = Dir::new();
+    let case = |bytes: &[u8], parts: &[&str]| {
+        let path = dir.write("x.npy", bytes);
+        fails(&parpy("map --from").arg(&path), 1, parts);
+    };
+    case(b"1\n2\n", &["not a .npy file"]);
+    case(b"", &["not a .npy file"]);
+    case(&npy_header("<f4", "(2,)"), &["'<f4'", "float64"]);
+    case(&npy_header(">f8", "(2,)"), &["'>f8'"]);
+    case(&npy_header("<f8", "(2, 2)"), &["[2, 2]", "one dimension"]);
+    case(&npy_header("<f8", "()"), &["[]", "one dimension"]);
+    case(&[npy_header("<i8", "(5,)"), vec![0; 8 * 3 + 4]].concat(), &["after 3 of the 5 values"]);
+    let floats = npy(&dir, "f.npy", "<f8", 2, |i| (i as f64).to_le_bytes());
+    fails(&parpy("map --dtype i64 --from").arg(floats), 1, &["floats", "--dtype i64"]);
+}
+
+#[test]
+fn wrong_words_offer_the_nearest_right_ones() {
+    fails(&parpy("map 1 -f sqare"), 2, &["unknown function 'sqare'", "did you mean 'square'?"]);
+    fails(&parpy("map 1 -f zzz"), 2, &["unknown function 'zzz'", "there is: square"]);
+    fails(&parpy("map 1 -p seral"), 2, &["invalid value 'seral'", "similar value exists: 'serial'"]);
+    fails(&parpy("map 1 --functoin square"), 2, &["--functoin", "similar argument exists: '--function'"]);
+    fails(&parpy("maps 1"), 2, &["maps", "similar subcommand exists: 'map'"]);
+    fails(&parpy("map 1 --schedule statik"), 2, &["--schedule statik", "did you mean static?"]);
+    fails(&parpy("map 1 --schedule static,0"), 2, &["from 1"]);
+    fails(&parpy("map 1 --range 0..2"), 2, &["only one of them"]);
+    fails(&parpy("map 1 --report 2"), 2, &[".json"]);
+}
+
+#[test]
+fn numbers_of_workers_and_repeats() {
+    for n in ["0", "-1"] {
+        fails(&parpy("map 1 -j").arg(n), 2, &["--workers", "at least 1"]);
+        fails(&parpy("map 1 --repeat").arg(n), 2, &["--repeat", "at least 1"]);
+    }
+    parpy("map 1 -j 2").done().fails(2, &["serial runs on one worker", "mpirun -n 2"]);
+    if has_mpi() {
+        parpy("map 1 -j 4").ranks(3).done().fails(2, &["there are only 3 ranks", "mpirun -n 4"]);
+    }
+    fails(&parpy("map --from - --repeat 2").stdin("1\n"), 2, &["only once"]);
+}
+
+#[test]
+fn nothing_to_do_is_no_fault() {
+    let dir = Dir::new();
+    let empty = dir.write("empty", "");
+    for ranks in if has_mpi() { vec![0, 3] } else { vec![0] } {
+        for run in [parpy("map"), parpy("map --from").arg(&empty), parpy("read").arg(&empty)] {
+            let done = run.ranks(ranks).done().succeeds();
+            assert!(done.stdout.is_empty() && done.said().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_full_disk() {
+    fails(&parpy("map --range 0..100000 -o /dev/full"), 1, &["cannot write /dev/full: No space left"]);
+    fails(&parpy("read jobs/sample.txt -o /dev/full"), 1, &["cannot write /dev/full: No space left"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written() {
+    let dir = Dir::new();
+    fails(&parpy("map 1 -o").arg(dir.path("no/such/folder.txt")), 1, &["cannot write", "No such file"]);
+    fails(&parpy("map 1 -o").arg(dir.path("")), 1, &["is a directory"]);
+    fails(&parpy("map 1 --report").arg(dir.path("no/r.json")), 1, &["cannot write", "r.json"]);
+}
+
+#[test]
+fn what_was_done_before_a_fault_is_kept_under_a_name_that_says_so() {
+    let dir = Dir::new();
+    dir.write("out.txt", "from before\n");
+    let run = parpy("map 1 2 3037000500 4 -o").arg(dir.path("out.txt"));
+    for run in [run.clone(), run.ranks(3)].into_iter().filter(|run| run.ranks == 0 || has_mpi()) {
+        let done = run.done();
+        assert_eq!(done.code, 1);
+        assert!(done.stderr.contains("out.txt.partial"), "{}", done.stderr);
+        assert_eq!(dir.read("out.txt.partial"), b"1\n4\n");
+        assert_eq!(dir.read("out.txt"), b"from before\n");
+        std::fs::remove_file(dir.path("out.txt.partial")).unwrap();
+    }
+}
+
+/// The run stands still while the pipe that it writes to is full, which is when the file is cut short.
+#[test]
+fn a_file_that_shrinks_while_it_is_read() {
+    let dir = Dir::new();
+    for ranks in if has_mpi() { vec![0, 2] } else { vec![0] } {
+        let path = dir.write("shrinking", b"0123456789abcde\n".repeat(2_000_000));
+        let run = parpy("read").arg(&path).arg("-o").arg(dir.path("pipe")).ranks(ranks);
+        let _ = std::fs::remove_file(dir.path("pipe"));
+        assert!(Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
+        let child = run.spawn();
+        let mut pipe = std::fs::File::open(dir.path("pipe")).unwrap();
+        pipe.read_exact(&mut [0; 1]).unwrap();
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(1000).unwrap();
+        std::io::copy(&mut pipe, &mut std::io::sink()).unwrap();
+        Done::of(&run, child.wait_with_output().unwrap()).fails(1, &["shrinking", "cut short"]);
+    }
+}
+
+/// Two ranks in two folders: a name that only one of them finds stands for a file on one node only.
+#[test]
+fn a_file_that_only_rank_0_sees() {
+    if !has_mpi() {
+        return;
+    }
+    let dir = Dir::new();
+    dir.write("here/text", "some\nlines\n");
+    dir.write("there/other", "");
+    let done = in_two_folders(&dir, &["read", "text"]);
+    let done = done.fails(1, &["rank 1 on host ", " cannot open text: No such file"]);
+    assert!(!done.stderr.contains("rank 0"), "{}", done.stderr);
+    dir.write("there/text", "another file\n");
+    in_two_folders(&dir, &["read", "text"]).fails(1, &["rank 1 on host ", "13 bytes here and 11"]);
+}
+
+fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
+    let mut command = Command::new("timeout");
+    allow_everything(&mut command);
+    command.args(["-k", "5", "60", mpirun()]);
+    command.args(["-n", "1", "-wdir"]).arg(dir.path("here")).arg(BINARY).args(args);
+    command.arg(":");
+    command.args(["-n", "1", "-wdir"]).arg(dir.path("there")).arg(BINARY).args(args);
+    Done::of(&parpy("(in two folders)").ranks(2), command.output().unwrap())
+}

@@ -1,0 +1,94 @@
+//! `parpy run JOB.toml`.
+
+use crate::dsl::*;
+
+#[test]
+fn the_job_files_of_the_checkout() {
+    let squares: String = (0..1000).map(|i| format!("{}\n", i * i)).collect();
+    assert_eq!(parpy("run jobs/squares.toml").text(), squares);
+    let text = parpy("run jobs/shakespeare.toml jobs/sample.txt").text();
+    assert!(text.ends_with(&std::fs::read_to_string("jobs/sample.txt").unwrap()));
+    assert_eq!(text.lines().next().unwrap(), "  345  3264 17185 jobs/sample.txt");
+    if has_mpi() {
+        assert_eq!(parpy("run jobs/squares.toml").ranks(3).text(), squares);
+        assert_eq!(parpy("run jobs/shakespeare.toml jobs/sample.txt").ranks(3).text(), text);
+    }
+}
+
+const SEVERAL: &str = r#"
+[[task]]
+map = { values = [1, "2", 3.0] }
+
+[[task]]
+read = { file = "text.txt", do = "count" }
+output = "counts.txt"
+
+[[task]]
+map = { range = "0..3", dtype = "f64", function = "square" }
+pattern = "serial"
+repeat = 2
+schedule = "static,2"
+"#;
+
+#[test]
+fn several_tasks_alike_and_different() {
+    let dir = Dir::new();
+    dir.write("text.txt", "a b\nc\n");
+    let job = dir.write("job.toml", SEVERAL);
+    for ranks in if has_mpi() { vec![0, 1, 3] } else { vec![0] } {
+        let text = parpy("run").arg(&job).ranks(ranks).text();
+        assert_eq!(text, "1.0\n4.0\n9.0\n0.0\n1.0\n4.0\n");
+        // Paths are taken from the job file's folder, not from where parpy is started.
+        let counts = String::from_utf8(dir.read("counts.txt")).unwrap();
+        assert_eq!(counts, format!("2 3 6 {}\n", dir.path("text.txt").display()));
+    }
+}
+
+#[test]
+fn flags_come_before_the_file() {
+    let dir = Dir::new();
+    let job = dir.write("job.toml", "[[task]]\nmap = { values = [3] }\noutput = 'out.txt'\n");
+    assert_eq!(parpy("run -o -").arg(&job).text(), "9\n");
+    assert!(!dir.path("out.txt").exists());
+}
+
+#[test]
+fn wrong_job_files_say_where_and_what_is_near() {
+    let dir = Dir::new();
+    let cases: [(&str, &[&str]); 9] = [
+        ("[[task]]\nmap = { rnage = '0..3' }", &["line 2", "rnage", "did you mean `range`?"]),
+        ("[[task]]\nmap = { range = '0..3' }\noutptu = 'x'", &["line 3", "did you mean `output`?"]),
+        ("[[tasks]]\nmap = { range = '0..3' }", &["did you mean `task`?"]),
+        ("[[task]]\nmap = { range = '0..3', function = 'sqare' }", &["task 1", "did you mean 'square'?"]),
+        ("[[task]]\npattern = 'seriel'\nmap = {}", &["did you mean `serial`?"]),
+        ("[[task]]\nmap = {}\nread = { file = 'x' }", &["task 1", "either map"]),
+        ("[[task]]\nread = { file = '$2' }", &["$2", "parpy run JOB.toml"]),
+        ("[[task]]\nmap = { values = [1, 'two'] }", &["'two' is not a whole number"]),
+        ("[[task", &["line 1"]),
+    ];
+    for (text, parts) in cases {
+        let job = dir.write("job.toml", text);
+        parpy("run").arg(&job).done().fails(2, parts);
+        if has_mpi() && parts[0] == "task 1" {
+            parpy("run").arg(&job).ranks(3).done().fails(2, parts);
+        }
+    }
+    parpy("run").arg(dir.path("missing.toml")).done().fails(2, &["cannot open", "missing.toml"]);
+    if has_mpi() {
+        parpy("run").arg(dir.path("missing.toml")).ranks(3).done().fails(2, &["cannot open", "missing.toml"]);
+    }
+}
+
+#[test]
+fn a_task_that_fails_ends_the_job_on_every_rank() {
+    let dir = Dir::new();
+    let job = dir.write(
+        "job.toml",
+        "[[task]]\nmap = { values = [2] }\n[[task]]\npattern = 'serial'\nread = { file = 'none' }\n\
+         [[task]]\nmap = { values = [3] }\n",
+    );
+    for ranks in if has_mpi() { vec![0, 3] } else { vec![0] } {
+        let done = parpy("run").arg(&job).ranks(ranks).done().fails(1, &["cannot open", "none"]);
+        assert_eq!(done.stdout, b"4\n");
+    }
+}

@@ -1,0 +1,129 @@
+//! `parpy map` as a user types it.
+
+use std::path::PathBuf;
+
+use approx::assert_relative_eq;
+
+use crate::dsl::*;
+
+/// A `.npy` file of `count` values of 8 bytes, written by the format's own rules (NEP 1).
+pub fn npy(dir: &Dir, name: &str, descr: &str, count: usize, value: impl Fn(usize) -> [u8; 8]) -> PathBuf {
+    let data: Vec<u8> = (0..count).flat_map(value).collect();
+    dir.write(name, [npy_header(descr, &format!("({count},)")), data].concat())
+}
+
+pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    // Padded with blanks to whole 64 bytes, and ended by a newline.
+    let len = (10 + dict.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((len as u16).to_le_bytes());
+    bytes.extend(format!("{dict:<width$}\n", width = len - 1).bytes());
+    bytes
+}
+
+#[test]
+fn values_on_the_command_line() {
+    assert_eq!(parpy("map 1 2 3 4 5").text(), "1\n4\n9\n16\n25\n");
+    assert_eq!(parpy("map -3 4").text(), "9\n16\n");
+    assert_eq!(parpy("map").text(), "");
+}
+
+#[test]
+fn whole_numbers_stay_exact_and_floats_come_back_the_same() {
+    assert_eq!(parpy("map 3037000499").text(), "9223372030926249001\n");
+    assert_eq!(parpy("map 3037000500 --dtype f64").text(), "9.22337203700025e18\n");
+    assert_eq!(parpy("map 0.1 3").text(), "0.010000000000000002\n9.0\n");
+    let back: Vec<f64> =
+        parpy("map --range 0..2:0.125").text().lines().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(back.len(), 16);
+    for (i, y) in back.iter().enumerate() {
+        assert_relative_eq!(*y, (i as f64 / 8.0).powi(2), epsilon = 1e-12);
+    }
+}
+
+#[test]
+fn ranges() {
+    assert_eq!(parpy("map --range 0..5").text(), "0\n1\n4\n9\n16\n");
+    assert_eq!(parpy("map --range=-2..3:2").text(), "4\n0\n4\n");
+    assert_eq!(parpy("map --range -2..0").text(), "4\n1\n");
+    assert_eq!(parpy("map --range 5..5").text(), "");
+}
+
+#[test]
+fn numbers_from_text_and_standard_input() {
+    let dir = Dir::new();
+    let path = dir.write("n.txt", "1\n\n 2 \r\n3");
+    assert_eq!(parpy("map --from").arg(path).text(), "1\n4\n9\n");
+    assert_eq!(parpy("map --from -").stdin("4\n5\n").text(), "16\n25\n");
+    assert_eq!(parpy("map --from - --dtype f64").stdin("1.5\n").text(), "2.25\n");
+    assert_eq!(parpy("map --from -").text(), "");
+}
+
+#[test]
+fn standard_input_reaches_rank_0_under_mpirun() {
+    if has_mpi() {
+        assert_eq!(parpy("map --from -").ranks(3).stdin("4\n5\n6\n7\n").text(), "16\n25\n36\n49\n");
+    }
+}
+
+#[test]
+fn numpy_files() {
+    let dir = Dir::new();
+    let whole = npy(&dir, "whole.npy", "<i8", 4, |i| (i as i64 - 2).to_le_bytes());
+    assert_eq!(parpy("map --from").arg(&whole).text(), "4\n1\n0\n1\n");
+    assert_eq!(parpy("map --dtype f64 --from").arg(&whole).text(), "4.0\n1.0\n0.0\n1.0\n");
+    let floats = npy(&dir, "floats.npy", "<f8", 3, |i| (i as f64 / 2.0).to_le_bytes());
+    assert_eq!(parpy("map --from").arg(&floats).text(), "0.0\n0.25\n1.0\n");
+    let empty = npy(&dir, "empty.npy", "<f8", 0, |_| [0; 8]);
+    assert_eq!(parpy("map --from").arg(&empty).text(), "");
+}
+
+#[test]
+fn results_to_a_file() {
+    let dir = Dir::new();
+    parpy("map 1 2 3 -o").arg(dir.path("out.txt")).done().succeeds();
+    assert_eq!(dir.read("out.txt"), b"1\n4\n9\n");
+    assert_eq!(dir.names(), ["out.txt"], "no partial file is left");
+    assert_eq!(parpy("map 1 2 3 -o none").text(), "");
+    assert_eq!(parpy("map 1 2 3 -o -").text(), "1\n4\n9\n");
+    // To a device or a pipe it goes as it is.
+    assert_eq!(parpy("map 2 -o /dev/stdout").text(), "4\n");
+    // An existing file is replaced, through a symbolic link too.
+    std::os::unix::fs::symlink(dir.path("out.txt"), dir.path("link.txt")).unwrap();
+    parpy("map 5 -o").arg(dir.path("link.txt")).done().succeeds();
+    assert_eq!(dir.read("out.txt"), b"25\n");
+    assert!(dir.path("link.txt").is_symlink());
+}
+
+#[test]
+fn repeating_writes_once() {
+    assert_eq!(parpy("map 1 2 --repeat 3").text(), "1\n4\n");
+    let dir = Dir::new();
+    parpy("map 1 2 --repeat 3 -o").arg(dir.path("out.txt")).done().succeeds();
+    assert_eq!(dir.read("out.txt"), b"1\n4\n");
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let runs = [parpy("map --range 0..100000000"), parpy("map --range 0..100000000").ranks(3)];
+    for run in runs.into_iter().filter(|run| run.ranks == 0 || has_mpi()) {
+        let mut child = run.spawn();
+        let mut first = [0; 4];
+        use std::io::Read;
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"0\n1\n");
+        drop(child.stdin.take());
+        let done = Done::of(&run, child.wait_with_output().unwrap());
+        // Open MPI's mpirun has its own way to die of a closed pipe; parpy itself says nothing.
+        assert!(run.ranks > 0 || done.code == 0, "{}", done.stderr);
+        assert!(done.said().is_empty(), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn suffixes_of_other_formats_are_refused() {
+    for name in ["a.npy", "a.h5", "a.json", "a.csv"] {
+        parpy("map 1 -o").arg(name).done().fails(2, &["as text", ".txt"]);
+    }
+}

@@ -1,0 +1,86 @@
+//! The property above all others: the same bytes, message and exit code from every pattern at every number
+//! of workers, every size of a round, and every way in which blocks travel.
+
+use crate::dsl::*;
+
+/// A job, and whether a pattern could treat it in more than one way.
+fn jobs(dir: &Dir) -> Vec<Run> {
+    let numbers: String = (0..5000).map(|i| format!("{}\n", i * 7919 % 100_003 - 50_000)).collect();
+    let numbers = dir.write("numbers.txt", numbers);
+    let fault = dir.write("fault.txt", "1\n2\n3\n4\n5\n6\nseven\n8\n");
+    let npy = crate::map::npy(dir, "values.npy", "<f8", 777, |i| (i as f64 * 0.37).to_le_bytes());
+    let long_line = [b"short\n".to_vec(), b"long ".repeat(700), b"\nshort\n".to_vec()].concat();
+    let texts: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", b"".to_vec()),
+        ("newline", b"\n".to_vec()),
+        ("no-newline", b"only line".to_vec()),
+        ("last-line-open", b"one\ntwo\nthree".to_vec()),
+        ("crlf", b"one\r\ntwo\r\n\r\nfour\r\n".repeat(9)),
+        ("bytes", (0..=255).cycle().take(3000).collect()),
+        ("long-line", long_line),
+        ("sample", std::fs::read("jobs/sample.txt").unwrap()),
+    ];
+    let mut jobs = vec![
+        parpy("map"),
+        parpy("map 7"),
+        parpy("map -3 0 12 3037000499"),
+        parpy("map 0.1 -2.5 1e300 nan"),
+        parpy("map --range 0..1000"),
+        parpy("map --range 10..0:-3 --dtype f64"),
+        parpy("map --from -").stdin("5\n6\n\n7"),
+        parpy("map --from").arg(numbers),
+        parpy("map --from").arg(npy),
+        // One item without an answer: what stands before it is written, nothing after it.
+        parpy("map --range 3037000000..3037001000"),
+        parpy("map --from").arg(fault),
+    ];
+    for (name, bytes) in texts {
+        let path = dir.write(name, bytes);
+        jobs.push(parpy("read").arg(&path));
+        jobs.push(parpy("read --do count").arg(&path));
+    }
+    jobs
+}
+
+#[test]
+fn every_pattern_equals_serial() {
+    let dir = Dir::new();
+    for job in jobs(&dir) {
+        let serial = job.done();
+        let compare = |run: Run| {
+            let got = run.done();
+            // Not assert_eq: it would print all of both.
+            assert!(got.stdout == serial.stdout, "{:?}\n{}", run.command(), got.stderr);
+            assert_eq!(got.code, serial.code, "{:?}\n{}", run.command(), got.stderr);
+            assert_eq!(got.said(), serial.said(), "{:?}", run.command());
+        };
+        compare(job.clone().args("-p serial --schedule static,3"));
+        if !has_mpi() {
+            continue;
+        }
+        for ranks in [1, 2, 3, 4, 7] {
+            compare(job.clone().args("-p mpi").ranks(ranks));
+        }
+        compare(job.clone().args("--schedule static,5").ranks(2).var("PARPY_MPI_SHARED", "always"));
+        compare(job.clone().args("--schedule static,97").ranks(3).var("PARPY_MPI_SHARED", "never"));
+        compare(job.clone().args("-j 2").ranks(3).var("PARPY_MPI_SHARED", "always"));
+    }
+}
+
+#[test]
+fn rounds_of_one_value_or_byte_are_still_the_same() {
+    if !has_mpi() {
+        return;
+    }
+    let dir = Dir::new();
+    let text = dir.write("text", "a\nbc\n\n\ndefg\nh");
+    for shared in ["always", "never"] {
+        for ranks in [2, 3] {
+            let run = |args: &str| {
+                parpy(args).args("--schedule static,1").ranks(ranks).var("PARPY_MPI_SHARED", shared)
+            };
+            assert_eq!(run("map --range 0..25").text(), parpy("map --range 0..25").text());
+            assert_eq!(run("read").arg(&text).text(), "a\nbc\n\n\ndefg\nh");
+        }
+    }
+}
