@@ -6,8 +6,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . jobs/setup.sh
 
 set_up
-cargo build --release --quiet
-ln -sf "${CARGO_TARGET_DIR:-target}/release/parpy" parpy
+target=$(target_of "${MPICC:-}")
+cargo build --release --quiet --target-dir "$target"
+ln -sf "$target/release/parpy" parpy
 
 mpirun=$(mpirun_of "${MPICC:-mpicc}")
 mapfile -t options < <(mpirun_options "$mpirun" 4)

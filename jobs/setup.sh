@@ -2,6 +2,8 @@
 # is missing where it knows how (Debian, Ubuntu). Expects the current folder to be the checkout.
 #
 #   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none
+#   target_of MPICC the folder that a build with this MPI goes to, because cargo does not notice that
+#                   another MPI is asked for, and would go on with the build of the first
 #   mpirun_of MPICC the launcher that belongs to a compiler wrapper, e.g. mpirun.mpich to mpicc.mpich
 #   mpirun_options MPIRUN RANKS   what this machine asks of that launcher to start so many ranks
 # shellcheck shell=bash
@@ -52,6 +54,10 @@ set_up() {
         echo "parpy is written in Rust, and there is no cargo here: see https://rustup.rs" >&2
         return 1
     fi
+}
+
+target_of() {
+    printf '%s\n' "${CARGO_TARGET_DIR:-target}${1:+/${1##*/}}"
 }
 
 mpirun_of() {

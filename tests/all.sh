@@ -19,8 +19,8 @@ if [ ${#mpis[@]} -eq 0 ]; then
 else
     for mpi in "${mpis[@]}"; do
         echo "== with $mpi" >&2
-        MPICC=mpicc.$mpi CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/$mpi cargo test
+        MPICC=mpicc.$mpi cargo test --target-dir "$(target_of "mpicc.$mpi")"
     done
 fi
 echo "== without MPI" >&2
-CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/without-mpi cargo test --no-default-features
+cargo test --no-default-features --target-dir "$(target_of without-mpi)"

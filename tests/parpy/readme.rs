@@ -36,10 +36,12 @@ fn lasting(text: &str) -> Vec<String> {
         let previous = std::iter::once("").chain(words.iter().copied());
         previous.zip(words.iter().copied()).map(word).collect::<Vec<_>>().join(" ")
     };
-    // Rows of the report's table name a process and a host without saying so.
-    let is_row =
-        |line: &&str| !line.trim_start().starts_with(|c: char| c.is_ascii_digit()) || !line.contains("  vm ");
-    text.lines().filter(is_row).map(line).collect()
+    // A row of the report's table names a process and a host, and shares differ with the number of cores.
+    let is_row = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() == 8 && words[..2].iter().all(|word| word.parse::<u64>().is_ok())
+    };
+    text.lines().filter(|line| !is_row(line)).map(line).collect()
 }
 
 #[test]

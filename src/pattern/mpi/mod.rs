@@ -50,7 +50,8 @@ impl Mpi {
             return Err(Error::Usage(format!(
                 "{} processes were started by {}, but {} makes each of them rank 0 of {}: the launcher \
                  belongs to another MPI library. Start parpy with the mpirun of the MPI that it was built \
-                 with, or build it with the other (MPICC=mpicc.mpich or mpicc.openmpi cargo build)",
+                 with, or build it with the other: MPICC=mpicc.mpich (or mpicc.openmpi) cargo build \
+                 --release --target-dir target/other",
                 launch.ranks,
                 launch.by,
                 library(),
