@@ -56,7 +56,7 @@ fn unreadable() {
     let dir = Dir::new();
     let path = dir.write("secret", "1\n");
     use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
         eprintln!("SKIPPED: this user may read everything");
         return;
