@@ -4,6 +4,7 @@
 //! [`MapSpec`], [`ReadSpec`] and [`Shared`] are also the tables of a job file, so that flags and job files
 //! cannot drift apart.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -75,14 +76,15 @@ A job file:
   [[task]]
   read = { file = \"$1\", do = \"count\" }
 
-$1, $2, … stand for the arguments after the job file's name. Other paths in a job file are taken from
-the folder that the job file is in.")]
+$1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Other
+paths in a job file are taken from the folder that the job file is in. output = \"people\" tells in
+words who did what, as the demo does.")]
     Run(RunArgs),
 }
 
 /// Where the values come from, and what is done with each.
 #[derive(Debug, Default, Clone, Args, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in map = { range = '0..10' }")]
 pub struct MapSpec {
     /// The values
     #[arg(value_name = "VALUES", allow_negative_numbers = true)]
@@ -90,7 +92,8 @@ pub struct MapSpec {
     /// The values A, A+STEP, … up to but not including B
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line, or .npy (1-D int64 or float64); - is standard input
+    /// Values from a file: text with one number per line, or .npy (1-D int64 or float64); - is text from
+    /// standard input
     #[arg(long, value_name = "FILE")]
     pub from: Option<PathBuf>,
     /// What to do with each value: square [default: square]
@@ -103,7 +106,7 @@ pub struct MapSpec {
 
 /// Which file, and what is done with its lines.
 #[derive(Debug, Default, Clone, Args, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in read = { file = 'x.txt' }")]
 pub struct ReadSpec {
     /// The file
     #[arg(value_name = "FILE")]
@@ -145,14 +148,14 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub repeat: Option<i64>,
     /// Say who did what and how long it took: as a table on standard error, or as JSON to FILE.json
-    #[arg(long, global = true, value_name = "FILE.json", num_args = 0..=1)]
+    #[arg(long, global = true, value_name = "FILE.json", num_args = 0..=1, require_equals = true)]
     pub report: Option<Option<PathBuf>>,
 }
 
 /// How much parpy says of itself on standard error.
 #[derive(Debug, Default, Clone, Copy, Args)]
 pub struct Talk {
-    /// Say more: -v what each rank does, -vv every round
+    /// Say more: -v which ranks there are, -vv every block they work on
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Say nothing but errors
@@ -175,6 +178,22 @@ pub enum PatternName {
 /// A value as typed: in a job file also a bare number.
 #[derive(Debug, Clone)]
 pub struct Word(pub String);
+
+/// The words of the command line with `--report FILE.json` joined to `--report=FILE.json`, so that
+/// `--report` without a file does not take the next word, whatever it is, for one.
+pub fn join_report(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "--report" && word.as_encoded_bytes().ends_with(b".json") => {
+                last.push("=");
+                last.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}
 
 impl From<String> for Word {
     fn from(text: String) -> Self {

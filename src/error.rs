@@ -31,6 +31,23 @@ impl Error {
         Self::Failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
     }
 
+    /// What can be read once is to be read several times.
+    pub fn once_only(what: &Path) -> Self {
+        let what = what.display();
+        Self::Usage(format!("--repeat: {what} can be read only once; save it to a file, and use --from FILE"))
+    }
+
+    /// The same error, of one task of several.
+    pub fn of_task(self, number: usize) -> Self {
+        let told = |text| format!("task {number}: {text}");
+        match self {
+            Self::Usage(text) => Self::Usage(told(text)),
+            Self::Item(text) => Self::Item(told(text)),
+            Self::Failed(text) => Self::Failed(told(text)),
+            other => other,
+        }
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

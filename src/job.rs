@@ -4,6 +4,7 @@
 //! so that every rank comes to the same job or to the same error. What depends on files is found out when
 //! a task is opened, on rank 0.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -17,7 +18,7 @@ use crate::input::{Range, Typed};
 /// Everything one command asks for.
 #[derive(Debug)]
 pub struct Job {
-    /// What to do, in order.
+    /// What to do, in order; no two write to the same file.
     pub tasks: Vec<Task>,
     /// Where the report goes.
     pub report: ReportTo,
@@ -108,7 +109,11 @@ impl Dtype {
     pub fn parse(self, word: &str) -> Option<u64> {
         match self {
             Self::I64 => word.parse::<i64>().ok().map(|number| number as u64),
-            Self::F64 => word.parse::<f64>().ok().map(f64::to_bits),
+            Self::F64 => {
+                let number = word.parse::<f64>().ok()?;
+                // 1e400 reads as infinite, and is not what it says.
+                (number.is_finite() || !word.contains(|c: char| c.is_ascii_digit())).then(|| number.to_bits())
+            }
         }
     }
 
@@ -125,6 +130,7 @@ impl Dtype {
                 format!("'{word}' {why}; for floats: --dtype f64")
             }
             Self::I64 => format!("'{word}' is not a whole number"),
+            Self::F64 if word.parse::<f64>().is_ok() => format!("'{word}' does not fit in a 64-bit float"),
             Self::F64 => format!("'{word}' is not a number"),
         }
     }
@@ -216,6 +222,7 @@ impl Job {
                 )));
             }
         };
+        check_together(&tasks)?;
         Ok(Self { tasks, report })
     }
 
@@ -224,7 +231,7 @@ impl Job {
     fn parse(text: &str, path: Option<&Path>, args: &[PathBuf], flags: &Shared) -> Result<Vec<Task>> {
         let name = path.unwrap_or(Path::new("demo.toml")).display().to_string();
         let spec: JobSpec = toml::from_str(text).map_err(|e| Error::Usage(explain(&name, &e)))?;
-        let paths = Paths { folder: path.and_then(Path::parent), args };
+        let paths = Paths { folder: path.and_then(Path::parent), args, used: Cell::new(0) };
         let mut tasks = Vec::new();
         for (index, task) in spec.task.into_iter().enumerate() {
             let task = Task::from_spec(task, &paths, flags).map_err(|error| match error {
@@ -232,6 +239,10 @@ impl Job {
                 other => other,
             })?;
             tasks.push(task);
+        }
+        if let Some(surplus) = args.get(paths.used.get()) {
+            let surplus = surplus.display();
+            return Err(Error::Usage(format!("{name} has no use for the argument {surplus}")));
         }
         Ok(tasks)
     }
@@ -242,11 +253,36 @@ impl Job {
     }
 }
 
+/// What each task could do alone and all of them cannot.
+fn check_together(tasks: &[Task]) -> Result<()> {
+    let is_stdin = |task: &&Task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. });
+    if tasks.iter().filter(is_stdin).count() > 1 {
+        return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
+    }
+    for (i, task) in tasks.iter().enumerate() {
+        if let Output::File(path) = &task.output
+            && !path.starts_with("/dev")
+            && tasks[..i].iter().any(|earlier| earlier.output == task.output)
+        {
+            return Err(Error::Usage(format!(
+                "two tasks write to {0}, and the second would replace what the first wrote; give each its own \
+                 output in the job file, or send all to standard output: > {0}",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// A TOML error with the nearest right key where a key is wrong.
 fn explain(name: &str, error: &toml::de::Error) -> String {
     let mut text = format!("{name}: {}", error.to_string().trim_end());
     let message = error.message();
-    if message.starts_with("unknown ") {
+    if message == "missing field `task`" {
+        text.push_str("\na job file has one [[task]] or more: see parpy run --help");
+    } else if message.contains("expected a sequence") {
+        text.push_str("\na task begins with [[task]], in double brackets");
+    } else if message.starts_with("unknown ") {
         let mut quoted = message.split('`').skip(1).step_by(2);
         if let Some(near) = quoted.next().and_then(|wrong| nearest(wrong, quoted)) {
             text.push_str(&format!("\ndid you mean `{near}`?"));
@@ -260,20 +296,43 @@ struct Paths<'a> {
     /// The folder of the job file; `None` for the demo.
     folder: Option<&'a Path>,
     args: &'a [PathBuf],
+    /// The highest number that the job file has asked for.
+    used: Cell<usize>,
 }
 
 impl Paths<'_> {
+    fn arg(&self, number: usize) -> Result<&PathBuf> {
+        self.used.set(self.used.get().max(number));
+        number.checked_sub(1).and_then(|i| self.args.get(i)).ok_or_else(|| {
+            Error::Usage(format!(
+                "it wants ${number}, the argument no. {number} after the job file's name, as in: parpy run \
+                 JOB.toml {}",
+                "ARG ".repeat(number.clamp(1, 9)).trim_end()
+            ))
+        })
+    }
+
+    /// A word with every `$N` in it replaced.
+    fn word(&self, text: &str) -> Result<String> {
+        let mut parts = text.split('$');
+        let mut word = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            match part[..digits].parse() {
+                Ok(number) => word.push_str(&self.arg(number)?.to_string_lossy()),
+                Err(_) => word.push('$'),
+            }
+            word.push_str(&part[digits..]);
+        }
+        Ok(word)
+    }
+
     /// `$1` is the first argument after the job file's name, taken from the current folder; any other
     /// path is taken from the job file's folder.
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
         let number = path.to_str().and_then(|text| text.strip_prefix('$')?.parse::<usize>().ok());
         match number {
-            Some(0) => Err(Error::Usage("$0 is nothing: arguments are counted from $1".into())),
-            Some(n) => self.args.get(n - 1).cloned().ok_or_else(|| {
-                Error::Usage(format!(
-                    "it wants ${n}, a path after the job file's name, as in: parpy run JOB.toml PATH"
-                ))
-            }),
+            Some(number) => self.arg(number).cloned(),
             None => Ok(self.folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))),
         }
     }
@@ -293,6 +352,9 @@ impl Task {
             (Some(mut map), None) => {
                 if let Some(from) = &mut map.from {
                     paths.resolve_unless(&["-"], from)?;
+                }
+                for text in map.range.iter_mut().chain(map.values.iter_mut().map(|word| &mut word.0)) {
+                    *text = paths.word(text)?;
                 }
                 Work::map(&map)?
             }
@@ -333,6 +395,11 @@ impl Task {
         Ok(task)
     }
 
+    /// Was there nothing typed at all? No fault, but hardly meant.
+    pub fn is_empty_list(&self) -> bool {
+        matches!(&self.work, Work::Map { numbers: Numbers::Typed(values), .. } if values.is_empty())
+    }
+
     fn checked(work: Work, shared: &Shared) -> Result<Self> {
         let at_least_one = |flag: &str, number: Option<i64>| match number {
             Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
@@ -341,14 +408,14 @@ impl Task {
         };
         let repeat = at_least_one("--repeat", shared.repeat)?.unwrap_or(1);
         if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
-            return Err(Error::Usage(
-                "--repeat: standard input can be read only once; save it to a file and use --from FILE"
-                    .into(),
-            ));
+            return Err(Error::once_only(Path::new("standard input")));
         }
         let output = match shared.output.as_deref() {
             None => Output::Stdout,
-            Some(path) if path == Path::new("-") => Output::Stdout,
+            // By its other names too: opened anew it would be written from its start.
+            Some(path) if ["-", "/dev/stdout", "/dev/fd/1"].iter().any(|name| path == Path::new(name)) => {
+                Output::Stdout
+            }
             Some(path) if path == Path::new("none") => Output::None,
             Some(path) => Output::File(path.to_owned()),
         };
@@ -397,8 +464,8 @@ fn block(text: &str, work: &Work) -> Result<Option<u64>> {
         return wrong(&why);
     }
     let Some(block) = block else { return Ok(None) };
-    let units = ["K", "M", "G"];
-    let (digits, factor) = match units.iter().position(|unit| block.ends_with(unit)) {
+    let units = ['K', 'M', 'G'];
+    let (digits, factor) = match units.iter().position(|unit| block.to_ascii_uppercase().ends_with(*unit)) {
         Some(i) => (&block[..block.len() - 1], 1024u64.pow(i as u32 + 1)),
         None => (block, 1),
     };

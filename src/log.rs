@@ -1,13 +1,16 @@
 //! Log lines on standard error, each with the rank, pid and host that it comes from.
 //!
-//! Warnings come from rank 0 alone; `-v` makes every rank say what it does. Answers never go here, and
+//! Warnings come from rank 0 alone; `-v` names every rank, and
+//! `-vv` each block that it works on. Answers never go here, and
 //! errors that end the run are printed by [`crate::run`].
 
 use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::Talk;
@@ -23,11 +26,13 @@ pub fn start(talk: Talk, launch: &Launch) {
     };
     let line = Line { rank: launch.rank, pid: std::process::id(), host: crate::report::host() };
     // Fails only when a library's user has set up a subscriber before, which is then the one to use.
-    let _ = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .event_format(line)
-        .try_init();
+        // A line that cannot be written is no reason to panic.
+        .log_internal_errors(false)
+        .with_filter(LevelFilter::from_level(level));
+    let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
 /// `parpy[rank 2 pid 4711 host n1] WARN text`

@@ -1,22 +1,25 @@
 //! Parse, run, exit code.
 
+use std::env::args_os;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
-use parpy::{cli::Cli, launch::Launch, pattern, run};
+use parpy::{
+    cli::{Cli, join_report},
+    launch::Launch,
+    pattern, run,
+};
 
 fn main() -> ExitCode {
     let launch = Launch::detect();
     let version = format!("{}\nMPI: {}", env!("CARGO_PKG_VERSION"), pattern::mpi::library());
-    let matches = Cli::command().version(version).try_get_matches();
+    let matches = Cli::command().version(version).try_get_matches_from(join_report(args_os()));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run::run(&cli, &launch),
         Err(error) => {
             // All ranks were given the same words: one of them says what is wrong with them.
-            if launch.rank == 0 {
-                let _ = error.print();
-            }
-            run::leave_together(&launch, error.exit_code() as u8)
+            let printed = if launch.rank == 0 { error.print() } else { Ok(()) };
+            run::leave_together(&launch, if printed.is_err() { 1 } else { error.exit_code() as u8 })
         }
     };
     ExitCode::from(code)

@@ -164,6 +164,15 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{text} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Fails where [`save`] will; leaves an existing report as it is.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn can_save(path: &Path) -> Result<()> {
+    let opened = fs::File::options().append(true).create(true).open(path);
+    opened.map(|_| ()).map_err(|e| Error::io("write", path, &e))
+}
+
 /// Writes the reports of a job's tasks as JSON: one object with the sums, and where there are several
 /// tasks, each task's own under `tasks`.
 ///

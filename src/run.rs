@@ -1,6 +1,7 @@
 //! From the command line to the exit code: the one road through the house.
 
 use std::fs;
+use std::io::Write;
 use std::panic;
 use std::path::Path;
 
@@ -30,15 +31,19 @@ pub fn run(cli: &Cli, launch: &Launch) -> u8 {
         Err(_) if launch.rank > 0 => Ok(()),
         outcome => outcome.and_then(|()| job(cli, launch, &mut mpi)),
     };
-    // Said before MPI is finalised: once a rank has left with an exit code, mpirun may end the others.
-    let code = outcome.err().map_or(0, |error| {
+    // Said before MPI is finalised, which is when `mpi` is dropped: once a rank has left with an exit code,
+    // mpirun may end the others.
+    outcome.err().map_or(0, |error| {
         if let Some(message) = error.message().filter(|_| launch.rank == 0) {
-            eprintln!("parpy: {message}");
+            say(&format!("parpy: {message}\n"));
         }
         error.exit_code()
-    });
-    drop(mpi);
-    code
+    })
+}
+
+/// Prints to standard error, and does not mind when nobody listens.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
@@ -67,15 +72,28 @@ fn job(cli: &Cli, launch: &Launch, mpi: &mut Option<Mpi>) -> Result<()> {
         check_workers(task, launch)?;
     }
     start_where(job.tasks.iter().any(|task| task.pattern == PatternName::Mpi), mpi, launch)?;
+    let is_root = mpi.as_ref().is_none_or(Mpi::is_root);
+    if let ReportTo::File(path) = &job.report {
+        // Before the work, not after it.
+        let outcome = if is_root { report::can_save(path) } else { Ok(()) };
+        match &*mpi {
+            Some(mpi) => mpi.agree(outcome)?,
+            None => outcome?,
+        }
+    }
     let mut reports = Vec::new();
-    for task in &job.tasks {
+    for (i, task) in job.tasks.iter().enumerate() {
+        if is_root && task.is_empty_list() {
+            tracing::warn!("there are no values; give some, or --range A..B, or --from FILE");
+        }
         let mut runs = Vec::new();
         for number in 1..=task.repeat {
-            runs.extend(run_once(task, &job, number == task.repeat, mpi.as_ref())?);
+            let run = run_once(task, &job, number == task.repeat, mpi.as_ref());
+            runs.extend(run.map_err(|e| if job.tasks.len() > 1 { e.of_task(i + 1) } else { e })?);
         }
         reports.extend(Report::medians(runs));
     }
-    if mpi.as_ref().is_none_or(Mpi::is_root) {
+    if is_root {
         tell(&reports, &job.report)?;
     }
     Ok(())
@@ -125,7 +143,7 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
     match to {
         ReportTo::Nobody => Ok(()),
         ReportTo::Stderr => {
-            reports.iter().for_each(|report| eprint!("{}", report.table()));
+            reports.iter().for_each(|report| say(&report.table()));
             Ok(())
         }
         ReportTo::File(path) => report::save(reports, path),
@@ -135,11 +153,11 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
 /// A panic on one rank must not leave the others waiting for it.
 fn stop_all_on_panic(rank: usize) {
     panic::set_hook(Box::new(move |info| {
-        eprintln!(
-            "parpy: rank {rank} (pid {} on host {}) has met a fault in parpy itself and stops the run: {info}",
-            std::process::id(),
-            report::host()
-        );
+        let (pid, host) = (std::process::id(), report::host());
+        say(&format!(
+            "parpy: rank {rank} (pid {pid} on host {host}) has met a fault in parpy itself and stops the run: \
+             {info}\n"
+        ));
         pattern::mpi::abort();
     }));
 }

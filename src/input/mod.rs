@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cut;
 use crate::error::{Error, Result};
-use crate::job::{Dtype, Numbers, TextFile, Work};
+use crate::job::{Dtype, Numbers, Task, TextFile, Work};
 use crate::pattern::Layout;
 
 pub use typed::{Range, Typed};
@@ -90,9 +90,15 @@ impl Feed {
     ///
     /// # Errors
     /// The input is missing, unreadable, or not what its name says.
-    pub fn open(work: &Work, layout: &Layout) -> Result<(Self, Facts)> {
-        match work {
+    pub fn open(task: &Task, layout: &Layout) -> Result<(Self, Facts)> {
+        match &task.work {
             Work::Map { numbers, dtype, .. } => {
+                if let Numbers::File(path) = numbers
+                    && task.repeat > 1
+                    && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
+                {
+                    return Err(Error::once_only(path));
+                }
                 let (source, dtype) = open_numbers(numbers, *dtype)?;
                 Ok((Self::Values { source, next: 0, ended: false }, Facts { dtype, file_len: 0 }))
             }

@@ -83,6 +83,12 @@ impl Text {
     }
 
     fn complaint(&self, number: &[u8]) -> Error {
+        if self.line == 1 && number.starts_with(b"\x93NUMPY") {
+            return Error::Failed(format!(
+                "cannot read {} as text: it is a .npy file; give it a name that ends in .npy, and --from FILE",
+                self.name.display()
+            ));
+        }
         let shown: String = String::from_utf8_lossy(number).chars().take(SHOWN).collect();
         let dots = if number.len() > shown.len() { "…" } else { "" };
         let what = self.dtype.complaint(&format!("{}{dots}", shown.escape_debug()));

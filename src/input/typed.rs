@@ -20,17 +20,40 @@ impl Typed {
     /// # Errors
     /// Names the first that is not a number (of that type).
     pub fn parse(words: &[String], dtype: Option<Dtype>) -> Result<Self> {
-        let all_whole = || words.iter().all(|w| Dtype::I64.parse(w).is_some());
-        let all_numbers = || words.iter().all(|w| Dtype::F64.parse(w).is_some());
-        let looks_float = || words.iter().any(|w| Dtype::I64.parse(w).is_none() && !is_whole_literal(w));
-        let dtype = dtype.unwrap_or_else(|| {
-            if !all_whole() && all_numbers() && looks_float() { Dtype::F64 } else { Dtype::I64 }
-        });
+        let is_float = |word: &String| !is_whole_literal(word) && word.parse::<f64>().is_ok();
+        let found = if words.iter().any(is_float) { Dtype::F64 } else { Dtype::I64 };
+        let dtype = dtype.unwrap_or(found);
+        let complain = |word| Error::Usage(dtype.complaint(word) + hint(word));
         let bits = words
             .iter()
-            .map(|word| dtype.parse(word).ok_or_else(|| Error::Usage(dtype.complaint(word))))
+            .map(|word| dtype.parse(word).ok_or_else(|| complain(word)))
             .collect::<Result<_>>()?;
         Ok(Self { dtype, bits, next: 0 })
+    }
+}
+
+impl Typed {
+    /// Nothing was typed.
+    pub fn is_empty(&self) -> bool {
+        self.bits.is_empty()
+    }
+}
+
+/// What somebody who typed `word` as a value probably wanted.
+fn hint(word: &str) -> &'static str {
+    if word == "-" {
+        "; for values from standard input: --from -"
+    } else if word.contains("..") {
+        "; for a range: --range A..B"
+    } else if word.contains(' ') {
+        "; give several values as several words"
+    } else if word.contains(['.', '/'])
+        && word.contains(|c: char| c.is_alphabetic())
+        && word.parse::<f64>().is_err()
+    {
+        "; for values from a file: --from FILE"
+    } else {
+        ""
     }
 }
 
@@ -79,6 +102,9 @@ impl Range {
         };
         let (bounds, step) = text.split_once(':').unwrap_or((text, "1"));
         let (first, end) = bounds.split_once("..").ok_or_else(|| wrong("no '..' in it"))?;
+        if end.starts_with(['.', '=']) {
+            return Err(wrong("B comes right after two dots, and is not part of the range"));
+        }
         let words = [first, end, step].map(|word| word.trim().to_owned());
         let typed = Typed::parse(&words, dtype).map_err(|e| wrong(&e.to_string()))?;
         let [first, end, step] = [typed.bits[0], typed.bits[1], typed.bits[2]];
@@ -195,9 +221,13 @@ mod tests {
 
     #[test]
     fn bad_ranges_say_why() {
-        for (text, part) in
-            [("3", "no '..'"), ("0..9:0", "step of 0"), ("a..b", "not a whole number"), ("0..inf", "finite")]
-        {
+        for (text, part) in [
+            ("3", "no '..'"),
+            ("0..9:0", "step of 0"),
+            ("a..b", "not a whole number"),
+            ("0..inf", "finite"),
+            ("1...5", "two dots"),
+        ] {
             let message = Range::parse(text, None).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }

@@ -71,7 +71,7 @@ pub fn open(task: &Task, last: bool) -> Result<Box<dyn Sink + '_>> {
         Output::File(path) => Box::new(text::ToFile::create(path)?),
         Output::Stdout | Output::People if !last => Box::new(Nothing),
         Output::Stdout => Box::new(text::ToStdout::new()),
-        Output::People => return Ok(Box::new(people::People::new(&task.work))),
+        Output::People => return Ok(Box::new(people::People::new(task))),
     };
     Ok(match &task.work {
         Work::Read { file, action: Do::Count } => {

@@ -9,14 +9,14 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::function::numbers::{WIDEST, render};
 use crate::input::{self, Feed};
-use crate::job::Work;
+use crate::job::{Task, Work};
 use crate::output::{Piece, Sink};
 use crate::pattern::Layout;
 use crate::report::{Report, counted};
 
 /// Gathers the answers and tells them at the end.
 pub struct People<'a> {
-    work: &'a Work,
+    task: &'a Task,
     parts: Vec<Part>,
     gathered: Vec<u8>,
 }
@@ -30,9 +30,9 @@ struct Part {
 }
 
 impl<'a> People<'a> {
-    /// Tells of `work`.
-    pub fn new(work: &'a Work) -> Self {
-        Self { work, parts: Vec::new(), gathered: Vec::new() }
+    /// Tells of `task`.
+    pub fn new(task: &'a Task) -> Self {
+        Self { task, parts: Vec::new(), gathered: Vec::new() }
     }
 
     fn tell(&self, report: &Report) -> Result<String> {
@@ -42,10 +42,10 @@ impl<'a> People<'a> {
         };
         let over = counted(report.workers as u64, "rank");
         let (mut text, end);
-        match self.work {
+        match &self.task.work {
             Work::Map { .. } => {
                 text = format!("Squares of {}, over {over}:\n", counted(report.items, "value"));
-                let values = values(self.work, report.items)?;
+                let values = values(self.task, report.items)?;
                 let values: Vec<&str> = values.lines().collect();
                 for part in self.parts.iter().filter(|part| part.items > 0) {
                     let answers = spaced(&self.gathered[part.bytes.clone()]);
@@ -86,10 +86,10 @@ impl<'a> People<'a> {
 }
 
 /// The first `count` values of a map, one per line.
-fn values(work: &Work, count: u64) -> Result<String> {
+fn values(task: &Task, count: u64) -> Result<String> {
     let mut room = vec![0; count as usize];
     let layout = Layout { workers: 1, values: room.len(), section_bytes: 0, room: 0 };
-    let (mut feed, facts) = Feed::open(work, &layout)?;
+    let (mut feed, facts) = Feed::open(task, &layout)?;
     feed.next_round(1, &mut room)?;
     let mut text = vec![0; room.len() * WIDEST];
     let len = render(facts.dtype, &room, &mut text);

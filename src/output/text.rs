@@ -2,7 +2,10 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, StdoutLock, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
 use crate::output::{Piece, Sink};
@@ -37,38 +40,51 @@ impl Sink for ToStdout {
     }
 }
 
-/// A file, written as `FILE.partial` and renamed when it is complete, so that what stands under the real
-/// name is always whole. After a failure or a kill the partial file is still there, with what was done.
+/// A file, written under a temporary name in the same folder and renamed when it is complete, so that what
+/// stands under the real name is always whole. After a failure what was done is kept as `FILE.partial`.
 pub struct ToFile {
     path: PathBuf,
-    /// `None` where the target is no regular file (a device, a pipe) and is written to as it is.
-    partial: Option<PathBuf>,
-    file: File,
+    file: Target,
     written: u64,
 }
 
+enum Target {
+    /// To be renamed; `None` when it has been.
+    Temporary(Option<NamedTempFile>),
+    /// No regular file (a device, a pipe): written to as it is.
+    Direct(File),
+}
+
 impl ToFile {
-    /// Creates the partial file, in the folder where the file will be.
+    /// Creates the temporary file, with the permissions that the file has or will have.
     ///
     /// # Errors
-    /// It cannot be created.
+    /// It cannot be created, or there is a file that must not be written.
     pub fn create(path: &Path) -> Result<Self> {
-        // Through a symbolic link to what it points to: renaming would replace the link.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let existing = fs::metadata(&path);
-        if existing.as_ref().is_ok_and(fs::Metadata::is_dir) {
+        let path = behind_links(path);
+        let fail = |e| Error::io("write", &path, &e);
+        let old = fs::metadata(&path).ok();
+        if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(Error::Failed(format!("cannot write {}: it is a directory", path.display())));
         }
-        let partial = if existing.is_ok_and(|meta| !meta.is_file()) {
-            None
-        } else {
-            let mut name = path.clone().into_os_string();
-            name.push(".partial");
-            Some(PathBuf::from(name))
-        };
-        let name = partial.as_ref().unwrap_or(&path);
-        let file = File::create(name).map_err(|e| Error::io("write", name, &e))?;
-        Ok(Self { path, partial, file, written: 0 })
+        if old.is_some() {
+            // Nothing is written here yet, but a file that is write-protected must not be replaced.
+            let file = File::options().append(true).open(&path).map_err(fail)?;
+            if old.as_ref().is_some_and(|old| !old.is_file()) || path.starts_with("/proc") {
+                return Ok(Self { path, file: Target::Direct(file), written: 0 });
+            }
+        }
+        let mut prefix = path.file_name().unwrap_or_default().to_owned();
+        prefix.push(".");
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        let builder =
+            builder.prefix(&prefix).suffix(".partial").permissions(fs::Permissions::from_mode(0o666));
+        let file = builder.tempfile_in(folder).map_err(fail)?;
+        if let Some(old) = old {
+            file.as_file().set_permissions(old.permissions()).map_err(fail)?;
+        }
+        Ok(Self { path, file: Target::Temporary(Some(file)), written: 0 })
     }
 
     fn error(&self, error: &std::io::Error) -> Error {
@@ -79,27 +95,55 @@ impl ToFile {
     }
 }
 
+/// What a symbolic link points to, even if that does not exist yet: renaming to a link would replace the
+/// link. As many links as the kernel itself follows.
+fn behind_links(path: &Path) -> PathBuf {
+    let mut path = path.to_owned();
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&path) else { break };
+        // Under /proc a link is an open file, and what it reads as may be no path at all.
+        if path.starts_with("/proc") {
+            break;
+        }
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
 impl Sink for ToFile {
     fn take(&mut self, piece: &Piece) -> Result<()> {
-        self.file.write_all(piece.bytes).map_err(|e| self.error(&e))?;
+        let file = match &mut self.file {
+            Target::Temporary(Some(file)) => file.as_file_mut(),
+            Target::Direct(file) => file,
+            Target::Temporary(None) => return Ok(()),
+        };
+        file.write_all(piece.bytes).map_err(|e| self.error(&e))?;
         self.written += piece.bytes.len() as u64;
         Ok(())
     }
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
-        if let Some(partial) = &self.partial {
-            fs::rename(partial, &self.path).map_err(|e| self.error(&e))?;
+        if let Target::Temporary(file) = &mut self.file
+            && let Some(file) = file.take()
+        {
+            file.persist(&self.path).map_err(|e| Error::io("write", &self.path, &e.error))?;
         }
         Ok(())
     }
 
     fn fail(&mut self) {
-        let Some(partial) = &self.partial else { return };
-        if self.written == 0 {
-            // Nothing is lost, and nothing is left lying about.
-            let _ = fs::remove_file(partial);
-        } else {
-            tracing::warn!("what was done before ({} bytes) is in {}", self.written, partial.display());
+        let Target::Temporary(file) = &mut self.file else { return };
+        // With nothing written nothing is lost, and dropping the file removes it.
+        let Some(file) = file.take().filter(|_| self.written > 0) else { return };
+        let mut name = self.path.clone().into_os_string();
+        name.push(".partial");
+        // An older one is not replaced: it may even be the input of this run.
+        let kept = match file.persist_noclobber(&name) {
+            Ok(_) => Some(PathBuf::from(name)),
+            Err(e) => e.file.keep().ok().map(|(_, path)| path),
+        };
+        if let Some(kept) = kept {
+            tracing::warn!("what was done before ({} bytes) is in {}", self.written, kept.display());
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::report::{Report, WorkerReport};
 pub fn run(task: &Task, last: bool) -> Result<Report> {
     let mut watch = Stopwatch::start();
     let layout = Layout::of(task, 1);
-    let (feed, facts) = Feed::open(&task.work, &layout)?;
+    let (feed, facts) = Feed::open(task, &layout)?;
     let mut function = function::make(&task.work, facts, Form::of(&task.output))?;
     let mut sink = output::open(task, last)?;
     let report = blocks(task, &layout, feed, &mut *function, &mut *sink, &mut watch)
@@ -43,6 +43,7 @@ fn blocks(
     let room = &mut bytemuck::cast_slice_mut(&mut room)[..layout.room];
     while let Some(round) = watch.load(&mut feed, 1, &mut values)? {
         let block = round[0];
+        tracing::trace!("block from {} to {}", block.start, block.end);
         let count = if matches!(task.work, Work::Map { .. }) { block.len() as usize } else { 0 };
         let mut new_block = true;
         loop {

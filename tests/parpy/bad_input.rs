@@ -1,6 +1,7 @@
 //! Bad input: one clear message from rank 0 alone, exit code 1 or 2, within seconds, alone and under mpirun.
 
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::dsl::*;
@@ -55,7 +56,6 @@ fn files_that_are_not_there_or_no_files() {
 fn unreadable() {
     let dir = Dir::new();
     let path = dir.write("secret", "1\n");
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o000)).unwrap();
     if std::fs::read(&path).is_ok() {
         eprintln!("SKIPPED: this user may read everything");
@@ -93,7 +93,13 @@ fn wrong_words_offer_the_nearest_right_ones() {
     fails(&parpy("map 1 --schedule statik"), 2, &["--schedule statik", "did you mean static?"]);
     fails(&parpy("map 1 --schedule static,0"), 2, &["from 1"]);
     fails(&parpy("map 1 --range 0..2"), 2, &["only one of them"]);
-    fails(&parpy("map 1 --report 2"), 2, &[".json"]);
+    fails(&parpy("map 1 --report=2"), 2, &[".json"]);
+    fails(&parpy("map 1 2.5 abc"), 2, &["'abc' is not a number"]);
+    fails(&parpy("map 1..5"), 2, &["--range A..B"]);
+    fails(&parpy("map values.npy"), 2, &["--from FILE"]);
+    fails(&parpy("map -"), 2, &["--from -"]);
+    fails(&parpy("map --range 1...5"), 2, &["two dots"]);
+    fails(&parpy("map 1e400"), 2, &["does not fit in a 64-bit float"]);
 }
 
 #[test]
@@ -107,6 +113,7 @@ fn numbers_of_workers_and_repeats() {
         parpy("map 1 -j 4").ranks(3).done().fails(2, &["there are only 3 ranks", "mpirun -n 4"]);
     }
     fails(&parpy("map --from - --repeat 2").stdin("1\n"), 2, &["only once"]);
+    fails(&parpy("map --from /dev/stdin --repeat 2").stdin("1\n"), 2, &["only once"]);
 }
 
 #[test]
@@ -114,10 +121,13 @@ fn nothing_to_do_is_no_fault() {
     let dir = Dir::new();
     let empty = dir.write("empty", "");
     for ranks in if has_mpi() { vec![0, 3] } else { vec![0] } {
-        for run in [parpy("map"), parpy("map --from").arg(&empty), parpy("read").arg(&empty)] {
+        for run in [parpy("map --range 3..3"), parpy("map --from").arg(&empty), parpy("read").arg(&empty)] {
             let done = run.ranks(ranks).done().succeeds();
             assert!(done.stdout.is_empty() && done.said().is_empty());
         }
+        // Nothing typed at all is hardly meant, and worth a word.
+        let done = parpy("map").ranks(ranks).done().succeeds();
+        assert!(done.stdout.is_empty() && done.said().len() == 1, "{}", done.stderr);
     }
 }
 
@@ -133,6 +143,30 @@ fn outputs_that_cannot_be_written() {
     fails(&parpy("map 1 -o").arg(dir.path("no/such/folder.txt")), 1, &["cannot write", "No such file"]);
     fails(&parpy("map 1 -o").arg(dir.path("")), 1, &["is a directory"]);
     fails(&parpy("map 1 --report").arg(dir.path("no/r.json")), 1, &["cannot write", "r.json"]);
+    let done = parpy("map 1 --report").arg(dir.path("no/r.json")).done();
+    assert!(done.stdout.is_empty(), "noticed before the work, not after it");
+    let file = dir.write("protected.txt", "mine\n");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o444)).unwrap();
+    if std::fs::File::options().append(true).open(&file).is_ok() {
+        eprintln!("SKIPPED in part: this user may write everything");
+    } else {
+        fails(&parpy("map 1 -o").arg(&file), 1, &["cannot write", "Permission denied"]);
+    }
+}
+
+/// With streams that cannot be written to, the exit code still says how the work went.
+#[test]
+fn nobody_listens() {
+    for (script, code) in [
+        ("map x 2>/dev/full", 2),
+        ("map 1 --report 2>/dev/full", 0),
+        ("-vv map 1 2>/dev/full", 0),
+        ("--help >/dev/full", 1),
+        ("map 1 >/dev/full 2>/dev/full", 1),
+    ] {
+        let status = Command::new("sh").arg("-c").arg(format!("{BINARY} {script}")).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{script}");
+    }
 }
 
 #[test]
@@ -148,6 +182,16 @@ fn what_was_done_before_a_fault_is_kept_under_a_name_that_says_so() {
         assert_eq!(dir.read("out.txt"), b"from before\n");
         std::fs::remove_file(dir.path("out.txt.partial")).unwrap();
     }
+    // An older one stays, though a new run fails too: before it has done anything, or after.
+    dir.write("out.txt.partial", "precious");
+    parpy("map 3037000500 -o").arg(dir.path("out.txt")).done().fails(1, &["does not fit"]);
+    assert_eq!(dir.names(), ["out.txt", "out.txt.partial"]);
+    let done = parpy("map 2 3037000500 -o").arg(dir.path("out.txt")).done();
+    assert_eq!(done.code, 1);
+    assert_eq!(dir.read("out.txt.partial"), b"precious");
+    let kept: Vec<String> = dir.names().into_iter().filter(|n| n.len() > "out.txt.partial".len()).collect();
+    assert!(kept.len() == 1 && done.stderr.contains(&kept[0]), "{kept:?}\n{}", done.stderr);
+    assert_eq!(dir.read(&kept[0]), b"4\n");
 }
 
 /// The run stands still while the pipe that it writes to is full, which is when the file is cut short.

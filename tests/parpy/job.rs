@@ -45,6 +45,14 @@ fn several_tasks_alike_and_different() {
 }
 
 #[test]
+fn arguments_stand_for_paths_and_numbers() {
+    let dir = Dir::new();
+    let job = dir.write("job.toml", "[[task]]\nmap = { range = '$1..$2' }\n");
+    assert_eq!(parpy("run").arg(&job).args("2 4").text(), "4\n9\n");
+    parpy("run").arg(&job).args("2 4 6").done().fails(2, &["no use for the argument 6"]);
+}
+
+#[test]
 fn flags_come_before_the_file() {
     let dir = Dir::new();
     let job = dir.write("job.toml", "[[task]]\nmap = { values = [3] }\noutput = 'out.txt'\n");
@@ -55,7 +63,7 @@ fn flags_come_before_the_file() {
 #[test]
 fn wrong_job_files_say_where_and_what_is_near() {
     let dir = Dir::new();
-    let cases: [(&str, &[&str]); 9] = [
+    let cases: [(&str, &[&str]); 15] = [
         ("[[task]]\nmap = { rnage = '0..3' }", &["line 2", "rnage", "did you mean `range`?"]),
         ("[[task]]\nmap = { range = '0..3' }\noutptu = 'x'", &["line 3", "did you mean `output`?"]),
         ("[[tasks]]\nmap = { range = '0..3' }", &["did you mean `task`?"]),
@@ -64,6 +72,15 @@ fn wrong_job_files_say_where_and_what_is_near() {
         ("[[task]]\nmap = {}\nread = { file = 'x' }", &["task 1", "either map"]),
         ("[[task]]\nread = { file = '$2' }", &["$2", "parpy run JOB.toml"]),
         ("[[task]]\nmap = { values = [1, 'two'] }", &["'two' is not a whole number"]),
+        ("", &["one [[task]] or more"]),
+        ("[task]\nmap = {}", &["double brackets"]),
+        ("[[task]]\nread = 'x'", &["read = { file = 'x.txt' }"]),
+        ("[[task]]\nmap = { from = '-' }\n[[task]]\nmap = { from = '-' }", &["only once"]),
+        (
+            "[[task]]\nmap = { values = [1] }\noutput = 'o'\n[[task]]\nmap = {}\noutput = 'o'",
+            &["two tasks write to"],
+        ),
+        ("[[task]]\nmap = { range = '0..$1' }", &["it wants $1"]),
         ("[[task", &["line 1"]),
     ];
     for (text, parts) in cases {
@@ -88,7 +105,7 @@ fn a_task_that_fails_ends_the_job_on_every_rank() {
          [[task]]\nmap = { values = [3] }\n",
     );
     for ranks in if has_mpi() { vec![0, 3] } else { vec![0] } {
-        let done = parpy("run").arg(&job).ranks(ranks).done().fails(1, &["cannot open", "none"]);
+        let done = parpy("run").arg(&job).ranks(ranks).done().fails(1, &["task 2: cannot open", "none"]);
         assert_eq!(done.stdout, b"4\n");
     }
 }

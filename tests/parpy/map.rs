@@ -1,6 +1,8 @@
 //! `parpy map` as a user types it.
 
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 
 use approx::assert_relative_eq;
 
@@ -87,13 +89,46 @@ fn results_to_a_file() {
     assert_eq!(dir.names(), ["out.txt"], "no partial file is left");
     assert_eq!(parpy("map 1 2 3 -o none").text(), "");
     assert_eq!(parpy("map 1 2 3 -o -").text(), "1\n4\n9\n");
-    // To a device or a pipe it goes as it is.
+    // To a device or a pipe it goes as it is, and standard output is that under its other names too.
     assert_eq!(parpy("map 2 -o /dev/stdout").text(), "4\n");
+    parpy("map 2 -o /dev/null").done().succeeds();
+    let script = format!("(echo before; {BINARY} map 2 -o /dev/stdout; echo after) >log");
+    assert!(Command::new("sh").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
+    assert_eq!(dir.read("log"), b"before\n4\nafter\n");
     // An existing file is replaced, through a symbolic link too.
-    std::os::unix::fs::symlink(dir.path("out.txt"), dir.path("link.txt")).unwrap();
+    symlink(dir.path("out.txt"), dir.path("link.txt")).unwrap();
     parpy("map 5 -o").arg(dir.path("link.txt")).done().succeeds();
     assert_eq!(dir.read("out.txt"), b"25\n");
     assert!(dir.path("link.txt").is_symlink());
+    // Also where the link's target is still to be made.
+    symlink("later.txt", dir.path("early.txt")).unwrap();
+    parpy("map 6 -o").arg(dir.path("early.txt")).done().succeeds();
+    assert_eq!(dir.read("later.txt"), b"36\n");
+    // A new file has the permissions of any new file, and an old one keeps its own.
+    let mode = |name: &str| std::fs::metadata(dir.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode("out.txt"), mode("log"));
+    std::fs::set_permissions(dir.path("out.txt"), PermissionsExt::from_mode(0o600)).unwrap();
+    parpy("map 7 -o").arg(dir.path("out.txt")).done().succeeds();
+    assert_eq!(mode("out.txt"), 0o600);
+}
+
+/// The partial file of another run, even of one that is still going on, is nobody's business.
+#[test]
+fn partial_files_do_not_meet() {
+    let dir = Dir::new();
+    let input = dir.write("out.txt.partial", "1\n2\n");
+    parpy("map --from").arg(&input).arg("-o").arg(dir.path("out.txt")).done().succeeds();
+    assert_eq!(dir.read("out.txt"), b"1\n4\n");
+    assert_eq!(dir.read("out.txt.partial"), b"1\n2\n");
+    let runs: Vec<_> = (0..4)
+        .map(|_| parpy("map --range 0..200000 -o").arg(dir.path("same.txt")))
+        .map(|run| (run.spawn(), run))
+        .collect();
+    for (child, run) in runs {
+        Done::of(&run, child.wait_with_output().unwrap()).succeeds();
+    }
+    let squares: String = (0..200_000u64).map(|i| format!("{}\n", i * i)).collect();
+    assert!(dir.read("same.txt") == squares.as_bytes());
 }
 
 #[test]

@@ -65,5 +65,8 @@ fn several_tasks_are_summed_and_listed() {
 fn the_table_goes_to_standard_error() {
     let done = parpy("map 1 2 3 --report").done().succeeds();
     assert_eq!(done.stdout, b"1\n4\n9\n");
+    // It takes no value but the name of a .json file, so that it can stand anywhere.
+    assert_eq!(parpy("map --report 1 2").text(), "1\n4\n");
+    assert_eq!(parpy("--report map 1 2").text(), "1\n4\n");
     assert!(done.stderr.contains("3 items") && done.stderr.contains("seconds: load"), "{}", done.stderr);
 }

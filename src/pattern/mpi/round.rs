@@ -123,7 +123,7 @@ impl<'a> Member<'a> {
     /// The first thing that failed, in block order; all answers before it have been written.
     pub fn lead(&mut self, job: &Job, last: bool) -> Result<Report> {
         let mut watch = Stopwatch::start();
-        let (feed, facts) = Feed::open(&self.task.work, &self.layout)?;
+        let (feed, facts) = Feed::open(self.task, &self.layout)?;
         let mut ends = Ends { feed, sink: output::open(self.task, last)? };
         if self.worth_sharing(&ends.feed) {
             self.order_all(SHARE, 0);
@@ -170,7 +170,7 @@ impl<'a> Member<'a> {
         loop {
             let room = self.memory().values_mut();
             let Some(blocks) = watch.load(&mut ends.feed, workers.len(), room)? else { return Ok(workers) };
-            tracing::trace!("a round from {} to {}", blocks[0].start, blocks[blocks.len() - 1].end);
+
             let mut orders = waiting.clone();
             for (order, block) in orders.iter_mut().zip(&blocks) {
                 *order = Order {
@@ -259,6 +259,9 @@ impl<'a> Member<'a> {
         }
         let began = Instant::now();
         let block = Block { start: order.start, end: order.end };
+        if order.kind == WORK {
+            tracing::trace!("block from {} to {}", block.start, block.end);
+        }
         let count = if self.is_map() && order.kind == WORK { block.len() as usize } else { 0 };
         self.memory();
         let Self { memory: Some(memory), function, task, layout, .. } = self else {
