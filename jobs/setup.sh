@@ -12,7 +12,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return
-    ldconfig -p 2>/dev/null | grep -q 'libclang[-.0-9]*\.so' && return
+    [[ $(ldconfig -p 2>/dev/null) =~ libclang[-.0-9]*\.so ]] && return
     compgen -G '/usr/lib/llvm*/lib/libclang*.so*' >/dev/null
 }
 
@@ -66,8 +66,15 @@ mpirun_of() {
 }
 
 mpirun_options() {
-    # MPICH starts as many ranks as it is asked to, for anybody.
-    "$1" --version 2>/dev/null | grep -q 'Open MPI' || return 0
+    # MPICH starts as many ranks as it is asked to, for anybody. Open MPI goes by its parts' names too.
+    [[ $("$1" --version 2>/dev/null) =~ Open\ MPI|OpenRTE|PRRTE ]] || return 0
     if [ "$(id -u)" -eq 0 ]; then echo --allow-run-as-root; fi
-    if [ "$(nproc)" -lt "$2" ]; then echo --oversubscribe; fi
+    if [ "$(cores)" -lt "$2" ]; then echo --oversubscribe; fi
+}
+
+# What Open MPI counts as slots: cores, and not their threads, but no more than may be used.
+cores() {
+    local all
+    all=$(lscpu -p=core,socket 2>/dev/null | grep -v '^#' | sort -u | wc -l)
+    if [ "$all" -gt 0 ] && [ "$all" -lt "$(nproc)" ]; then echo "$all"; else nproc; fi
 }

@@ -1,8 +1,8 @@
 //! Flags as typed. Nothing is checked here beyond what clap itself can check; [`crate::job`] turns what
 //! was typed into a checked job, and later code never sees a flag.
 //!
-//! [`MapSpec`], [`ReadSpec`] and [`Shared`] are also the tables of a job file, so that flags and job files
-//! cannot drift apart.
+//! [`MapSpec`] and [`ReadSpec`] are also the tables of a job file, so that flags and job files cannot drift
+//! apart.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -128,13 +128,14 @@ pub struct RunArgs {
     pub args: Vec<PathBuf>,
 }
 
-/// Flags of every command, which a job file may also set, for all tasks or for one.
+/// Flags of every command; all but the report can also be set for a task of a job file, and the command
+/// line comes first.
 #[derive(Debug, Default, Clone, Args)]
 pub struct Shared {
     /// Who runs the blocks [default: auto]
     #[arg(short, long, global = true, value_enum, value_name = "PATTERN")]
     pub pattern: Option<PatternName>,
-    /// How many workers, at most; under mpirun the first N ranks [default: all there are]
+    /// How many workers: under mpirun the first N ranks [default: all there are]
     #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub workers: Option<i64>,
     /// How blocks are handed out: static, or static,BLOCK with the size of a block in values, or in bytes

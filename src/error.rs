@@ -1,6 +1,6 @@
 //! Why a run stops early, and which exit code says so.
 //!
-//! A message names what failed, on what, and what to do about it. Nothing is printed here: `main`
+//! A message names what failed, on what, and what to do about it. Nothing is printed here: [`crate::run`]
 //! prints, and only on rank 0.
 
 use std::fmt;
@@ -29,6 +29,14 @@ impl Error {
     /// An error of the run from the operating system's own, in one style: `cannot open FILE: why`.
     pub fn io(what: &str, path: &Path, error: &io::Error) -> Self {
         Self::Failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
+    }
+
+    /// A failed write; one to a closed pipe is none.
+    pub fn writing(path: &Path, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ClosedPipe,
+            _ => Self::io("write", path, error),
+        }
     }
 
     /// What can be read once is to be read several times.

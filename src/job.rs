@@ -121,8 +121,7 @@ impl Dtype {
     pub fn complaint(self, word: &str) -> String {
         match self {
             Self::I64 if Self::F64.parse(word).is_some() => {
-                let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-                let why = if digits.bytes().all(|b| b.is_ascii_digit()) {
+                let why = if is_whole_literal(word) {
                     "does not fit in a 64-bit whole number"
                 } else {
                     "is not a whole number"
@@ -134,6 +133,12 @@ impl Dtype {
             Self::F64 => format!("'{word}' is not a number"),
         }
     }
+}
+
+/// Digits alone: a whole number even where 64 bits cannot hold it, so never silently a float.
+pub fn is_whole_literal(word: &str) -> bool {
+    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What to do with the lines of a file.
@@ -362,7 +367,9 @@ impl Task {
                 Work::Read { file: TextFile::Sample, action: read.action.unwrap_or(Do::Text) }
             }
             (None, Some(mut read)) => {
-                read.file = paths.resolve(&read.file)?;
+                if !read.file.as_os_str().is_empty() {
+                    read.file = paths.resolve(&read.file)?;
+                }
                 Work::read(&read)?
             }
             _ => return Err(Error::Usage("say either map = { … } or read = { … }".into())),

@@ -12,6 +12,7 @@ use parpy::{
 
 fn main() -> ExitCode {
     let launch = Launch::detect();
+    run::stop_all_on_panic(launch.rank);
     let version = format!("{}\nMPI: {}", env!("CARGO_PKG_VERSION"), pattern::mpi::library());
     let matches = Cli::command().version(version).try_get_matches_from(join_report(args_os()));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {

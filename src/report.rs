@@ -81,6 +81,12 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// The most memory that this process has had so far, in KiB, where the system tells (`VmHWM`, proc(5)).
+pub fn peak_memory() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
 impl Report {
     /// The shares of all workers; [`Report::add_up`] must follow.
     pub fn new(pattern: &'static str, worker: Vec<WorkerReport>) -> Self {

@@ -16,7 +16,6 @@ use crate::report::{self, Report};
 /// Does what the command line asks for, and returns the exit code. Says what went wrong, on rank 0 alone.
 pub fn run(cli: &Cli, launch: &Launch) -> u8 {
     log::start(cli.talk, launch);
-    stop_all_on_panic(launch.rank);
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
     let over_ranks = launch.ranks > 1 && asked != PatternName::Serial;
     if launch.ranks > 1 && !over_ranks {
@@ -81,6 +80,18 @@ fn job(cli: &Cli, launch: &Launch, mpi: &mut Option<Mpi>) -> Result<()> {
             None => outcome?,
         }
     }
+    let (reports, outcome) = tasks(&job, is_root, mpi.as_ref());
+    // Also of a job that has failed: what was done before was done.
+    let told = if is_root { tell(&reports, &job.report) } else { Ok(()) };
+    outcome?;
+    match &*mpi {
+        Some(mpi) => mpi.agree(told),
+        None => told,
+    }
+}
+
+/// Runs the tasks up to the first that fails. The reports are on rank 0.
+fn tasks(job: &Job, is_root: bool, mpi: Option<&Mpi>) -> (Vec<Report>, Result<()>) {
     let mut reports = Vec::new();
     for (i, task) in job.tasks.iter().enumerate() {
         if is_root && task.is_empty_list() {
@@ -88,25 +99,27 @@ fn job(cli: &Cli, launch: &Launch, mpi: &mut Option<Mpi>) -> Result<()> {
         }
         let mut runs = Vec::new();
         for number in 1..=task.repeat {
-            let run = run_once(task, &job, number == task.repeat, mpi.as_ref());
-            runs.extend(run.map_err(|e| if job.tasks.len() > 1 { e.of_task(i + 1) } else { e })?);
+            match run_once(task, job, number == 1, mpi) {
+                Ok(run) => runs.extend(run),
+                // Nobody wants the rest of this task's output; other tasks may have another.
+                Err(Error::ClosedPipe | Error::Told(0)) => {}
+                Err(error) if job.tasks.len() > 1 => return (reports, Err(error.of_task(i + 1))),
+                Err(error) => return (reports, Err(error)),
+            }
         }
         reports.extend(Report::medians(runs));
     }
-    if is_root {
-        tell(&reports, &job.report)?;
-    }
-    Ok(())
+    (reports, Ok(()))
 }
 
 /// The one place where a pattern is chosen. The report is on rank 0.
-fn run_once(task: &Task, job: &Job, last: bool, mpi: Option<&Mpi>) -> Result<Option<Report>> {
+fn run_once(task: &Task, job: &Job, first: bool, mpi: Option<&Mpi>) -> Result<Option<Report>> {
     match (task.pattern, mpi) {
-        (PatternName::Mpi, Some(mpi)) => mpi.run(task, job, last),
-        (_, None) => serial::run(task, last).map(Some),
+        (PatternName::Mpi, Some(mpi)) => mpi.run(task, job, first),
+        (_, None) => serial::run(task, first).map(Some),
         // A task that its job file wants to be serial, within an MPI run: rank 0 does it, all learn how.
         (_, Some(mpi)) => {
-            let report = if mpi.is_root() { serial::run(task, last).map(Some) } else { Ok(None) };
+            let report = if mpi.is_root() { serial::run(task, first).map(Some) } else { Ok(None) };
             let (report, outcome) = match report {
                 Ok(report) => (report, Ok(())),
                 Err(error) => (None, Err(error)),
@@ -117,10 +130,7 @@ fn run_once(task: &Task, job: &Job, last: bool, mpi: Option<&Mpi>) -> Result<Opt
 }
 
 fn read_job_file(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(|e| {
-        let Error::Failed(text) = Error::io("open", path, &e) else { unreachable!("io fails") };
-        Error::Usage(text)
-    })?;
+    let bytes = fs::read(path).map_err(|e| Error::Usage(Error::io("open", path, &e).to_string()))?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Usage(format!("{}: a job file is UTF-8 text, and this is not", path.display())))
 }
@@ -151,7 +161,7 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
 }
 
 /// A panic on one rank must not leave the others waiting for it.
-fn stop_all_on_panic(rank: usize) {
+pub fn stop_all_on_panic(rank: usize) {
     panic::set_hook(Box::new(move |info| {
         let (pid, host) = (std::process::id(), report::host());
         say(&format!(

@@ -20,11 +20,17 @@ impl Text {
         Ok(Self { reader: SectionReader::open(file, file_len)? })
     }
 
-    fn fill(&mut self, room: &mut [u8]) -> Result<Answer> {
+    fn fill(&mut self, room: &mut [u8]) -> Answer {
         let mut answer = Answer::default();
         while answer.bytes < room.len() && !self.reader.ended() {
             let most = room.len().min(answer.bytes + PIECE);
-            let count = self.reader.read(&mut room[answer.bytes..most])?;
+            let count = match self.reader.read(&mut room[answer.bytes..most]) {
+                Ok(count) => count,
+                Err(error) => {
+                    answer.failure = Some(error);
+                    break;
+                }
+            };
             let piece = &room[answer.bytes..answer.bytes + count];
             answer.items += memchr::memchr_iter(b'\n', piece).count() as u64;
             answer.bytes += count;
@@ -34,18 +40,18 @@ impl Text {
             }
         }
         answer.input_bytes = answer.bytes as u64;
-        answer.more = !self.reader.ended();
-        Ok(answer)
+        answer.more = answer.failure.is_none() && !self.reader.ended();
+        answer
     }
 }
 
 impl Function for Text {
     fn apply(&mut self, block: &Block, _values: &[u64], room: &mut [u8]) -> Answer {
-        or_failure(self.reader.start(block).and_then(|()| self.fill(room)))
+        or_failure(self.reader.start(block).map(|()| self.fill(room)))
     }
 
     fn more(&mut self, room: &mut [u8]) -> Answer {
-        or_failure(self.fill(room))
+        self.fill(room)
     }
 }
 

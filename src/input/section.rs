@@ -125,8 +125,8 @@ impl SectionReader {
             match self.file.read_at(room, at) {
                 Ok(0) => {
                     return Err(Error::Failed(format!(
-                        "cannot read {} at byte {at}: it had {} bytes when the run began, and has been cut \
-                         short since",
+                        "cannot read {} at byte {at}: it ends there, and had {} bytes when the run began, so \
+                         it has been cut short since",
                         self.path.display(),
                         self.file_len
                     )));

@@ -44,7 +44,10 @@ impl Text {
                 Some(at) => (&waiting[..at], at + 1),
                 None if self.ended && waiting.is_empty() => return Ok(None),
                 None if self.ended => (waiting, waiting.len()),
-                None if waiting.len() > LONGEST_LINE => (waiting, waiting.len()),
+                None if waiting.len() > LONGEST_LINE => {
+                    self.line += 1;
+                    return Err(self.complaint(waiting.trim_ascii()));
+                }
                 None => {
                     self.read_more()?;
                     continue;
@@ -168,6 +171,14 @@ mod tests {
     fn a_fraction_names_the_way_out() {
         let (_, error) = numbers(b"1.5\n", Dtype::I64, 4);
         assert!(error.unwrap().ends_with("'1.5' is not a whole number; for floats: --dtype f64"));
+    }
+
+    /// However far apart its parts arrive.
+    #[test]
+    fn one_number_is_never_read_as_two() {
+        let padded = [vec![b' '; 5000], b"12\n".to_vec()].concat();
+        let (values, error) = numbers(&padded, Dtype::I64, 4);
+        assert!(values.is_empty() && error.unwrap().contains("line 1"));
     }
 
     #[test]

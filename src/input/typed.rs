@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::input::Source;
-use crate::job::Dtype;
+use crate::job::{Dtype, is_whole_literal};
 
 /// Values typed one by one. All of them are checked before the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,12 +55,6 @@ fn hint(word: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-/// Digits alone: a whole number even where 64 bits cannot hold it, so never silently a float.
-fn is_whole_literal(word: &str) -> bool {
-    let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
-    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl Source for Typed {
@@ -125,7 +119,17 @@ impl Range {
                 if count > 9e15 {
                     return Err(wrong("more values than a float can count"));
                 }
-                (Bounds::Float { first, step }, count as u64)
+                // Rounding can put the quotient on the wrong side of a whole number.
+                let before_end =
+                    |i: u64| if step > 0.0 { at(first, step, i) < end } else { at(first, step, i) > end };
+                let mut count = count as u64;
+                while count > 0 && !before_end(count - 1) {
+                    count -= 1;
+                }
+                while before_end(count) {
+                    count += 1;
+                }
+                (Bounds::Float { first, step }, count)
             }
         };
         Ok(Self { bounds, count, next: 0 })
@@ -138,6 +142,11 @@ impl Range {
             Bounds::Float { .. } => Dtype::F64,
         }
     }
+}
+
+/// From the index each time: adding up would let rounding errors grow.
+fn at(first: f64, step: f64, index: u64) -> f64 {
+    first + index as f64 * step
 }
 
 /// Computed in 128 bits, because `i64::MIN..i64::MAX` has more than 2^63 values.
@@ -161,9 +170,8 @@ impl Source for Range {
                 }
             }
             Bounds::Float { first, step } => {
-                // From the index each time: adding up would let rounding errors grow.
                 for (index, word) in (self.next..).zip(room) {
-                    *word = (first + index as f64 * step).to_bits();
+                    *word = at(first, step, index).to_bits();
                 }
             }
         }
@@ -217,6 +225,20 @@ mod tests {
             all(Range::parse("0..1:0.1", None).unwrap(), 4).into_iter().map(f64::from_bits).collect();
         assert_eq!(values.len(), 10);
         assert_eq!(values[9], 0.9);
+    }
+
+    proptest! {
+        #[test]
+        fn float_ranges_end_before_their_end(first in -5.0f64..5.0, span in -2.0f64..2.0, step in 0.01f64..0.5) {
+            for (end, step) in [(first + span, step), (first + span, -step), (first + step * 7.0, step)] {
+                let range = Range::parse(&format!("{first:?}..{end:?}:{step:?}"), None).unwrap();
+                let expected = (0u64..).take_while(|i| {
+                    let value = first + *i as f64 * step;
+                    if step > 0.0 { value < end } else { value > end }
+                });
+                prop_assert_eq!(range.count, expected.count() as u64);
+            }
+        }
     }
 
     #[test]

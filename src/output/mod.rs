@@ -5,7 +5,7 @@ mod text;
 
 use crate::error::Result;
 use crate::function::lines::Tally;
-use crate::input::{Block, Feed};
+use crate::input::Block;
 use crate::job::{Do, Output, Task, Work};
 use crate::report::Report;
 
@@ -60,16 +60,16 @@ pub trait Sink {
     fn fail(&mut self) {}
 }
 
-/// The sink of a task; `last` is false for all repetitions but the last, which must not write to standard
+/// The sink of a task; `first` is false for all repetitions but the first, which must not write to standard
 /// output again and again.
 ///
 /// # Errors
 /// A file cannot be created.
-pub fn open(task: &Task, last: bool) -> Result<Box<dyn Sink + '_>> {
+pub fn open(task: &Task, first: bool) -> Result<Box<dyn Sink + '_>> {
     let sink: Box<dyn Sink> = match &task.output {
         Output::None => Box::new(Nothing),
         Output::File(path) => Box::new(text::ToFile::create(path)?),
-        Output::Stdout | Output::People if !last => Box::new(Nothing),
+        Output::Stdout | Output::People if !first => Box::new(Nothing),
         Output::Stdout => Box::new(text::ToStdout::new()),
         Output::People => return Ok(Box::new(people::People::new(task))),
     };
@@ -124,12 +124,4 @@ impl Sink for Total {
     fn fail(&mut self) {
         self.sink.fail();
     }
-}
-
-/// What rank 0 works with: where blocks come from and where answers go.
-pub struct Ends<'a> {
-    /// Where blocks come from.
-    pub feed: Feed,
-    /// Where answers go.
-    pub sink: Box<dyn Sink + 'a>,
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::function::numbers::{WIDEST, render};
-use crate::input::{self, Feed};
+use crate::input::{self, Block, Feed};
 use crate::job::{Task, Work};
 use crate::output::{Piece, Sink};
 use crate::pattern::Layout;
@@ -24,7 +24,7 @@ pub struct People<'a> {
 /// What one worker answered to one block.
 struct Part {
     worker: usize,
-    first: u64,
+    block: Block,
     items: u64,
     bytes: std::ops::Range<usize>,
 }
@@ -47,9 +47,9 @@ impl<'a> People<'a> {
                 text = format!("Squares of {}, over {over}:\n", counted(report.items, "value"));
                 let values = values(self.task, report.items)?;
                 let values: Vec<&str> = values.lines().collect();
-                for part in self.parts.iter().filter(|part| part.items > 0) {
+                for part in self.parts.iter().filter(|part| !part.bytes.is_empty()) {
                     let answers = spaced(&self.gathered[part.bytes.clone()]);
-                    let asked = values[part.first as usize..][..part.items as usize].join(" ");
+                    let asked = values[part.block.start as usize..][..part.items as usize].join(" ");
                     text += &format!("{} squared {asked}: {answers}\n", who(part.worker));
                 }
                 end = format!("  in order: {}\n", spaced(&self.gathered));
@@ -57,7 +57,7 @@ impl<'a> People<'a> {
             Work::Read { file, .. } => {
                 let name = file.name();
                 text = format!("Sections of {}, read by {over}:\n", name.display());
-                for part in self.parts.iter().filter(|part| part.items > 0) {
+                for part in self.parts.iter().filter(|part| !part.bytes.is_empty()) {
                     text += &format!(
                         "{} read bytes {} to {}: {}\n",
                         who(part.worker),
@@ -110,16 +110,21 @@ impl Sink for People<'_> {
     fn take(&mut self, piece: &Piece) -> Result<()> {
         let start = self.gathered.len();
         self.gathered.extend_from_slice(piece.bytes);
-        let bytes = start..self.gathered.len();
-        self.parts.push(Part { worker: piece.worker, first: piece.block.start, items: piece.items, bytes });
+        let end = self.gathered.len();
+        if let Some(part) = self.parts.last_mut().filter(|part| part.block == piece.block && start > 0) {
+            // More of a long answer.
+            part.bytes.end = end;
+            part.items += piece.items;
+            return Ok(());
+        }
+        let bytes = start..end;
+        self.parts.push(Part { worker: piece.worker, block: piece.block, items: piece.items, bytes });
         Ok(())
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {
         let text = self.tell(report)?;
-        std::io::stdout().write_all(text.as_bytes()).map_err(|e| match e.kind() {
-            std::io::ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::io("write to", Path::new("standard output"), &e),
-        })
+        let written = std::io::stdout().write_all(text.as_bytes());
+        written.map_err(|e| Error::writing(Path::new("standard output"), &e))
     }
 }

@@ -1,7 +1,7 @@
 //! Answers as they are, to standard output or to a file.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, StdoutLock, Write};
+use std::io::{StdoutLock, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -21,22 +21,21 @@ impl ToStdout {
     pub fn new() -> Self {
         Self { out: std::io::stdout().lock() }
     }
+}
 
-    fn check(result: std::io::Result<()>) -> Result<()> {
-        result.map_err(|e| match e.kind() {
-            ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::io("write to", Path::new("standard output"), &e),
-        })
-    }
+/// For messages.
+fn name() -> &'static Path {
+    Path::new("standard output")
 }
 
 impl Sink for ToStdout {
     fn take(&mut self, piece: &Piece) -> Result<()> {
-        Self::check(self.out.write_all(piece.bytes).and_then(|()| self.out.flush()))
+        let written = self.out.write_all(piece.bytes).and_then(|()| self.out.flush());
+        written.map_err(|e| Error::writing(name(), &e))
     }
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
-        Self::check(self.out.flush())
+        self.out.flush().map_err(|e| Error::writing(name(), &e))
     }
 }
 
@@ -61,19 +60,22 @@ impl ToFile {
     /// # Errors
     /// It cannot be created, or there is a file that must not be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let path = behind_links(path);
-        let fail = |e| Error::io("write", &path, &e);
-        let old = fs::metadata(&path).ok();
+        let fail = |e| Error::io("write", path, &e);
+        let old = fs::metadata(path).ok();
         if old.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(Error::Failed(format!("cannot write {}: it is a directory", path.display())));
         }
         if old.is_some() {
-            // Nothing is written here yet, but a file that is write-protected must not be replaced.
-            let file = File::options().append(true).open(&path).map_err(fail)?;
-            if old.as_ref().is_some_and(|old| !old.is_file()) || path.starts_with("/proc") {
-                return Ok(Self { path, file: Target::Direct(file), written: 0 });
+            // Opened even where it will be replaced: a file that is write-protected must not be.
+            let file = File::options().append(true).open(path).map_err(fail)?;
+            // An open file that has a name here (`/dev/stderr`, `/dev/fd/5`) is meant as it is.
+            let is_descriptor = ["/proc", "/dev"].iter().any(|folder| path.starts_with(folder))
+                && !path.starts_with("/dev/shm");
+            if is_descriptor || old.as_ref().is_some_and(|old| !old.is_file()) {
+                return Ok(Self { path: path.to_owned(), file: Target::Direct(file), written: 0 });
             }
         }
+        let path = behind_links(path);
         let mut prefix = path.file_name().unwrap_or_default().to_owned();
         prefix.push(".");
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -86,13 +88,6 @@ impl ToFile {
         }
         Ok(Self { path, file: Target::Temporary(Some(file)), written: 0 })
     }
-
-    fn error(&self, error: &std::io::Error) -> Error {
-        match error.kind() {
-            ErrorKind::BrokenPipe => Error::ClosedPipe,
-            _ => Error::io("write", &self.path, error),
-        }
-    }
 }
 
 /// What a symbolic link points to, even if that does not exist yet: renaming to a link would replace the
@@ -101,13 +96,17 @@ fn behind_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     for _ in 0..40 {
         let Ok(target) = fs::read_link(&path) else { break };
-        // Under /proc a link is an open file, and what it reads as may be no path at all.
-        if path.starts_with("/proc") {
-            break;
-        }
         path = path.parent().unwrap_or(Path::new("")).join(target);
     }
     path
+}
+
+/// Does this file's system tell of a full disk at once? Those of a network may do so only when the file is
+/// synced or closed.
+fn is_local(file: &File) -> bool {
+    // linux/magic.h: ext2 to 4, XFS, Btrfs, tmpfs, overlayfs, F2FS.
+    const LOCAL: [u64; 6] = [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630, 0xF2F5_2010];
+    rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u64)))
 }
 
 impl Sink for ToFile {
@@ -117,7 +116,7 @@ impl Sink for ToFile {
             Target::Direct(file) => file,
             Target::Temporary(None) => return Ok(()),
         };
-        file.write_all(piece.bytes).map_err(|e| self.error(&e))?;
+        file.write_all(piece.bytes).map_err(|e| Error::writing(&self.path, &e))?;
         self.written += piece.bytes.len() as u64;
         Ok(())
     }
@@ -126,6 +125,9 @@ impl Sink for ToFile {
         if let Target::Temporary(file) = &mut self.file
             && let Some(file) = file.take()
         {
+            if !is_local(file.as_file()) {
+                file.as_file().sync_data().map_err(|e| Error::io("write", &self.path, &e))?;
+            }
             file.persist(&self.path).map_err(|e| Error::io("write", &self.path, &e.error))?;
         }
         Ok(())

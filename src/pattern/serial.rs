@@ -10,16 +10,16 @@ use crate::output::{self, Form, Piece, Sink};
 use crate::pattern::{Layout, Stopwatch, note};
 use crate::report::{Report, WorkerReport};
 
-/// Runs `task` once. `last` as in [`output::open`].
+/// Runs `task` once. `first` as in [`output::open`].
 ///
 /// # Errors
 /// The first thing that fails, in block order; all answers before it have been written.
-pub fn run(task: &Task, last: bool) -> Result<Report> {
+pub fn run(task: &Task, first: bool) -> Result<Report> {
     let mut watch = Stopwatch::start();
     let layout = Layout::of(task, 1);
     let (feed, facts) = Feed::open(task, &layout)?;
     let mut function = function::make(&task.work, facts, Form::of(&task.output))?;
-    let mut sink = output::open(task, last)?;
+    let mut sink = output::open(task, first)?;
     let report = blocks(task, &layout, feed, &mut *function, &mut *sink, &mut watch)
         .and_then(|worker| watch.finish(Report::new("serial", vec![worker]), &mut *sink));
     if report.is_err() {

@@ -27,6 +27,36 @@ fn not_a_number() {
     fails(&parpy("map 99999999999999999999"), 2, &["does not fit", "--dtype f64"]);
 }
 
+/// Whichever rank a scheduler asks.
+#[test]
+fn every_rank_leaves_with_the_same_exit_code() {
+    if !has_mpi() {
+        return;
+    }
+    let dir = Dir::new();
+    let cases = [
+        ("map 3037000500 1 2 3", 1),
+        ("map 1 x", 2),
+        ("map --nonsense", 2),
+        ("read missing", 1),
+        ("map 1", 0),
+    ];
+    for (args, code) in cases {
+        // The wrapper succeeds, so that no launcher ends the other ranks before they have told.
+        let script = format!("{BINARY} {args} -o /dev/null; echo $? >code.$$");
+        let mut command = Command::new("timeout");
+        allow_everything(&mut command);
+        command.args(["-k", "5", "60", mpirun(), "-n", "3", "sh", "-c", &script]).current_dir(dir.path(""));
+        assert!(command.output().unwrap().status.success(), "{args}");
+        let names = dir.names();
+        assert_eq!(names.len(), 3, "{args}: {names:?}");
+        for name in names {
+            assert_eq!(dir.read(&name), format!("{code}\n").as_bytes(), "{args}");
+            std::fs::remove_file(dir.path(&name)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn out_of_64_bits() {
     fails(&parpy("map 1 3037000500 2"), 1, &["3037000500: its square does not fit", "--dtype f64"]);
@@ -225,15 +255,16 @@ fn a_file_that_only_rank_0_sees() {
     let done = done.fails(1, &["rank 1 on host ", " cannot open text: No such file"]);
     assert!(!done.stderr.contains("rank 0"), "{}", done.stderr);
     dir.write("there/text", "another file\n");
-    in_two_folders(&dir, &["read", "text"]).fails(1, &["rank 1 on host ", "13 bytes here and 11"]);
+    in_two_folders(&dir, &["read", "text"]).fails(1, &["rank 1 on host ", "13 bytes here and 11", "(1 more"]);
 }
 
+/// Rank 0 in one folder, two more in another.
 fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
     let mut command = Command::new("timeout");
     allow_everything(&mut command);
     command.args(["-k", "5", "60", mpirun()]);
     command.args(["-n", "1", "-wdir"]).arg(dir.path("here")).arg(BINARY).args(args);
     command.arg(":");
-    command.args(["-n", "1", "-wdir"]).arg(dir.path("there")).arg(BINARY).args(args);
-    Done::of(&parpy("(in two folders)").ranks(2), command.output().unwrap())
+    command.args(["-n", "2", "-wdir"]).arg(dir.path("there")).arg(BINARY).args(args);
+    Done::of(&parpy("(in two folders)").ranks(3), command.output().unwrap())
 }

@@ -42,6 +42,16 @@ fn more_ranks_than_values() {
 }
 
 #[test]
+fn people_are_told_of_whole_answers() {
+    let dir = Dir::new();
+    dir.write("long.txt", [b"short\n".to_vec(), b"long ".repeat(600_000), b"\nend\n".to_vec()].concat());
+    let job = dir.write("job.toml", "[[task]]\nread = { file = 'long.txt' }\noutput = 'people'\n");
+    let text = parpy("run").arg(&job).ranks(if has_mpi() { 2 } else { 0 }).text();
+    assert!(text.contains(" read bytes 0 to 3000007: 2 lines\n"), "{text}");
+    assert!(text.contains("gathered in order: 3 lines, 3,000,011 bytes, equal to the file"), "{text}");
+}
+
+#[test]
 fn the_demo_can_be_asked_for_plain_output() {
     let text = parpy("-o -").text();
     assert!(text.starts_with("0\n1\n4\n9\n"));

@@ -67,31 +67,35 @@ pub fn mpirun() -> &'static str {
     FOUND.get_or_init(|| {
         let version = Command::new(BINARY).arg("--version").output().unwrap();
         let version = String::from_utf8(version.stdout).unwrap();
-        let (names, mark): (&[&str], _) = if version.contains("Open MPI") {
-            (&["mpirun.openmpi", "mpirun", "mpiexec"], "Open MPI")
-        } else {
-            (&["mpirun.mpich", "mpirun", "mpiexec"], "HYDRA")
+        let is_open_mpi = version.contains("Open MPI");
+        let names = match is_open_mpi {
+            true => ["mpirun.openmpi", "mpirun", "mpiexec"],
+            false => ["mpirun.mpich", "mpirun", "mpiexec"],
         };
-        let belongs = |name: &&&str| {
-            let output = Command::new(name).arg("--version").output();
-            output.is_ok_and(|o| String::from_utf8_lossy(&o.stdout).contains(mark))
-        };
-        names
-            .iter()
-            .find(belongs)
-            .unwrap_or_else(|| panic!("no mpirun of {mark} among {names:?}, for a parpy of: {version}"))
+        let belongs = |name: &&str| launcher_is_open_mpi(name) == Some(is_open_mpi);
+        let found = names.into_iter().find(belongs);
+        found.unwrap_or_else(|| panic!("none of {names:?} is the mpirun for a parpy of: {version}"))
     })
+}
+
+/// Whose launcher is `name`? `None` when it is not there.
+fn launcher_is_open_mpi(name: &str) -> Option<bool> {
+    let output = Command::new(name).arg("--version").output().ok()?;
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(["Open MPI", "OpenRTE", "PRRTE"].iter().any(|mark| version.contains(mark)))
 }
 
 /// Another MPI's launcher, when there is one on this machine.
 pub fn foreign_mpirun() -> Option<&'static str> {
-    let other = if mpirun_is_open_mpi() { "mpirun.mpich" } else { "mpirun.openmpi" };
-    Command::new(other).arg("--version").output().is_ok().then_some(other)
+    let ours = launcher_is_open_mpi(mpirun());
+    ["mpirun.mpich", "mpirun.openmpi"].into_iter().find(|name| {
+        let theirs = launcher_is_open_mpi(name);
+        theirs.is_some() && theirs != ours
+    })
 }
 
 pub fn mpirun_is_open_mpi() -> bool {
-    let output = Command::new(mpirun()).arg("--version").output().unwrap();
-    String::from_utf8_lossy(&output.stdout).contains("Open MPI")
+    launcher_is_open_mpi(mpirun()) == Some(true)
 }
 
 /// What lets Open MPI start more ranks than there are cores, and run as root.
@@ -160,6 +164,10 @@ impl Run {
     pub fn folder(mut self, path: impl Into<PathBuf>) -> Self {
         self.folder = Some(path.into());
         self
+    }
+
+    pub fn is_stdin(&self) -> bool {
+        !self.stdin.is_empty()
     }
 
     /// The command, with its time limit.

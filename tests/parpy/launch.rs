@@ -75,6 +75,21 @@ fn the_mpirun_of_another_mpi_is_noticed() {
     }
 }
 
+/// The set-up's idea of what a launcher needs.
+#[test]
+fn options_of_launchers() {
+    let options = |mpirun: &str, ranks: &str| {
+        let script = format!(". jobs/setup.sh; mpirun_options {mpirun} {ranks}");
+        String::from_utf8(Command::new("bash").arg("-c").arg(script).output().unwrap().stdout).unwrap()
+    };
+    if has_mpi() {
+        let asked = options(mpirun(), "100000");
+        assert_eq!(asked.contains("--oversubscribe"), mpirun_is_open_mpi(), "{asked}");
+        assert!(!options(mpirun(), "1").contains("--oversubscribe"));
+    }
+    assert_eq!(options("/no/such/launcher", "100000"), "");
+}
+
 #[test]
 fn every_log_line_names_rank_and_pid() {
     if has_mpi() {

@@ -95,6 +95,9 @@ fn results_to_a_file() {
     let script = format!("(echo before; {BINARY} map 2 -o /dev/stdout; echo after) >log");
     assert!(Command::new("sh").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
     assert_eq!(dir.read("log"), b"before\n4\nafter\n");
+    let script = format!("{BINARY} map 3 -o /dev/fd/3 3>>log; {BINARY} map 4 -o >(cat >>log); wait $!");
+    assert!(Command::new("bash").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
+    assert_eq!(dir.read("log"), b"before\n4\nafter\n9\n16\n");
     // An existing file is replaced, through a symbolic link too.
     symlink(dir.path("out.txt"), dir.path("link.txt")).unwrap();
     parpy("map 5 -o").arg(dir.path("link.txt")).done().succeeds();
@@ -154,6 +157,20 @@ fn a_closed_pipe_ends_quietly() {
         assert!(run.ranks > 0 || done.code == 0, "{}", done.stderr);
         assert!(done.said().is_empty(), "{}", done.stderr);
     }
+}
+
+#[test]
+fn a_closed_pipe_ends_its_task_and_not_the_job() {
+    let dir = Dir::new();
+    dir.write(
+        "job.toml",
+        "[[task]]\nmap = { range = '0..1000000' }\n[[task]]\nmap = { values = [3] }\noutput = 'second.txt'\n",
+    );
+    let script = format!("{BINARY} run job.toml --report r.json | head -n 1");
+    let output = Command::new("sh").arg("-c").arg(script).current_dir(dir.path("")).output().unwrap();
+    assert_eq!(output.stdout, b"0\n");
+    assert_eq!(dir.read("second.txt"), b"9\n");
+    assert!(dir.path("r.json").exists());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::dsl::*;
 
-/// A job, and whether a pattern could treat it in more than one way.
+/// Jobs that end well and jobs that do not.
 fn jobs(dir: &Dir) -> Vec<Run> {
     let numbers: String = (0..5000).map(|i| format!("{}\n", i * 7919 % 100_003 - 50_000)).collect();
     let numbers = dir.write("numbers.txt", numbers);
@@ -65,6 +65,10 @@ fn every_pattern_equals_serial() {
         }
         compare(job.clone().args("--schedule static,5").ranks(2).var("PARPY_MPI_SHARED", "always"));
         compare(job.clone().args("--schedule static,97").ranks(3).var("PARPY_MPI_SHARED", "never"));
+        if !job.is_stdin() {
+            let repeated = job.clone().args("--repeat 2 --schedule static,11").ranks(3);
+            compare(repeated.var("PARPY_MPI_SHARED", "always"));
+        }
         compare(job.clone().args("-j 2").ranks(3).var("PARPY_MPI_SHARED", "always"));
     }
 }

@@ -1,19 +1,14 @@
 //! The memory of one round: the values on their way out, and a slot for each worker's answer.
 //!
-//! On rank 0's node it is one MPI-3 shared window that rank 0 fills and every rank works in, so that
-//! nothing is copied; elsewhere, and for small tasks, it is the rank's own and its contents travel as
-//! messages. All of this module's `unsafe` rests on one rule, kept by the order of collectives in
-//! [`super`]: between rank 0's scatter of a round and its gather, each rank touches its own values and its
-//! own slot and nothing else; at all other times only rank 0 touches anything.
+//! On rank 0's node it is a [`Segment`] that rank 0 provides and every rank maps, so that nothing is
+//! copied; elsewhere, and for small tasks, it is the rank's own and its contents travel as messages. All
+//! of this module's `unsafe` rests on one rule, kept by the order of collectives in [`super::round`]:
+//! between rank 0's scatter of a round and its gather, each rank touches its own values and its own slot
+//! and nothing else; at all other times only rank 0 touches anything.
 
-use std::ffi::c_void;
-use std::ptr;
 use std::sync::atomic::{Ordering, fence};
 
-use mpi::ffi;
-use mpi::topology::SimpleCommunicator;
-use mpi::traits::*;
-
+use super::segment::Segment;
 use crate::pattern::Layout;
 
 /// Bytes at the end of a slot for the text of a failure.
@@ -29,65 +24,37 @@ pub struct Memory {
     /// Words of one slot.
     slot: usize,
     slots: usize,
-    store: Store,
+    /// Keeps what `base` points to.
+    _store: Store,
 }
 
-/// What keeps the memory alive.
+/// What keeps the memory alive; only [`Memory::base`] uses it.
 enum Store {
-    /// Only [`Memory::base`] uses it.
-    Own {
-        _words: Vec<u64>,
-    },
-    Window {
-        window: ffi::MPI_Win,
-    },
+    Own { _words: Vec<u64> },
+    Shared { _segment: Segment },
 }
 
 impl Memory {
     /// Memory of this rank alone, for `workers` workers: all of them on rank 0, one elsewhere.
     pub fn own(layout: &Layout, workers: usize) -> Self {
-        let (values, first_slot, slot) = sizes(layout, workers);
-        let mut words = vec![0; first_slot + slot * workers];
-        let base = words.as_mut_ptr();
-        Self { base, values, first_slot, slot, slots: workers, store: Store::Own { _words: words } }
+        let mut words = vec![0; words(layout, workers)];
+        Self::at(words.as_mut_ptr(), layout, workers, Store::Own { _words: words })
     }
 
-    /// Memory shared by the ranks of `node`, of which rank 0 provides it; `None` on all of them where the
-    /// MPI or the system gives none. Collective.
-    pub fn shared(layout: &Layout, node: &SimpleCommunicator) -> Option<Self> {
-        let slots = layout.workers;
-        let (values, first_slot, slot) = sizes(layout, slots);
-        let bytes = (first_slot + slot * slots) * size_of::<u64>();
-        let mine = if node.rank() == 0 { bytes } else { 0 };
-        let mut base = ptr::null_mut::<c_void>();
-        // SAFETY: plain calls of MPI on a live communicator and valid out-pointers. The error handler is
-        // set to return, so that a system without shared memory is an answer and not the end.
-        let (allocated, window) = unsafe {
-            let mut window = ffi::RSMPI_WIN_NULL;
-            ffi::MPI_Comm_set_errhandler(node.as_raw(), ffi::RSMPI_ERRORS_RETURN);
-            let code = ffi::MPI_Win_allocate_shared(
-                mine as ffi::MPI_Aint,
-                1,
-                ffi::RSMPI_INFO_NULL,
-                node.as_raw(),
-                (&raw mut base).cast(),
-                &raw mut window,
-            );
-            (code == 0, window)
-        };
-        let mut all = false;
-        node.all_reduce_into(&allocated, &mut all, mpi::collective::SystemOperation::logical_and());
-        if !all {
-            return None;
-        }
-        // SAFETY: as above; the window is live. One epoch of passive access lasts as long as the window,
-        // as loads and stores need one (MPI-3.1, 11.5.3).
-        unsafe {
-            let (mut size, mut unit) = (0, 0);
-            ffi::MPI_Win_shared_query(window, 0, &raw mut size, &raw mut unit, (&raw mut base).cast());
-            ffi::MPI_Win_lock_all(0, window);
-        }
-        Some(Self { base: base.cast(), values, first_slot, slot, slots, store: Store::Window { window } })
+    /// Memory in a segment that has [`Memory::bytes`].
+    pub fn shared(layout: &Layout, segment: Segment) -> Self {
+        assert!(segment.bytes() >= Self::bytes(layout));
+        Self::at(segment.start(), layout, layout.workers, Store::Shared { _segment: segment })
+    }
+
+    /// Bytes of shared memory for all workers.
+    pub fn bytes(layout: &Layout) -> usize {
+        words(layout, layout.workers) * size_of::<u64>()
+    }
+
+    fn at(base: *mut u64, layout: &Layout, slots: usize, store: Store) -> Self {
+        let values = layout.values * slots;
+        Self { base, values, first_slot: first_slot(values), slot: slot(layout), slots, _store: store }
     }
 
     /// The values at `offset`, `count` of them.
@@ -121,10 +88,10 @@ impl Memory {
 
     /// All slots, one after the other.
     pub fn slots_mut(&mut self) -> &mut [u8] {
+        let len = self.slot * self.slots;
         // SAFETY: in bounds; used on rank 0 to receive the slots of ranks that do not share this memory,
         // when those that do have finished.
-        let words =
-            unsafe { std::slice::from_raw_parts_mut(self.base.add(self.first_slot), self.slot * self.slots) };
+        let words = unsafe { std::slice::from_raw_parts_mut(self.base.add(self.first_slot), len) };
         bytemuck::cast_slice_mut(words)
     }
 
@@ -138,34 +105,25 @@ impl Memory {
         self.first_slot + slot * self.slot
     }
 
-    /// Makes what other ranks wrote visible here and what was written here visible to them. The message
-    /// that says so must follow, or have come before.
+    /// Orders this rank's reads and writes of shared memory before and after the message that hands it to
+    /// another rank.
     pub fn sync(&self) {
-        if let Store::Window { window } = self.store {
-            // SAFETY: the window is live.
-            unsafe { ffi::MPI_Win_sync(window) };
-            fence(Ordering::SeqCst);
-        }
+        fence(Ordering::SeqCst);
     }
 }
 
-impl Drop for Memory {
-    /// Collective for a window: all ranks that share one leave a task together.
-    fn drop(&mut self) {
-        if let Store::Window { window } = &mut self.store {
-            // SAFETY: the window is live, and not used again.
-            unsafe {
-                ffi::MPI_Win_unlock_all(*window);
-                ffi::MPI_Win_free(window);
-            }
-        }
-    }
+/// Words for the values and the slots of `workers` workers.
+fn words(layout: &Layout, workers: usize) -> usize {
+    first_slot(layout.values * workers) + slot(layout) * workers
 }
 
-/// Words for the values of `workers` workers, from the front to the first slot, and of a slot: an answer
-/// and a message. Slots are whole cache lines, so that no two ranks write to the same one.
-fn sizes(layout: &Layout, workers: usize) -> (usize, usize, usize) {
-    let slot = (layout.room + MESSAGE).next_multiple_of(64) / size_of::<u64>();
-    let values = layout.values * workers;
-    (values, values.next_multiple_of(8), slot)
+/// Words in front of the first slot. It and all slots begin at cache lines, so that no two ranks write to
+/// the same one.
+fn first_slot(values: usize) -> usize {
+    values.next_multiple_of(8)
+}
+
+/// Words of a slot: an answer and a message.
+fn slot(layout: &Layout) -> usize {
+    (layout.room + MESSAGE).next_multiple_of(64) / size_of::<u64>()
 }

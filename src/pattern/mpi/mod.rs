@@ -1,13 +1,14 @@
 //! Blocks over MPI ranks: rank 0 scatters values and offsets, every rank works, rank 0 gathers.
 //!
 //! Here: joining and leaving the MPI run, and what all ranks agree on. What they do in a round is in
-//! [`round`], the memory of a round in [`memory`].
+//! `round`, the memory of a round in `memory`, and how ranks of one node share it in `segment`.
 //!
 //! Whatever fails, on whichever rank, travels to rank 0 in a receipt and back as an order to stop, so that
 //! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.
 
 mod memory;
 mod round;
+mod segment;
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,17 +107,17 @@ impl Mpi {
         if self.is_root() { outcome } else { outcome_from_word(word) }
     }
 
-    /// Runs `task` once, together with all other ranks; `last` as in [`crate::output::open`]. The report
+    /// Runs `task` once, together with all other ranks; `first` as in [`crate::output::open`]. The report
     /// is on rank 0.
     ///
     /// # Errors
     /// The first thing that failed, in block order; [`Error::Told`] on the other ranks.
-    pub fn run(&self, task: &Task, job: &Job, last: bool) -> Result<Option<Report>> {
+    pub fn run(&self, task: &Task, job: &Job, first: bool) -> Result<Option<Report>> {
         let mut member = round::Member::new(self, task);
         if !self.is_root() {
             return member.follow().map(|()| None);
         }
-        let report = member.lead(job, last);
+        let report = member.lead(job, first);
         member.stop(outcome_to_word(&report));
         report.map(Some)
     }

@@ -14,14 +14,15 @@ use mpi::datatype::{Partition, PartitionMut};
 use mpi::traits::*;
 
 use super::memory::{MESSAGE, Memory};
+use super::segment::{Address, Segment};
 use super::{Mpi, ROOT, outcome_from_word};
 use crate::error::{Error, Result};
 use crate::function::{self, Answer, Function};
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, Dtype, Job, Task, Work};
-use crate::output::{self, Ends, Form, Piece};
+use crate::output::{self, Form, Piece, Sink};
 use crate::pattern::{Layout, Stopwatch, note};
-use crate::report::{Report, WorkerReport};
+use crate::report::{Report, WorkerReport, counted, peak_memory};
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
 const WORTH_SHARING: u64 = 1024 * 1024;
@@ -96,6 +97,12 @@ struct Name {
 
 const NAME_WORDS: usize = size_of::<Name>() / 8;
 
+/// What rank 0 works with: where blocks come from and where answers go.
+struct Ends<'a> {
+    feed: Feed,
+    sink: Box<dyn Sink + 'a>,
+}
+
 /// One rank's part in one run of a task.
 pub struct Member<'a> {
     mpi: &'a Mpi,
@@ -107,6 +114,8 @@ pub struct Member<'a> {
     far: Vec<bool>,
     /// Made when the first block comes: only then is a file known to be there on rank 0.
     function: Option<Box<dyn Function>>,
+    /// Blocks and items done, for the log.
+    share: (u64, u64),
 }
 
 impl<'a> Member<'a> {
@@ -114,17 +123,17 @@ impl<'a> Member<'a> {
     pub fn new(mpi: &'a Mpi, task: &'a Task) -> Self {
         let layout = Layout::of(task, task.workers.unwrap_or(usize::MAX).min(mpi.ranks()));
         let far = (0..mpi.ranks()).map(|rank| rank != 0 && rank < layout.workers).collect();
-        Self { mpi, task, layout, memory: None, far, function: None }
+        Self { mpi, task, layout, memory: None, far, function: None, share: (0, 0) }
     }
 
     /// Rank 0's part, until all answers have been written. [`Member::stop`] must follow.
     ///
     /// # Errors
     /// The first thing that failed, in block order; all answers before it have been written.
-    pub fn lead(&mut self, job: &Job, last: bool) -> Result<Report> {
+    pub fn lead(&mut self, job: &Job, first: bool) -> Result<Report> {
         let mut watch = Stopwatch::start();
         let (feed, facts) = Feed::open(self.task, &self.layout)?;
-        let mut ends = Ends { feed, sink: output::open(self.task, last)? };
+        let mut ends = Ends { feed, sink: output::open(self.task, first)? };
         if self.worth_sharing(&ends.feed) {
             self.order_all(SHARE, 0);
             self.set_up_shared();
@@ -144,6 +153,13 @@ impl<'a> Member<'a> {
     /// Tells all ranks that the task has ended, and how.
     pub fn stop(&self, outcome: u64) {
         self.order_all(STOP, outcome);
+        self.say_share();
+    }
+
+    fn say_share(&self) {
+        let (blocks, items) = self.share;
+        let memory = peak_memory().map_or(String::new(), |kib| format!(", peak memory {kib} KiB"));
+        tracing::debug!("did {}, {}{memory}", counted(blocks, "block"), counted(items, "item"));
     }
 
     /// The part of every rank but 0.
@@ -158,7 +174,10 @@ impl<'a> Member<'a> {
             match order.kind {
                 SHARE => self.set_up_shared(),
                 NAME => self.send_name(),
-                STOP => return outcome_from_word(order.outcome),
+                STOP => {
+                    self.say_share();
+                    return outcome_from_word(order.outcome);
+                }
                 _ => self.take_part(&order),
             }
         }
@@ -274,6 +293,8 @@ impl<'a> Member<'a> {
             Ok(function) => function.apply(&block, values, room),
             Err(error) => Answer { failure: Some(error), ..Answer::default() },
         };
+        self.share.0 += u64::from(order.kind == WORK);
+        self.share.1 += answer.items;
         let message = answer.failure.as_ref().map_or(String::new(), |error| self.mpi.tell(error));
         let message = &message.as_bytes()[..message.floor_char_boundary(MESSAGE)];
         slot[answer.bytes..][..message.len()].copy_from_slice(message);
@@ -342,16 +363,16 @@ impl<'a> Member<'a> {
 
     /// Sets up shared memory on rank 0's node, and says on every rank who is far. Collective.
     fn set_up_shared(&mut self) {
-        let world = &self.mpi.world;
-        let node = world.split_shared(world.rank());
-        // A node is led by the lowest of its ranks, so rank 0's node is the one that is led by rank 0.
-        let mut leader = world.rank();
-        node.process_at_rank(0).broadcast_into(&mut leader);
-        if leader == ROOT && node.size() > 1 {
-            self.memory = Memory::shared(&self.layout, &node);
+        let made = if self.mpi.is_root() { Segment::create(Memory::bytes(&self.layout)).ok() } else { None };
+        let (mut segment, mut address) = made.map_or((None, Address::zeroed()), |(s, a)| (Some(s), a));
+        let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut address));
+        self.mpi.world.process_at_rank(ROOT).broadcast_into(words);
+        if !self.mpi.is_root() && self.mpi.rank() < self.layout.workers {
+            segment = Segment::open(&address);
         }
+        self.memory = segment.map(|segment| Memory::shared(&self.layout, segment));
         let mut near = vec![false; self.mpi.ranks()];
-        world.all_gather_into(&self.memory.is_some(), &mut near[..]);
+        self.mpi.world.all_gather_into(&self.memory.is_some(), &mut near[..]);
         for (far, near) in self.far.iter_mut().zip(near) {
             *far &= !near;
         }
