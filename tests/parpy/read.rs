@@ -38,6 +38,14 @@ fn counts_are_those_of_wc() {
     }
 }
 
+/// Whatever kind of `wc` this machine has.
+#[test]
+fn what_counts_as_a_word() {
+    let dir = Dir::new();
+    let path = dir.write("bytes", b"a \x01 b\xc3\xa9 \xc3\xa9\n\0c");
+    assert_eq!(parpy("read --do count").arg(&path).text(), format!(" 1  3 13 {}\n", path.display()));
+}
+
 #[test]
 fn shakespeare() {
     let Ok(expected) = std::fs::read(SHAKESPEARE) else {
