@@ -2,8 +2,8 @@
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
@@ -269,12 +269,12 @@ impl Done {
     }
 }
 
-/// A folder to be first on PATH, in which `mpirun` is the one that belongs to the binary.
+/// A PATH on which `mpirun` is the one that belongs to the binary.
 pub fn shim(dir: &Dir) -> String {
-    let folder = dir.path("shim");
-    std::fs::create_dir_all(&folder).unwrap();
-    let real = Command::new("sh").args(["-c", &format!("command -v {}", mpirun())]).output().unwrap();
-    let real = String::from_utf8(real.stdout).unwrap();
-    symlink(Path::new(real.trim()), folder.join("mpirun")).unwrap();
-    format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
+    // A script and not a link, because launchers look for their own parts beside the name they are called
+    // by; with the old PATH, so as not to find itself where the launcher's name is plain mpirun.
+    let path = std::env::var("PATH").unwrap();
+    let script = dir.write("shim/mpirun", format!("#!/bin/sh\nPATH='{path}'\nexec {} \"$@\"\n", mpirun()));
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    format!("{}:{path}", script.parent().unwrap().display())
 }
