@@ -78,6 +78,9 @@ row 'tiny job, 4 ranks, whole process / empty C program' '1.10' \
 row 'map 20 M doubles, 2 ranks, seconds.map / squares.c' '1.0' \
     'ranks 2 ./squares 20000000 7' \
     'reported map ranks 2 "$parpy" -q map --from values.npy -o none --repeat 7'
+row 'the same, seconds.total (with load) / squares.c' '-' \
+    'ranks 2 ./squares 20000000 7' \
+    'reported total ranks 2 "$parpy" -q map --from values.npy -o none --repeat 7'
 row 'count 2 GB, 2 ranks, seconds.map / read_limit' '1.5' \
     './read_limit text 2 | cut -d" " -f3' \
     'reported map ranks 2 "$parpy" -q read text --do count -o none'

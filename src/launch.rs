@@ -13,6 +13,9 @@ pub struct Launch {
     pub rank: usize,
     /// How many processes were started together, 1 when alone.
     pub ranks: usize,
+    /// All of them are known to be on one node. The same on all ranks: it can be so for one of them only
+    /// when it is so for all.
+    pub one_node: bool,
     /// Who started them, for messages.
     pub by: &'static str,
 }
@@ -26,6 +29,9 @@ const LAUNCHERS: [(&str, &str, &str); 3] = [
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun"),
 ];
 
+/// Where launchers say how many ranks there are on this node: Open MPI, MPICH.
+const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+
 impl Launch {
     /// Reads the environment of this process.
     pub fn detect() -> Self {
@@ -34,14 +40,15 @@ impl Launch {
 
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
+        let local = LOCAL_RANKS.iter().find_map(|name| number(name));
         for (rank, ranks, by) in LAUNCHERS {
             if let (Some(rank), Some(ranks)) = (number(rank), number(ranks))
                 && rank < ranks
             {
-                return Self { rank, ranks, by };
+                return Self { rank, ranks, one_node: local == Some(ranks), by };
             }
         }
-        Self { rank: 0, ranks: 1, by: "nobody" }
+        Self { rank: 0, ranks: 1, one_node: true, by: "nobody" }
     }
 }
 
@@ -61,6 +68,18 @@ mod tests {
         assert_eq!(launch(&[("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")]), (3, 4));
         assert_eq!(launch(&[("PMI_RANK", "1"), ("PMI_SIZE", "2")]), (1, 2));
         assert_eq!(launch(&[("SLURM_PROCID", "5"), ("SLURM_STEP_NUM_TASKS", "8")]), (5, 8));
+    }
+
+    #[test]
+    fn one_node_or_several() {
+        let one_node = |local: &str| {
+            let variables = [("PMI_RANK", "1"), ("PMI_SIZE", "4"), ("MPI_LOCALNRANKS", local)];
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            Launch::from_variables(get).one_node
+        };
+        assert!(one_node("4"));
+        assert!(!one_node("2"));
+        assert!(!one_node("unknown"));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Layout {
 const VALUES: usize = 64 * 1024;
 /// Bytes of a section whose text is gathered.
 const SECTION: usize = 1024 * 1024;
+/// How much larger blocks are where they travel between nodes: there a round costs milliseconds.
+const BETWEEN_NODES: usize = 16;
 /// Bytes of a section of which only a tally is gathered: a round is then limited only by how long the
 /// others work on when one rank has failed.
 const TALLIED_SECTION: u64 = 256 * 1024 * 1024;
@@ -47,8 +49,9 @@ const ROUND_MEMORY: usize = 64 * 1024 * 1024;
 const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
 
 impl Layout {
-    /// The layout of `task` on `workers` workers.
-    pub fn of(task: &Task, workers: usize) -> Self {
+    /// The layout of `task` on `workers` workers, all of them on one node or not.
+    pub fn of(task: &Task, workers: usize, one_node: bool) -> Self {
+        let larger = if one_node { 1 } else { BETWEEN_NODES };
         let asked = task.block.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         match &task.work {
             Work::Map { .. } => {
@@ -59,12 +62,12 @@ impl Layout {
                 let fits = |memory: usize| (memory / workers / (size_of::<u64>() + width)).max(1);
                 let values = match asked {
                     Some(n) => n.min(fits(MOST_ROUND_MEMORY)),
-                    None => VALUES.min(fits(ROUND_MEMORY)),
+                    None => (VALUES * larger).min(fits(ROUND_MEMORY)),
                 };
                 Self { workers, values, section_bytes: 0, room: values * width }
             }
             Work::Read { action: Do::Text, .. } => {
-                let room = SECTION.min(ROUND_MEMORY / workers).max(4096);
+                let room = (SECTION * larger).min(ROUND_MEMORY / workers).max(4096);
                 // A little less than the room, so that the rest of a last line still fits.
                 let section_bytes = task.block.unwrap_or((room - room / 16) as u64);
                 Self { workers, values: 0, section_bytes, room }

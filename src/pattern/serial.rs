@@ -16,7 +16,7 @@ use crate::report::{Report, WorkerReport};
 /// The first thing that fails, in block order; all answers before it have been written.
 pub fn run(task: &Task, first: bool) -> Result<Report> {
     let mut watch = Stopwatch::start();
-    let layout = Layout::of(task, 1);
+    let layout = Layout::of(task, 1, true);
     let (feed, facts) = Feed::open(task, &layout)?;
     let mut function = function::make(&task.work, facts, Form::of(&task.output))?;
     let mut sink = output::open(task, first)?;

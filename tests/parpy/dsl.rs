@@ -14,10 +14,11 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_parpy");
 
 /// Variables of launchers, which must not reach a run that is meant to be alone when the tests themselves
 /// were started by one.
-const FOREIGN: [&str; 7] = [
+const FOREIGN: [&str; 8] = [
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     "OMPI_COMM_WORLD_LOCAL_SIZE",
+    "MPI_LOCALNRANKS",
     "PMI_RANK",
     "PMI_SIZE",
     "SLURM_PROCID",

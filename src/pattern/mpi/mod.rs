@@ -31,6 +31,8 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 /// A member of an MPI run: this process's rank in the world. MPI is finalised when it is dropped.
 pub struct Mpi {
     world: SimpleCommunicator,
+    /// As [`Launch::one_node`].
+    one_node: bool,
     // Below `world`, because fields are dropped in order and the universe finalises MPI.
     _universe: Universe,
 }
@@ -42,11 +44,11 @@ impl Mpi {
     /// The launcher belongs to another MPI library than the one that parpy was built with, so that each
     /// process would be alone.
     pub fn start(launch: &Launch) -> Result<Self> {
-        prefer_shared_memory();
+        prefer_shared_memory(launch);
         let universe = mpi::initialize()
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
-        let mpi = Self { world: universe.world(), _universe: universe };
+        let mpi = Self { world: universe.world(), one_node: launch.one_node, _universe: universe };
         if mpi.ranks() != launch.ranks {
             return Err(Error::Usage(format!(
                 "{} processes were started by {}, but {} makes each of them rank 0 of {}: the launcher \
@@ -140,12 +142,11 @@ fn outcome_from_word(word: u64) -> Result<()> {
 
 /// Where all ranks are on one node, tells Open MPI 4 to use shared memory and not to look for networks,
 /// unless somebody has told it anything of the kind: looking takes half of an empty program's time.
-fn prefer_shared_memory() {
+fn prefer_shared_memory(launch: &Launch) {
     const SETTINGS: [(&str, &str); 2] = [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,vader")];
-    let ranks = env::var("OMPI_COMM_WORLD_SIZE");
-    let one_node = ranks.is_ok() && ranks == env::var("OMPI_COMM_WORLD_LOCAL_SIZE");
+
     let untouched = SETTINGS.iter().all(|(name, _)| env::var_os(name).is_none());
-    if one_node && untouched && library().starts_with("Open MPI v4.") {
+    if launch.ranks > 1 && launch.one_node && untouched && library().starts_with("Open MPI v4.") {
         for (name, value) in SETTINGS {
             // SAFETY: called once, before MPI is initialised and before there is any other thread.
             unsafe { env::set_var(name, value) };

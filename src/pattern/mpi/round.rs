@@ -121,7 +121,8 @@ pub struct Member<'a> {
 impl<'a> Member<'a> {
     /// This rank's part in a run of `task`.
     pub fn new(mpi: &'a Mpi, task: &'a Task) -> Self {
-        let layout = Layout::of(task, task.workers.unwrap_or(usize::MAX).min(mpi.ranks()));
+        let workers = task.workers.unwrap_or(usize::MAX).min(mpi.ranks());
+        let layout = Layout::of(task, workers, mpi.one_node);
         let far = (0..mpi.ranks()).map(|rank| rank != 0 && rank < layout.workers).collect();
         Self { mpi, task, layout, memory: None, far, function: None, share: (0, 0) }
     }
