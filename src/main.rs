@@ -20,7 +20,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // All ranks were given the same words: one of them says what is wrong with them.
             let printed = if launch.rank == 0 { error.print() } else { Ok(()) };
-            run::leave_together(&launch, if printed.is_err() { 1 } else { error.exit_code() as u8 })
+            match error.exit_code() as u8 {
+                // Help that could not be printed is rank 0's trouble alone: nobody would wait with it.
+                0 => u8::from(printed.is_err()),
+                code => run::leave_together(&launch, code),
+            }
         }
     };
     ExitCode::from(code)

@@ -144,7 +144,6 @@ fn outcome_from_word(word: u64) -> Result<()> {
 /// unless somebody has told it anything of the kind: looking takes half of an empty program's time.
 fn prefer_shared_memory(launch: &Launch) {
     const SETTINGS: [(&str, &str); 2] = [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,vader")];
-
     let untouched = SETTINGS.iter().all(|(name, _)| env::var_os(name).is_none());
     if launch.ranks > 1 && launch.one_node && untouched && library().starts_with("Open MPI v4.") {
         for (name, value) in SETTINGS {

@@ -190,7 +190,6 @@ impl<'a> Member<'a> {
         loop {
             let room = self.memory().values_mut();
             let Some(blocks) = watch.load(&mut ends.feed, workers.len(), room)? else { return Ok(workers) };
-
             let mut orders = waiting.clone();
             for (order, block) in orders.iter_mut().zip(&blocks) {
                 *order = Order {
