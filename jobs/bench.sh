@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # The speed and memory of parpy beside its peers: run in turn, in the same minutes, medians and ratios.
-#   jobs/bench.sh [RUNS]        7 by default
-# Needs the peers' sources (PEERS, ../shared/peers by default), a text to repeat (TEXT), GNU time, and 5 GB in
-# a scratch folder (SCRATCH, /tmp by default). MPICC chooses the MPI, as everywhere.
+#   jobs/bench.sh [RUNS [local|mpi]]        7 runs and both parts by default
+# Needs the peers' sources (PEERS, ../shared/peers by default), a text to repeat (TEXT), GNU time, a python3
+# with numpy (PYTHON), and 5 GB in a scratch folder (SCRATCH, /tmp by default). MPICC chooses the MPI, as
+# everywhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . jobs/setup.sh
 
 runs=${1:-7}
+part=${2:-local mpi}
 peers=${PEERS:-../shared/peers}
 text=${TEXT:-../shared/data/shakespeare.txt}
 [ -r "$peers/squares.c" ] || { echo "No peers in $peers: set PEERS to the folder with squares.c" >&2; exit 2; }
@@ -24,18 +26,11 @@ mpirun=$(mpirun_of "$MPICC")
 scratch=$(mktemp -d "${SCRATCH:-/tmp}/parpy-bench.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 cd "$scratch"
+python=$(command -v "${PYTHON:-python3}")
+part() { [[ " $part " == *" $1 "* ]]; }
 "$MPICC" -O3 -march=native "$peers/squares.c" -o squares
 "$MPICC" -O2 "$peers/launch_floor.c" -o launch_floor
 cc -O3 -march=native "$peers/read_limit.c" -o read_limit -lpthread
-copies=$((2000000000 / $(stat -c %s "$text") + 1))
-for ((i = 0; i < copies; i++)); do cat "$text"; done >text
-# 20 million doubles: the .npy header by its own rules, and the bits of 0, 1, 2, …
-{
-    dict="{'descr': '<f8', 'fortran_order': False, 'shape': (20000000,), }"
-    printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$dict"
-    perl -e 'for (my $i = 0; $i < 20000000; $i += 10000) { print pack("d<*", $i .. $i + 9999) }'
-} >values.npy
-
 ranks() {
     local n=$1 options
     shift
@@ -46,6 +41,12 @@ wall() {
     local begin=$EPOCHREALTIME
     "$@" >/dev/null
     awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.6f\n", b - a }'
+}
+# The same for one program, started by a small process: a large one, such as this shell, takes a millisecond
+# more to start another.
+alone() {
+    perl -MTime::HiRes=time -e 'open my $out, ">&", STDOUT; open STDOUT, ">", "/dev/null"; my $t = time;
+        system { $ARGV[0] } @ARGV; printf $out "%.6f\n", time - $t' "$@"
 }
 # The seconds that a report names.
 reported() {
@@ -64,15 +65,87 @@ row() {
         eval "$ours" >>ours.s
     done
     paste ours.s peer.s | awk '{ print $1 / $2 }' | median >ratio.s
-    printf '| %-52s | %9.4f | %9.4f | %5.2f | %s |\n' \
+    printf '| %-52s | %9.3g | %9.3g | %7.3g | %s |\n' \
         "$name" "$(median <peer.s)" "$(median <ours.s)" "$(cat ratio.s)" "$limit"
 }
 copy() { rm -f copy; sync; "$@"; }
 
-cat text values.npy >/dev/null
+# Of several commands in one row, the time of them all.
+many() { local i; for ((i = 0; i < $1; i++)); do "${@:2}"; done; }
+
 echo "$("$parpy" --version | tail -1), $(nproc) cores, $runs runs each, medians; the ratio is the median of pairs"
 echo '| what                                                 |    peer s |   parpy s | ratio | must |'
 echo '|---|---|---|---|---|'
+if part local; then
+    # The teaching page's own file: 5.46 MB.
+    for i in 1 2 3 4; do cat "$text"; done >seed
+    truncate -s 5458199 seed
+    cat >tasks.py <<'END'
+import sys, time
+from multiprocessing import Pool
+def square(value): return value * value
+if __name__ == "__main__":
+    with Pool(2) as pool:
+        pool.map(square, range(100))
+        began = time.perf_counter()
+        pool.map(square, range(int(sys.argv[1])), chunksize=1)
+        print((time.perf_counter() - began) / int(sys.argv[1]))
+END
+    cat >processes.py <<'END'
+import sys, time
+from multiprocessing import Process
+def square(value): value * value
+if __name__ == "__main__":
+    count = int(sys.argv[1])
+    began = time.perf_counter()
+    for first in range(0, count, 2):
+        pair = [Process(target=square, args=(first + i,)) for i in range(2)]
+        for process in pair: process.start()
+        for process in pair: process.join()
+    print((time.perf_counter() - began) / count)
+END
+    cat >multiply.py <<'END'
+import sys, timeit
+import numpy as np
+a = np.arange(float(sys.argv[1])); o = np.empty_like(a)
+print(min(timeit.repeat(lambda: np.multiply(a, a, out=o), number=1, repeat=5)))
+END
+    each() { awk -v n="$1" '{ print $1 / n }'; }
+    row 'parpy map 1 2 3, whole process / python3' '0.33' \
+        'alone "$python" -c "print([v*v for v in (1,2,3)])"' 'alone "$parpy" map 1 2 3'
+    row 'the same / /bin/true' '(3)' 'many 20 alone /bin/true | median' 'many 20 alone "$parpy" map 1 2 3 | median'
+    row 'pool, seconds a task of one value / Pool.map' '0.2 (0.05)' \
+        '"$python" tasks.py 20000' \
+        'reported total "$parpy" map --range 0..1000000 -p pool -j 2 --schedule dynamic,1 -o none | each 1000000'
+    row 'pool of 2, 1000 squares, whole process / the cell' '1.0 (0.3)' \
+        '"$python" "$peers/pool_squares.py" 2 1000' 'alone "$parpy" map --range 0..1000 -p pool -j 2'
+    row 'one process a value, seconds each / Process' '0.67 (0.25)' \
+        '"$python" processes.py 1000' \
+        'reported total "$parpy" map --range 0..4000 -p process -j 2 -o none | each 4000'
+    row 'the same / xargs -P2 -n1 true' '(1.0)' \
+        'wall sh -c "seq 1000 | xargs -P2 -n1 true" | each 1000' \
+        'alone "$parpy" map --range 0..1000 -p process -j 2 | each 1000'
+    row 'file of 5.46 MB, pool of 2, whole process / the cell' '0.02 (0.005)' \
+        '"$python" "$peers/pool_read.py" 2 seed' 'alone "$parpy" read seed -p pool -j 2'
+    row 'square 100 M doubles, 2 threads / numpy, 1 core' '1.0' \
+        '"$python" multiply.py 100000000' \
+        'reported total "$parpy" map --range 0..100000000 --dtype f64 -p threads -j 2 -o none --repeat 5'
+    row 'square 10 M doubles, simd / serial, blocks of 2048' '0.5' \
+        'reported map "$parpy" map --range 0..10000000 --dtype f64 -p serial --schedule static,2048 -o none --repeat 9' \
+        'reported map "$parpy" map --range 0..10000000 --dtype f64 -p simd --schedule static,2048 -o none --repeat 9'
+fi
+
+part mpi || exit 0
+copies=$((2000000000 / $(stat -c %s "$text") + 1))
+for ((i = 0; i < copies; i++)); do cat "$text"; done >text
+# 20 million doubles: the .npy header by its own rules, and the bits of 0, 1, 2, …
+{
+    dict="{'descr': '<f8', 'fortran_order': False, 'shape': (20000000,), }"
+    printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$dict"
+    perl -e 'for (my $i = 0; $i < 20000000; $i += 10000) { print pack("d<*", $i .. $i + 9999) }'
+} >values.npy
+
+cat text values.npy >/dev/null
 row 'tiny job, 4 ranks, whole process / empty C program' '1.10' \
     'wall ranks 4 ./launch_floor' 'wall ranks 4 "$parpy" -q map 1 2 3'
 row 'map 20 M doubles, 2 ranks, seconds.map / squares.c' '1.0' \

@@ -12,8 +12,8 @@ use serde::Deserialize;
 
 use crate::job::{Do, Dtype};
 
-/// One function over many values, or the sections of one huge file, over MPI ranks: the same answers in
-/// the same order whichever way it runs.
+/// One function over many values, or the sections of one huge file, over threads, worker processes or MPI
+/// ranks: the same answers in the same order whichever way it runs.
 ///
 /// Without a command it runs the demo: squares of 0..10 and the sections of a sample text.
 #[derive(Debug, Parser)]
@@ -26,11 +26,15 @@ Examples:
   parpy                                      the demo
   mpirun -n 4 parpy                          the demo over 4 MPI ranks
   parpy map 1 2 3 4 5                        squares of five numbers
+  parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
+  parpy read big.txt --do count              as wc, on all CPUs
+  parpy cpus                                 how many CPUs that is, and why
   mpirun -n 4 parpy map --range 0..1000000 -o squares.txt
   mpirun -n 4 parpy read big.txt --do count --report
   parpy run jobs/squares.toml
 
-Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong."
+Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong;
+128 + n stopped by signal n (130: Ctrl-C)."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -53,6 +57,8 @@ Examples:
   parpy map 1 2 3 4 5
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
+  parpy map 1 2 3 4 5 -p process --who
+  parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   mpirun -n 4 parpy map --from values.npy -o none --report")]
     Map(MapSpec),
     /// Read a file by sections, in parallel; its lines come out in order
@@ -76,10 +82,21 @@ A job file:
   [[task]]
   read = { file = \"$1\", do = \"count\" }
 
+A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
+keep_going, retries and repeat; map may have values, range, from, function, dtype and who; read
+has file and do. They are the flags of the command line, which come before them.
+
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Other
 paths in a job file are taken from the folder that the job file is in. output = \"people\" tells in
 words who did what, as the demo does.")]
     Run(RunArgs),
+    /// Say how many CPUs parpy may use here, and which limit decides
+    #[command(after_help = "\
+Examples:
+  parpy cpus
+  taskset -c 0 parpy cpus
+  parpy cpus --json | jq .usable")]
+    Cpus(CpusArgs),
 }
 
 /// Where the values come from, and what is done with each.
@@ -102,6 +119,9 @@ pub struct MapSpec {
     /// Type of the values [default: that of the file; i64 for text, unless a typed value is a float]
     #[arg(long, value_enum)]
     pub dtype: Option<Dtype>,
+    /// Print each value, its result, and the number of the process that computed it, with tabs between
+    #[arg(long)]
+    pub who: bool,
 }
 
 /// Which file, and what is done with its lines.
@@ -128,20 +148,41 @@ pub struct RunArgs {
     pub args: Vec<PathBuf>,
 }
 
+/// How to say it.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CpusArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Flags of every command; all but the report can also be set for a task of a job file, and the command
 /// line comes first.
-#[derive(Debug, Default, Clone, Args)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
 pub struct Shared {
     /// Who runs the blocks [default: auto]
     #[arg(short, long, global = true, value_enum, value_name = "PATTERN")]
     pub pattern: Option<PatternName>,
-    /// How many workers: under mpirun the first N ranks [default: all there are]
+    /// How many workers: threads, processes, or under mpirun the first N ranks [default: all CPUs that may
+    /// be used (see parpy cpus), or all ranks]
     #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub workers: Option<i64>,
-    /// How blocks are handed out: static, or static,BLOCK with the size of a block in values, or in bytes
-    /// of a file (K, M, G: 1024s)
-    #[arg(long, global = true, value_name = "static[,BLOCK]")]
+    /// Under mpirun: threads of each rank [default: SLURM_CPUS_PER_TASK, or 1]; alone the same as -p threads -j
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub threads: Option<i64>,
+    /// How blocks are handed out, as OpenMP has it: static (by turns), dynamic (to whoever is free), or
+    /// guided (dynamic, large blocks first); under mpi always static; BLOCK is the size of a block (with guided: of the smallest) in
+    /// values, or in bytes of a file (K, M, G: 1024s) [default: dynamic; mpi: static]
+    #[arg(long, global = true, value_name = "static|dynamic|guided[,BLOCK]")]
     pub schedule: Option<String>,
+    /// Pass over items that have no answer, or that kill their workers, and leave an empty line for each;
+    /// the exit code is 1 all the same
+    #[arg(short, long, global = true)]
+    pub keep_going: bool,
+    /// How often what a killed worker held is run again on a new one, before it is halved again and again
+    /// to find the item that does it (process, pool) [default: 1]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub retries: Option<i64>,
     /// Where results go: a file (written as FILE.partial until it is complete), - for standard output, none
     #[arg(short, long, global = true, value_name = "FILE|-|none")]
     pub output: Option<PathBuf>,
@@ -168,12 +209,35 @@ pub struct Talk {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatternName {
-    /// mpi when started by mpirun or srun with more than one rank, else serial
+    /// mpi when started by mpirun or srun with more than one rank, else threads
     Auto,
-    /// One block after another in this process: the reference
+    /// One value after another in this process: the reference
     Serial,
+    /// One worker, vector lanes: AVX-512, AVX2, SSE2 or NEON, whatever the CPU has
+    Simd,
+    /// Threads of this process
+    Threads,
+    /// One process for each value (or block, with --schedule), or section of a file, -j of them at a time
+    Process,
+    /// Long-lived worker processes
+    Pool,
     /// Blocks scattered over MPI ranks, answers gathered on rank 0
     Mpi,
+}
+
+impl PatternName {
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Serial => "serial",
+            Self::Simd => "simd",
+            Self::Threads => "threads",
+            Self::Process => "process",
+            Self::Pool => "pool",
+            Self::Mpi => "mpi",
+        }
+    }
 }
 
 /// A value as typed: in a job file also a bare number.

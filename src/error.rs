@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use crate::interrupt;
+
 /// Why a run stopped early.
 #[derive(Debug)]
 pub enum Error {
@@ -16,6 +18,8 @@ pub enum Error {
     Item(String),
     /// A worker, the input or the output failed (exit code 1).
     Failed(String),
+    /// A signal asked for the end (exit code 128 + its number, as shells have it).
+    Interrupted(i32),
     /// Whoever read our output has closed it, as `| head` does: no fault (exit code 0, no message).
     ClosedPipe,
     /// Rank 0 has said why; this rank leaves with the same exit code.
@@ -28,6 +32,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error of the run from the operating system's own, in one style: `cannot open FILE: why`.
     pub fn io(what: &str, path: &Path, error: &io::Error) -> Self {
+        if let Some(interrupted) = interrupt::from_io(error) {
+            return interrupted;
+        }
         Self::Failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
     }
 
@@ -61,6 +68,7 @@ impl Error {
         match self {
             Self::Usage(_) => 2,
             Self::Item(_) | Self::Failed(_) => 1,
+            Self::Interrupted(signal) => 128 + *signal as u8,
             Self::ClosedPipe => 0,
             Self::Told(code) => *code,
         }
@@ -70,6 +78,10 @@ impl Error {
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Usage(text) | Self::Item(text) | Self::Failed(text) => Some(text),
+            Self::Interrupted(2) => Some("stopped by Ctrl-C (SIGINT)"),
+            Self::Interrupted(1) => Some("stopped by SIGHUP"),
+            Self::Interrupted(15) => Some("stopped by SIGTERM"),
+            Self::Interrupted(_) => Some("stopped by a signal"),
             Self::ClosedPipe | Self::Told(_) => None,
         }
     }

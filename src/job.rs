@@ -35,10 +35,38 @@ pub struct Task {
     pub pattern: PatternName,
     /// The most workers that may take part.
     pub workers: Option<usize>,
-    /// Values, or bytes of a file, in a block, where the user has set it.
-    pub block: Option<u64>,
+    /// Threads of each rank, under mpi.
+    pub threads: Option<usize>,
+    /// How blocks are handed out.
+    pub schedule: Schedule,
+    /// Items that fail are passed over.
+    pub keep_going: bool,
+    /// How often what a killed worker held is run again.
+    pub retries: usize,
+    /// Answers are printed with their values and processes.
+    pub who: bool,
     /// How often to run; more than once for medians.
     pub repeat: usize,
+}
+
+/// How blocks are handed out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Schedule {
+    /// By whose word, where the user has set it.
+    pub kind: Option<ScheduleKind>,
+    /// Values, or bytes of a file, in a block, where the user has set it; with guided, in the smallest.
+    pub block: Option<u64>,
+}
+
+/// OpenMP's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScheduleKind {
+    /// Block i goes to worker i modulo the number of workers.
+    Static,
+    /// The next block goes to whoever is free.
+    Dynamic,
+    /// Dynamic, with blocks that become smaller towards the end.
+    Guided,
 }
 
 /// Input and function of a task.
@@ -197,7 +225,10 @@ struct TaskSpec {
     output: Option<PathBuf>,
     pattern: Option<PatternName>,
     workers: Option<i64>,
+    threads: Option<i64>,
     schedule: Option<String>,
+    keep_going: Option<bool>,
+    retries: Option<i64>,
     repeat: Option<i64>,
 }
 
@@ -208,9 +239,9 @@ impl Job {
     /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
     pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
         let tasks = match &cli.command {
-            None => Self::parse(DEMO, None, &[], &cli.shared)?,
-            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
-            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
+            None | Some(Command::Cpus(_)) => Self::parse(DEMO, None, &[], &cli.shared)?,
+            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, spec.who, &cli.shared)?],
+            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, false, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {
                 Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
             }
@@ -353,6 +384,7 @@ impl Paths<'_> {
 
 impl Task {
     fn from_spec(spec: TaskSpec, paths: &Paths, flags: &Shared) -> Result<Self> {
+        let who = spec.map.as_ref().is_some_and(|map| map.who);
         let work = match (spec.map, spec.read) {
             (Some(mut map), None) => {
                 if let Some(from) = &mut map.from {
@@ -382,12 +414,15 @@ impl Task {
         let shared = Shared {
             pattern: flags.pattern.or(spec.pattern),
             workers: flags.workers.or(spec.workers),
+            threads: flags.threads.or(spec.threads),
             schedule: flags.schedule.clone().or(spec.schedule),
+            keep_going: flags.keep_going || spec.keep_going.unwrap_or(false),
+            retries: flags.retries.or(spec.retries),
             output: flags.output.clone().or(output),
             repeat: flags.repeat.or(spec.repeat),
             report: None,
         };
-        let mut task = Self::checked(work, &shared)?;
+        let mut task = Self::checked(work, who, &shared)?;
         if people {
             if matches!(
                 task.work,
@@ -407,7 +442,7 @@ impl Task {
         matches!(&self.work, Work::Map { numbers: Numbers::Typed(values), .. } if values.is_empty())
     }
 
-    fn checked(work: Work, shared: &Shared) -> Result<Self> {
+    fn checked(work: Work, who: bool, shared: &Shared) -> Result<Self> {
         let at_least_one = |flag: &str, number: Option<i64>| match number {
             Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
             Some(n) => Ok(Some(n as usize)),
@@ -429,9 +464,31 @@ impl Task {
         if let (Work::Map { .. }, Output::File(path)) = (&work, &output) {
             refuse_other_formats(path)?;
         }
+        let workers = at_least_one("--workers", shared.workers)?;
+        let threads = at_least_one("--threads", shared.threads)?;
+        for (flag, number) in [("--workers", workers), ("--threads", threads)] {
+            if let Some(n) = number.filter(|n| *n > MOST_WORKERS) {
+                return Err(Error::Usage(format!(
+                    "{flag} {n}: parpy starts {MOST_WORKERS} at the most; parpy cpus says how many are of use \
+                     here"
+                )));
+            }
+        }
+        let retries = match shared.retries {
+            Some(n) => usize::try_from(n)
+                .map_err(|_| Error::Usage(format!("--retries {n}: it is a number from 0")))?,
+            None => 1,
+        };
         Ok(Self {
-            block: shared.schedule.as_deref().map(|text| block(text, &work)).transpose()?.flatten(),
-            workers: at_least_one("--workers", shared.workers)?,
+            schedule: shared
+                .schedule
+                .as_deref()
+                .map_or(Ok(Schedule::default()), |text| schedule(text, &work))?,
+            workers,
+            threads,
+            keep_going: shared.keep_going,
+            retries,
+            who,
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             output,
             repeat,
@@ -456,21 +513,31 @@ fn refuse_other_formats(path: &Path) -> Result<()> {
 /// The most values of a block: 128 MiB of them.
 const LARGEST_BLOCK: u64 = 1 << 24;
 
-/// The block of `static[,BLOCK]`.
-fn block(text: &str, work: &Work) -> Result<Option<u64>> {
+/// The most workers that one run may start: more than any node has CPUs, fewer than what makes a node
+/// unusable.
+const MOST_WORKERS: usize = 4096;
+
+/// What `static[,BLOCK]` and the like say.
+fn schedule(text: &str, work: &Work) -> Result<Schedule> {
     let wrong = |why: &str| Err(Error::Usage(format!("--schedule {text}: {why}")));
     let (name, block) = match text.split_once(',') {
         Some((name, block)) => (name, Some(block)),
         None => (text, None),
     };
-    if name != "static" {
-        let why = match nearest(name, ["static"]) {
-            Some(near) => format!("unknown schedule; did you mean {near}?"),
-            None => "unknown schedule; there is static, or static,BLOCK".to_owned(),
-        };
-        return wrong(&why);
-    }
-    let Some(block) = block else { return Ok(None) };
+    let kind = match name {
+        "static" => ScheduleKind::Static,
+        "dynamic" => ScheduleKind::Dynamic,
+        "guided" => ScheduleKind::Guided,
+        _ => {
+            return wrong(&match nearest(name, ["static", "dynamic", "guided"]) {
+                Some(near) => format!("unknown schedule; did you mean {near}?"),
+                None => {
+                    "unknown schedule; there are static, dynamic and guided, each also with ,BLOCK".into()
+                }
+            });
+        }
+    };
+    let Some(block) = block else { return Ok(Schedule { kind: Some(kind), block: None }) };
     let units = ['K', 'M', 'G'];
     let (digits, factor) = match units.iter().position(|unit| block.to_ascii_uppercase().ends_with(*unit)) {
         Some(i) => (&block[..block.len() - 1], 1024u64.pow(i as u32 + 1)),
@@ -478,11 +545,11 @@ fn block(text: &str, work: &Work) -> Result<Option<u64>> {
     };
     let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0);
     match (size, work) {
-        (None, _) => wrong("the block is a whole number from 1, as in static,1000 or static,4M"),
+        (None, _) => wrong(&format!("the block is a whole number from 1, as in {name},1000 or {name},4M")),
         (Some(n), Work::Map { .. }) if n > LARGEST_BLOCK => {
             wrong(&format!("a block holds at most {LARGEST_BLOCK} values"))
         }
-        (size, _) => Ok(size),
+        (block, _) => Ok(Schedule { kind: Some(kind), block }),
     }
 }
 
@@ -490,7 +557,7 @@ impl Work {
     fn map(spec: &MapSpec) -> Result<Self> {
         let name = spec.function.as_deref().unwrap_or("square");
         let Some(function) = Named::from_name(name) else {
-            let hint = match nearest(name, NAMES) {
+            let hint = match nearest(name, NAMES.iter().copied()) {
                 Some(near) => format!("did you mean '{near}'?"),
                 None => format!("there is: {}", NAMES.join(", ")),
             };

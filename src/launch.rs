@@ -30,12 +30,17 @@ const LAUNCHERS: [(&str, &str, &str); 3] = [
 ];
 
 /// Where launchers say how many ranks there are on this node: Open MPI, MPICH.
-const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+pub(crate) const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
 
 impl Launch {
     /// Reads the environment of this process.
     pub fn detect() -> Self {
         Self::from_variables(|name| env::var(name).ok())
+    }
+
+    /// Of a process that nobody has started together with others.
+    pub fn alone() -> Self {
+        Self { rank: 0, ranks: 1, one_node: true, by: "nobody" }
     }
 
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
@@ -48,7 +53,7 @@ impl Launch {
                 return Self { rank, ranks, one_node: local == Some(ranks), by };
             }
         }
-        Self { rank: 0, ranks: 1, one_node: true, by: "nobody" }
+        Self::alone()
     }
 }
 

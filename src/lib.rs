@@ -1,28 +1,31 @@
-//! One function over many values, or the sections of one huge file, run serially or over MPI ranks: the
-//! same answers in the same order whichever way it runs.
+//! One function over many values, or the sections of one huge file, run serially, in vector lanes, over
+//! threads, worker processes or MPI ranks: the same answers in the same order whichever way it runs.
 //!
 //! The command line is the product; this library is its rooms, in the order in which data flows:
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
-//! (answers in block order), and [`report`] (who did what). [`run`] is the road through them.
+//! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
+//! says how many workers are of use, and [`interrupt`] when to stop.
 //!
 //! ```
 //! use clap::Parser;
-//! use parpy::{cli::Cli, launch::Launch};
+//! use parpy::{cli::Cli, launch::Launch, pattern::ranks::ELSEWHERE};
 //!
 //! let out = std::env::temp_dir().join(format!("parpy-doc-{}.txt", std::process::id()));
 //! let cli = Cli::parse_from(["parpy", "map", "1", "2", "3", "-o", out.to_str().unwrap()]);
-//! assert_eq!(parpy::run::run(&cli, &Launch::detect()), 0);
+//! assert_eq!(parpy::run::run(&cli, &Launch::detect(), &ELSEWHERE), 0);
 //! assert_eq!(std::fs::read_to_string(&out)?, "1\n4\n9\n");
 //! # std::fs::remove_file(out)?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
 pub mod cli;
+pub mod cpus;
 pub mod cut;
 pub mod error;
 pub mod function;
 pub mod input;
+pub mod interrupt;
 pub mod job;
 pub mod launch;
 mod log;

@@ -24,7 +24,8 @@ pub fn start(talk: Talk, launch: &Launch) {
         (_, 1) => Level::DEBUG,
         _ => Level::TRACE,
     };
-    let line = Line { rank: launch.rank, pid: std::process::id(), host: crate::report::host() };
+    let rank = (launch.ranks > 1).then_some(launch.rank);
+    let line = Line { rank, plain: level == Level::WARN, host: crate::report::host() };
     // Fails only when a library's user has set up a subscriber before, which is then the one to use.
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
@@ -35,10 +36,12 @@ pub fn start(talk: Talk, launch: &Launch) {
     let _ = tracing_subscriber::registry().with(lines).try_init();
 }
 
-/// `parpy[rank 2 pid 4711 host n1] WARN text`
+/// `parpy[rank 2 pid 4711 host n1] WARN text`, and alone `parpy: warning: text`.
 struct Line {
-    rank: usize,
-    pid: u32,
+    /// Where there are several.
+    rank: Option<usize>,
+    /// Only warnings are wanted: who alone writes them need not say who it is.
+    plain: bool,
     host: String,
 }
 
@@ -53,8 +56,17 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let Self { rank, pid, host } = self;
-        write!(writer, "parpy[rank {rank} pid {pid} host {host}] {} ", event.metadata().level())?;
+        let Self { rank, plain, host } = self;
+        // Asked for each time, because a forked worker is another process.
+        let pid = std::process::id();
+        match rank {
+            Some(rank) => write!(writer, "parpy[rank {rank} pid {pid} host {host}] ")?,
+            None if *plain => write!(writer, "parpy: warning: ")?,
+            None => write!(writer, "parpy[pid {pid} host {host}] ")?,
+        }
+        if rank.is_some() || !plain {
+            write!(writer, "{} ", event.metadata().level())?;
+        }
         context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }

@@ -19,6 +19,13 @@ pub struct Report {
     pub items: u64,
     /// Bytes of input.
     pub bytes: u64,
+    /// Items without an answer that were passed over.
+    pub failed: u64,
+    /// Why the first of them has none.
+    #[serde(skip)]
+    pub first_failed: Option<String>,
+    /// Of how many runs these are the medians.
+    pub runs: u64,
     /// Where the time went, on rank 0.
     pub seconds: Seconds,
     /// Each worker's share.
@@ -44,7 +51,7 @@ pub struct Seconds {
 pub struct WorkerReport {
     /// Its number: the rank, under mpi.
     pub worker: usize,
-    /// Its process.
+    /// Its process; where each block has one of its own, the last.
     pub pid: u32,
     /// Its host.
     pub host: String,
@@ -90,7 +97,17 @@ pub fn peak_memory() -> Option<u64> {
 impl Report {
     /// The shares of all workers; [`Report::add_up`] must follow.
     pub fn new(pattern: &'static str, worker: Vec<WorkerReport>) -> Self {
-        Self { pattern, workers: worker.len(), items: 0, bytes: 0, seconds: Seconds::default(), worker }
+        Self {
+            pattern,
+            workers: worker.len(),
+            items: 0,
+            bytes: 0,
+            failed: 0,
+            first_failed: None,
+            runs: 1,
+            seconds: Seconds::default(),
+            worker,
+        }
     }
 
     /// Sets `seconds`, and what follows from them and from the workers' shares.
@@ -106,6 +123,7 @@ impl Report {
     /// The medians of several runs of the same task; each number's by itself. `None` for no run.
     pub fn medians(runs: Vec<Self>) -> Option<Self> {
         let mut report = runs.last()?.clone();
+        report.runs = runs.len() as u64;
         let of = |number: &dyn Fn(&Self) -> f64| median(runs.iter().map(number).collect());
         report.seconds = Seconds {
             load: of(&|run| run.seconds.load),
@@ -114,8 +132,8 @@ impl Report {
             total: of(&|run| run.seconds.total),
         };
         for (i, worker) in report.worker.iter_mut().enumerate() {
-            worker.busy_seconds = of(&|run| run.worker[i].busy_seconds);
-            worker.wait_seconds = of(&|run| run.worker[i].wait_seconds);
+            worker.busy_seconds = of(&|run| run.worker.get(i).map_or(0.0, |worker| worker.busy_seconds));
+            worker.wait_seconds = of(&|run| run.worker.get(i).map_or(0.0, |worker| worker.wait_seconds));
         }
         Some(report)
     }
@@ -124,11 +142,12 @@ impl Report {
     pub fn table(&self) -> String {
         let Seconds { load, map, write, total } = self.seconds;
         let mut text = format!(
-            "{}, {}: {}, {}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
+            "{}, {}: {}, {}{}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
             self.pattern,
             counted(self.workers as u64, "worker"),
             counted(self.items, "item"),
             counted(self.bytes, "byte"),
+            if self.runs > 1 { format!("; medians of {} runs", self.runs) } else { String::new() },
         );
         let host_width = self.worker.iter().map(|w| w.host.len()).max().unwrap_or(0).max("host".len());
         let _ = writeln!(
@@ -211,6 +230,7 @@ fn sum(reports: &[Report]) -> Report {
         sum.workers = sum.workers.max(report.workers);
         sum.items += report.items;
         sum.bytes += report.bytes;
+        sum.failed += report.failed;
         sum.seconds.load += report.seconds.load;
         sum.seconds.map += report.seconds.map;
         sum.seconds.write += report.seconds.write;

@@ -1,43 +1,121 @@
 //! From the command line to the exit code: the one road through the house.
 
+use std::env::args_os;
 use std::fs;
 use std::io::Write;
 use std::panic;
 use std::path::Path;
+use std::process::ExitCode;
 
-use crate::cli::{Cli, PatternName};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
+
+use crate::cli::{Cli, Command, CpusArgs, PatternName, Shared, join_report};
+use crate::cpus::Cpus;
 use crate::error::{Error, Result};
-use crate::job::{Job, ReportTo, Task};
+use crate::function::lanes::Lanes;
+use crate::interrupt;
+use crate::job::{Job, ReportTo, ScheduleKind, Task};
 use crate::launch::Launch;
 use crate::log;
-use crate::pattern::{self, mpi::Mpi, serial};
+use crate::output::STDOUT;
+use crate::pattern::ranks::{Door, Library, Ranks};
+use crate::pattern::{pool, process, serial, threads};
 use crate::report::{self, Report};
 
+/// The whole program: parse, run, exit code.
+pub fn main(door: &Door) -> ExitCode {
+    let launch = Launch::detect();
+    stop_all_on_panic(launch.rank, door.abort);
+    if launch.ranks > 1
+        && let Library::Elsewhere = door.library
+    {
+        // Before anything is said: the program with MPI would say it again. Where there is none, joining
+        // fails again when it is needed, and then says so.
+        let _ = (door.join)(&launch);
+    }
+    let matches = Cli::command().try_get_matches_from(join_report(args_os()));
+    let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => run(&cli, &launch, door),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            let text = format!("parpy {}\nMPI: {}\n", env!("CARGO_PKG_VERSION"), door.library.name());
+            if launch.rank == 0 { print(&text) } else { 0 }
+        }
+        Err(error) => {
+            // All ranks were given the same words: one of them says what is wrong with them.
+            let printed = if launch.rank == 0 { error.print() } else { Ok(()) };
+            match error.exit_code() as u8 {
+                // Help that could not be printed is rank 0's trouble alone: nobody would wait with it.
+                0 => u8::from(printed.is_err()),
+                code => leave_together(&launch, door, code),
+            }
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// A member of an MPI run, once this process is one.
+type Member = Option<Box<dyn Ranks>>;
+
 /// Does what the command line asks for, and returns the exit code. Says what went wrong, on rank 0 alone.
-pub fn run(cli: &Cli, launch: &Launch) -> u8 {
+pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
     log::start(cli.talk, launch);
+    if let Some(Command::Cpus(args)) = cli.command {
+        if cli.shared != Shared::default() {
+            return complain(launch, door, "parpy cpus looks, and runs nothing: it takes no flag but --json");
+        }
+        return if launch.rank == 0 { cpus(args) } else { 0 };
+    }
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
-    let over_ranks = launch.ranks > 1 && asked != PatternName::Serial;
+    let over_ranks = launch.ranks > 1 && matches!(asked, PatternName::Auto | PatternName::Mpi);
     if launch.ranks > 1 && !over_ranks {
         if launch.rank > 0 {
             return 0;
         }
-        tracing::warn!("{} processes were started, but with -p serial only the first works", launch.ranks);
+        tracing::warn!(
+            "{} processes were started, but with -p {} only the first works",
+            launch.ranks,
+            asked.name()
+        );
     }
-    let mut mpi = None;
-    let outcome = match start_where(over_ranks, &mut mpi, launch) {
+    let mut member = None;
+    let outcome = match join_where(over_ranks, &mut member, launch, door) {
         // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
         Err(_) if launch.rank > 0 => Ok(()),
-        outcome => outcome.and_then(|()| job(cli, launch, &mut mpi)),
+        outcome => outcome.and_then(|()| job(cli, launch, door, &mut member)),
     };
-    // Said before MPI is finalised, which is when `mpi` is dropped: once a rank has left with an exit code,
-    // mpirun may end the others.
+    // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
+    // code, mpirun may end the others.
     outcome.err().map_or(0, |error| {
         if let Some(message) = error.message().filter(|_| launch.rank == 0) {
             say(&format!("parpy: {message}\n"));
         }
         error.exit_code()
     })
+}
+
+fn cpus(args: CpusArgs) -> u8 {
+    let cpus = Cpus::detect();
+    print(&if args.json { cpus.json() } else { cpus.table() })
+}
+
+/// Prints to standard output; the exit code.
+fn print(text: &str) -> u8 {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            say(&format!("parpy: {}\n", Error::writing(Path::new(STDOUT), &e)));
+            1
+        }
+        _ => 0,
+    }
+}
+
+/// Says what is wrong with the command line, once.
+fn complain(launch: &Launch, door: &Door, text: &str) -> u8 {
+    if launch.rank == 0 {
+        say(&format!("parpy: {text}\n"));
+    }
+    leave_together(launch, door, 2)
 }
 
 /// Prints to standard error, and does not mind when nobody listens.
@@ -47,51 +125,77 @@ fn say(text: &str) {
 
 /// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
 /// with an exit code, mpirun may end the others.
-pub fn leave_together(launch: &Launch, code: u8) -> u8 {
-    if launch.ranks > 1 && code > 0 && Mpi::start(launch).is_err() && launch.rank > 0 { 0 } else { code }
+fn leave_together(launch: &Launch, door: &Door, code: u8) -> u8 {
+    if launch.ranks > 1 && code > 0 && (door.join)(launch).is_err() && launch.rank > 0 { 0 } else { code }
 }
 
-fn start_where(wanted: bool, mpi: &mut Option<Mpi>, launch: &Launch) -> Result<()> {
-    if wanted && mpi.is_none() {
-        *mpi = Some(Mpi::start(launch)?);
+fn join_where(wanted: bool, member: &mut Member, launch: &Launch, door: &Door) -> Result<()> {
+    if wanted && member.is_none() {
+        *member = Some((door.join)(launch)?);
     }
     Ok(())
 }
 
 /// Runs the tasks of the job one after the other, and reports.
-fn job(cli: &Cli, launch: &Launch, mpi: &mut Option<Mpi>) -> Result<()> {
-    let mut job = Job::from_cli(cli, |path| match &*mpi {
-        Some(mpi) => mpi.share(|| read_job_file(path)),
+fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<()> {
+    let mut job = Job::from_cli(cli, |path| match member {
+        Some(ranks) => ranks.share(&mut || read_job_file(path)),
         None => read_job_file(path),
     })?;
     for task in &mut job.tasks {
         if task.pattern == PatternName::Auto {
-            task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Serial };
+            task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
         }
         check_workers(task, launch)?;
-    }
-    start_where(job.tasks.iter().any(|task| task.pattern == PatternName::Mpi), mpi, launch)?;
-    let is_root = mpi.as_ref().is_none_or(Mpi::is_root);
-    if let ReportTo::File(path) = &job.report {
-        // Before the work, not after it.
-        let outcome = if is_root { report::can_save(path) } else { Ok(()) };
-        match &*mpi {
-            Some(mpi) => mpi.agree(outcome)?,
-            None => outcome?,
+        let by_turns = matches!(task.schedule.kind, None | Some(ScheduleKind::Static));
+        if task.pattern == PatternName::Mpi && !by_turns && launch.rank == 0 {
+            tracing::warn!("--schedule: ranks get their blocks in rounds, which is static; so it is here");
         }
     }
-    let (reports, outcome) = tasks(&job, is_root, mpi.as_ref());
+    let has = |patterns: &[PatternName]| job.tasks.iter().any(|task| patterns.contains(&task.pattern));
+    let over_ranks = has(&[PatternName::Mpi]);
+    if over_ranks && has(&[PatternName::Process, PatternName::Pool]) {
+        return Err(Error::Usage(
+            "a job with a task for mpi cannot have one for process or pool: MPI does not survive the fork; \
+             make it two jobs, or use threads"
+                .into(),
+        ));
+    }
+    join_where(over_ranks, member, launch, door)?;
+    if member.is_none() {
+        interrupt::watch()?;
+    }
+    let ranks = member.as_deref();
+    let is_root = ranks.is_none_or(Ranks::is_root);
+    let agree = |outcome| match ranks {
+        Some(ranks) => ranks.agree(outcome),
+        None => outcome,
+    };
+    if let ReportTo::File(path) = &job.report {
+        // Before the work, not after it.
+        agree(if is_root { report::can_save(path) } else { Ok(()) })?;
+    }
+    let (reports, outcome) = tasks(&job, is_root, ranks);
     // Also of a job that has failed: what was done before was done.
     let told = if is_root { tell(&reports, &job.report) } else { Ok(()) };
     outcome?;
-    match &*mpi {
-        Some(mpi) => mpi.agree(told),
-        None => told,
-    }
+    agree(told.and_then(|()| passed_over(&reports)))
+}
+
+/// Have items been passed over?
+fn passed_over(reports: &[Report]) -> Result<()> {
+    let failed = reports.iter().map(|report| report.failed).sum::<u64>();
+    let Some(first) = reports.iter().find_map(|report| report.first_failed.as_deref()) else { return Ok(()) };
+    Err(Error::Item(match failed {
+        1 => format!("1 item has no answer and was passed over: {first}"),
+        n => {
+            format!("{} have no answer and were passed over; the first: {first}", report::counted(n, "item"))
+        }
+    }))
 }
 
 /// Runs the tasks up to the first that fails. The reports are on rank 0.
-fn tasks(job: &Job, is_root: bool, mpi: Option<&Mpi>) -> (Vec<Report>, Result<()>) {
+fn tasks(job: &Job, is_root: bool, ranks: Option<&dyn Ranks>) -> (Vec<Report>, Result<()>) {
     let mut reports = Vec::new();
     for (i, task) in job.tasks.iter().enumerate() {
         if is_root && task.is_empty_list() {
@@ -99,7 +203,7 @@ fn tasks(job: &Job, is_root: bool, mpi: Option<&Mpi>) -> (Vec<Report>, Result<()
         }
         let mut runs = Vec::new();
         for number in 1..=task.repeat {
-            match run_once(task, job, number == 1, mpi) {
+            match run_once(task, job, number == 1, ranks) {
                 Ok(run) => runs.extend(run),
                 // Nobody wants the rest of this task's output; other tasks may have another.
                 Err(Error::ClosedPipe | Error::Told(0)) => {}
@@ -112,20 +216,31 @@ fn tasks(job: &Job, is_root: bool, mpi: Option<&Mpi>) -> (Vec<Report>, Result<()
     (reports, Ok(()))
 }
 
-/// The one place where a pattern is chosen. The report is on rank 0.
-fn run_once(task: &Task, job: &Job, first: bool, mpi: Option<&Mpi>) -> Result<Option<Report>> {
-    match (task.pattern, mpi) {
-        (PatternName::Mpi, Some(mpi)) => mpi.run(task, job, first),
-        (_, None) => serial::run(task, first).map(Some),
-        // A task that its job file wants to be serial, within an MPI run: rank 0 does it, all learn how.
-        (_, Some(mpi)) => {
-            let report = if mpi.is_root() { serial::run(task, first).map(Some) } else { Ok(None) };
+/// The report is on rank 0.
+fn run_once(task: &Task, job: &Job, first: bool, ranks: Option<&dyn Ranks>) -> Result<Option<Report>> {
+    match ranks {
+        None => here(task, first).map(Some),
+        Some(ranks) if task.pattern == PatternName::Mpi => ranks.run(task, job, first),
+        // A task that its job file wants to be done here, within an MPI run: rank 0 does it, all learn how.
+        Some(ranks) => {
+            let report = if ranks.is_root() { here(task, first).map(Some) } else { Ok(None) };
             let (report, outcome) = match report {
                 Ok(report) => (report, Ok(())),
                 Err(error) => (None, Err(error)),
             };
-            mpi.agree(outcome).map(|()| report)
+            ranks.agree(outcome).map(|()| report)
         }
+    }
+}
+
+/// The one place where a pattern is chosen.
+fn here(task: &Task, first: bool) -> Result<Report> {
+    match task.pattern {
+        PatternName::Simd => serial::run(task, Lanes::best(), first),
+        PatternName::Threads => threads::run(task, first),
+        PatternName::Process => process::run(task, first),
+        PatternName::Pool => pool::run(task, first),
+        PatternName::Serial | PatternName::Auto | PatternName::Mpi => serial::run(task, Lanes::Scalar, first),
     }
 }
 
@@ -136,15 +251,26 @@ fn read_job_file(path: &Path) -> Result<String> {
 }
 
 fn check_workers(task: &Task, launch: &Launch) -> Result<()> {
-    let Some(asked) = task.workers else { return Ok(()) };
-    match task.pattern {
-        PatternName::Mpi if asked > launch.ranks => Err(Error::Usage(format!(
-            "--workers {asked}: there are only {}; start more with mpirun -n {asked} parpy …",
+    let wrong = |text: String| Err(Error::Usage(text));
+    match (task.pattern, task.workers) {
+        (PatternName::Mpi, Some(asked)) if asked > launch.ranks => wrong(format!(
+            "--workers {asked}: there {} only {}; start more with mpirun -n {asked} parpy …",
+            if launch.ranks == 1 { "is" } else { "are" },
             report::counted(launch.ranks as u64, "rank")
-        ))),
-        PatternName::Serial if asked > 1 => Err(Error::Usage(format!(
-            "--workers {asked}: serial runs on one worker; for more, start it with mpirun -n {asked} parpy …"
-        ))),
+        )),
+        (PatternName::Serial | PatternName::Simd, Some(asked)) if asked > 1 => wrong(format!(
+            "--workers {asked}: {} runs on one worker; for more: -p threads, -p pool, or mpirun -n {asked} \
+             parpy …",
+            task.pattern.name()
+        )),
+        (PatternName::Threads, Some(_)) if task.threads.is_some() => {
+            wrong("--threads and --workers are the same here; give one of them".to_owned())
+        }
+        (PatternName::Serial | PatternName::Simd | PatternName::Process | PatternName::Pool, _)
+            if task.threads.is_some() =>
+        {
+            wrong(format!("--threads is for mpi and threads; {} has none", task.pattern.name()))
+        }
         _ => Ok(()),
     }
 }
@@ -161,13 +287,13 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
 }
 
 /// A panic on one rank must not leave the others waiting for it.
-pub fn stop_all_on_panic(rank: usize) {
+fn stop_all_on_panic(rank: usize, abort: fn() -> !) {
     panic::set_hook(Box::new(move |info| {
         let (pid, host) = (std::process::id(), report::host());
         say(&format!(
             "parpy: rank {rank} (pid {pid} on host {host}) has met a fault in parpy itself and stops the run: \
              {info}\n"
         ));
-        pattern::mpi::abort();
+        abort();
     }));
 }

@@ -1,7 +1,8 @@
 //! What is done with the lines of a section: pass them on, or count them.
 
 use crate::error::Result;
-use crate::function::{Answer, Function};
+use crate::function::lanes::Lanes;
+use crate::function::{Answer, Function, Page, pages};
 use crate::input::Block;
 use crate::input::section::SectionReader;
 use crate::job::TextFile;
@@ -98,28 +99,29 @@ impl Tally {
 /// Counts a section.
 pub struct Count {
     reader: SectionReader,
-    buffer: Vec<u8>,
-    kernel: Kernel,
+    buffer: Vec<Page>,
+    lanes: Lanes,
 }
 
 impl Count {
     /// Opens the file on this worker; errors as [`SectionReader::open`].
-    pub fn open(file: &TextFile, file_len: u64) -> Result<Self> {
+    pub fn open(file: &TextFile, file_len: u64, lanes: Lanes) -> Result<Self> {
         let reader = SectionReader::open(file, file_len)?;
-        Ok(Self { reader, buffer: vec![0; PIECE], kernel: Kernel::best() })
+        Ok(Self { reader, buffer: pages(PIECE), lanes })
     }
 
     fn count(&mut self, block: &Block) -> Result<(Tally, u64)> {
         self.reader.start(block)?;
-        let (mut counter, mut last) = (Counter::new(self.kernel), b'\n');
+        let (mut counter, mut last) = (Counter::new(self.lanes), b'\n');
         loop {
-            let count = self.reader.read(&mut self.buffer)?;
+            let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffer);
+            let count = self.reader.read(buffer)?;
             if count == 0 {
                 let unfinished = u64::from(last != b'\n');
                 return Ok((counter.tally, counter.tally.lines + unfinished));
             }
-            counter.feed(&self.buffer[..count]);
-            last = self.buffer[count - 1];
+            counter.feed(&buffer[..count]);
+            last = buffer[count - 1];
         }
     }
 }
@@ -128,7 +130,7 @@ impl Function for Count {
     fn apply(&mut self, block: &Block, _values: &[u64], room: &mut [u8]) -> Answer {
         or_failure(self.count(block).map(|(tally, items)| {
             room[..Tally::SIZE].copy_from_slice(&tally.to_bytes());
-            Answer { bytes: Tally::SIZE, items, input_bytes: tally.bytes, more: false, failure: None }
+            Answer { bytes: Tally::SIZE, items, input_bytes: tally.bytes, ..Answer::default() }
         }))
     }
 }
@@ -138,22 +140,44 @@ struct Counter {
     tally: Tally,
     /// The last byte that was white space or printable was printable.
     in_word: bool,
-    kernel: Kernel,
+    lanes: Lanes,
 }
 
 impl Counter {
-    fn new(kernel: Kernel) -> Self {
-        Self { tally: Tally::default(), in_word: false, kernel }
+    fn new(lanes: Lanes) -> Self {
+        Self { tally: Tally::default(), in_word: false, lanes }
     }
 
     fn feed(&mut self, piece: &[u8]) {
         self.tally.bytes += piece.len() as u64;
         let (whole, rest) = piece.as_chunks::<64>();
-        self.kernel.count(whole, self);
+        match self.lanes {
+            Lanes::Scalar => return self.one_by_one(piece),
+            Lanes::Baseline => whole.iter().for_each(|chunk| self.add(Masks::of(chunk))),
+            // SAFETY: `Lanes::all` offers these lanes only where the CPU has their instructions.
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx2 => unsafe { x86::count_avx2(whole, self) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Lanes::Avx512 => unsafe { x86::count_avx512(whole, self) },
+        }
         if !rest.is_empty() {
             let masks = rest.iter().enumerate().fold(Masks::default(), |masks, (i, b)| masks.with(i, *b));
             // Bytes beyond the end are neither white space nor printable, and so change nothing.
             self.add(masks);
+        }
+    }
+
+    /// The rule, byte by byte.
+    fn one_by_one(&mut self, piece: &[u8]) {
+        for byte in piece {
+            self.tally.lines += u64::from(*byte == b'\n');
+            if matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r') {
+                self.in_word = false;
+            } else if byte.is_ascii_graphic() {
+                self.tally.words += u64::from(!self.in_word);
+                self.in_word = true;
+            }
         }
     }
 
@@ -198,49 +222,6 @@ impl Masks {
     #[inline(always)]
     fn of(chunk: &[u8; 64]) -> Self {
         chunk.iter().enumerate().fold(Self::default(), |masks, (i, byte)| masks.with(i, *byte))
-    }
-}
-
-/// The instructions that the masks are made with, chosen at run time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kernel {
-    Portable,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Kernel {
-    /// All that this CPU has, the best last.
-    fn all() -> Vec<Self> {
-        let mut all = vec![Self::Portable];
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt") {
-                all.push(Self::Avx2);
-            }
-            if is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("popcnt") {
-                all.push(Self::Avx512);
-            }
-        }
-        all
-    }
-
-    fn best() -> Self {
-        *Self::all().last().expect("portable code runs everywhere")
-    }
-
-    fn count(self, chunks: &[[u8; 64]], counter: &mut Counter) {
-        match self {
-            Self::Portable => chunks.iter().for_each(|chunk| counter.add(Masks::of(chunk))),
-            // SAFETY: `all` offers these kernels only where the CPU has their instructions.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => unsafe { x86::count_avx2(chunks, counter) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => unsafe { x86::count_avx512(chunks, counter) },
-        }
     }
 }
 
@@ -299,27 +280,23 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The rule, byte by byte.
-    fn reference(bytes: &[u8]) -> Tally {
-        let (mut tally, mut in_word) = (Tally { bytes: bytes.len() as u64, ..Tally::default() }, false);
-        for byte in bytes {
-            tally.lines += u64::from(*byte == b'\n');
-            if matches!(byte, b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r') {
-                in_word = false;
-            } else if byte.is_ascii_graphic() {
-                tally.words += u64::from(!in_word);
-                in_word = true;
-            }
+    fn check(bytes: &[u8], piece: usize) {
+        let count = |lanes, piece| {
+            let mut counter = Counter::new(lanes);
+            bytes.chunks(piece).for_each(|piece| counter.feed(piece));
+            counter.tally
+        };
+        let reference = count(Lanes::Scalar, usize::MAX);
+        for lanes in Lanes::all() {
+            assert_eq!(count(lanes, piece), reference, "{lanes:?}, pieces of {piece}");
         }
-        tally
     }
 
-    fn check(bytes: &[u8], piece: usize) {
-        for kernel in Kernel::all() {
-            let mut counter = Counter::new(kernel);
-            bytes.chunks(piece).for_each(|piece| counter.feed(piece));
-            assert_eq!(counter.tally, reference(bytes), "{kernel:?}, pieces of {piece}");
-        }
+    #[test]
+    fn words_are_what_wc_takes_for_words() {
+        let mut counter = Counter::new(Lanes::Scalar);
+        counter.feed(b" two\xe2\x80\x94words \x01 \xff\x01\n\ta\x0bb\x0cc\rd");
+        assert_eq!(counter.tally, Tally { lines: 1, words: 5, bytes: 26 });
     }
 
     #[test]
@@ -332,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_kernel_counts_as_the_rule(
+        fn every_lane_counts_as_the_rule(
             bytes in prop::collection::vec(prop_oneof![Just(b' '), Just(b'\n'), Just(b'a'), any::<u8>()], 0..1000),
             piece in 1usize..300,
         ) {

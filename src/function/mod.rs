@@ -4,13 +4,17 @@
 //! Every pattern runs blocks through the same [`Function`], so that the answers cannot differ; patterns
 //! decide only who runs a block and where its answer goes.
 
+pub mod lanes;
 pub mod lines;
 pub mod numbers;
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::error::{Error, Result};
-use crate::input::{Block, Facts};
-use crate::job::{Do, Work};
+use crate::input::{self, Block, Facts};
+use crate::job::{Do, Task, Work};
 use crate::output::Form;
+use lanes::Lanes;
 
 /// What a worker reports of one block, or of one more piece of a long answer.
 #[derive(Debug, Default)]
@@ -25,10 +29,14 @@ pub struct Answer {
     pub more: bool,
     /// Why the answer ends here. What was written before stands.
     pub failure: Option<Error>,
+    /// Items without an answer that were passed over, as `--keep-going` wants it.
+    pub failed: u64,
+    /// Why the first of these has none.
+    pub first_failed: Option<String>,
 }
 
 /// What to do with one block. One per worker; made anew for each run of a task.
-pub trait Function {
+pub trait Function: Send {
     /// Works on `block` and writes the answer to the front of `room`. `values` are the block's values as
     /// bits of the task's type; empty for a section of a file.
     fn apply(&mut self, block: &Block, values: &[u64], room: &mut [u8]) -> Answer;
@@ -39,14 +47,36 @@ pub trait Function {
     }
 }
 
-/// This worker's function for a task, with what it needs opened.
+/// A page of a buffer that files are read into: where buffers begin at a page the system copies faster to
+/// them, and no vector crosses a cache line. Measured: 2 GB counted by 2 threads in 0.15 s, and in 0.26 s
+/// where the buffers began 16 bytes behind a page, as allocators have it.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(4096))]
+struct Page([u8; 4096]);
+
+/// Pages for `bytes`.
+fn pages(bytes: usize) -> Vec<Page> {
+    vec![Page::zeroed(); bytes.div_ceil(size_of::<Page>())]
+}
+
+/// This worker's function for a task, with what it needs opened, computed with `lanes`.
 ///
 /// # Errors
 /// The worker cannot open the file.
-pub fn make(work: &Work, facts: Facts, form: Form) -> Result<Box<dyn Function>> {
-    Ok(match work {
-        Work::Map { function, .. } => Box::new(numbers::Numbers::new(*function, facts.dtype, form)),
-        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, facts.file_len)?),
-        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, facts.file_len)?),
+pub fn make(task: &Task, facts: &Facts, lanes: Lanes) -> Result<Box<dyn Function>> {
+    Ok(match &task.work {
+        Work::Map { numbers, function, .. } => {
+            let source = if facts.indexed { Some(input::open_indexed(numbers, facts)?) } else { None };
+            let manner = numbers::Manner {
+                function: *function,
+                dtype: facts.dtype,
+                form: Form::of(task),
+                lanes,
+                keep_going: task.keep_going,
+            };
+            Box::new(numbers::Numbers::new(manner, source))
+        }
+        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, facts.total)?),
+        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, facts.total, lanes)?),
     })
 }

@@ -1,33 +1,55 @@
 //! Named functions of one number, and the answers as text or as raw 64-bit numbers.
 //!
-//! Whole numbers are exact or an error; floats follow IEEE 754.
+//! Whole numbers are exact or an error; floats follow IEEE 754. Each function stands here once for one
+//! value, which is what the serial pattern runs, and once as a kernel over many, which the other patterns
+//! run in vector lanes; the tests hold the two equal to the bit.
 
 use crate::error::Error;
-use crate::function::{Answer, Function};
-use crate::input::Block;
+use crate::function::lanes::{Lanes, kernel};
+use crate::function::{Answer, Function, Page, pages};
+use crate::input::{Block, Indexed};
 use crate::job::Dtype;
 use crate::output::Form;
 
 /// The functions that `--function` knows, for messages and help.
-pub const NAMES: [&str; if cfg!(debug_assertions) { 2 } else { 1 }] = {
-    #[cfg(debug_assertions)]
-    {
-        ["square", "panic"]
-    }
-    #[cfg(not(debug_assertions))]
-    {
-        ["square"]
-    }
-};
+pub const NAMES: &[&str] =
+    if cfg!(debug_assertions) { &["square", "panic", "die", "nap"] } else { &["square"] };
 
 /// A function of one number, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// x·x
     Square,
-    /// Panics on any value: for the tests of what a panic on one rank does. Debug builds only.
+    /// For the tests of what goes wrong in a worker. Debug builds only.
     #[cfg(debug_assertions)]
+    Fault(Fault),
+}
+
+/// What can be made to go wrong on purpose.
+#[cfg(debug_assertions)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Panics on any value.
     Panic,
+    /// A value below 0 kills its process with that signal; others are squared.
+    Die,
+    /// Takes as many milliseconds as the value says, and squares it.
+    Nap,
+}
+
+#[cfg(debug_assertions)]
+impl Fault {
+    fn happen(self, x: i64) {
+        match self {
+            Self::Panic => panic!("asked to"),
+            Self::Die if x < 0 => {
+                let signal = rustix::process::Signal::from_named_raw(-x as i32).expect("a signal's number");
+                let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+            }
+            Self::Nap => std::thread::sleep(std::time::Duration::from_millis(x.unsigned_abs())),
+            Self::Die => {}
+        }
+    }
 }
 
 impl Named {
@@ -36,140 +58,309 @@ impl Named {
         match name {
             "square" => Some(Self::Square),
             #[cfg(debug_assertions)]
-            "panic" => Some(Self::Panic),
+            "panic" => Some(Self::Fault(Fault::Panic)),
+            #[cfg(debug_assertions)]
+            "die" => Some(Self::Fault(Fault::Die)),
+            #[cfg(debug_assertions)]
+            "nap" => Some(Self::Fault(Fault::Nap)),
             _ => None,
+        }
+    }
+
+    /// The answer for one whole number; `None` when it does not fit in 64 bits.
+    fn one_whole(self, x: i64) -> Option<i64> {
+        match self {
+            Self::Square => x.checked_mul(x),
+            #[cfg(debug_assertions)]
+            Self::Fault(fault) => {
+                fault.happen(x);
+                x.checked_mul(x)
+            }
+        }
+    }
+
+    /// The answer for one float.
+    fn one_float(self, x: f64) -> f64 {
+        match self {
+            Self::Square => x * x,
+            #[cfg(debug_assertions)]
+            Self::Fault(fault) => {
+                fault.happen(x as i64);
+                x * x
+            }
         }
     }
 
     /// Answers `x` into `y` (of the same length) and returns how many: fewer than all where the answer of
     /// the next does not fit in 64 bits.
-    fn whole(self, x: &[i64], y: &mut [i64]) -> usize {
-        match self {
-            Self::Square => {
-                let mut fits = true;
-                for (x, y) in x.iter().zip(&mut *y) {
-                    *y = x.wrapping_mul(*x);
-                    fits &= x.unsigned_abs() <= LARGEST_ROOT;
-                }
-                // Faults are rare: looked for only when the fast pass has seen that there is one.
-                if fits {
-                    x.len()
-                } else {
-                    x.iter().position(|x| x.unsigned_abs() > LARGEST_ROOT).unwrap_or(x.len())
+    fn whole(self, lanes: Lanes, x: &[i64], y: &mut [i64]) -> usize {
+        let one_by_one = |x: &[i64], y: &mut [i64]| {
+            for (i, (x, y)) in x.iter().zip(y).enumerate() {
+                match scalar(self).one_whole(*x) {
+                    Some(answer) => *y = answer,
+                    None => return i,
                 }
             }
+            x.len()
+        };
+        match self {
+            Self::Square => kernel!(lanes, one_by_one, square_whole(x: &[i64], y: &mut [i64]) -> usize),
             #[cfg(debug_assertions)]
-            Self::Panic => panic!("asked to"),
+            Self::Fault(_) => one_by_one(x, y),
         }
     }
 
     /// Answers `x` into `y` (of the same length).
-    fn float(self, x: &[f64], y: &mut [f64]) {
+    fn float(self, lanes: Lanes, x: &[f64], y: &mut [f64]) {
+        let one_by_one =
+            |x: &[f64], y: &mut [f64]| x.iter().zip(y).for_each(|(x, y)| *y = scalar(self).one_float(*x));
         match self {
-            Self::Square => x.iter().zip(y).for_each(|(x, y)| *y = x * x),
+            Self::Square => kernel!(lanes, one_by_one, square_float(x: &[f64], y: &mut [f64]) -> ()),
             #[cfg(debug_assertions)]
-            Self::Panic => panic!("asked to"),
+            Self::Fault(_) => one_by_one(x, y),
         }
     }
 
-    fn complaint(self, value: i64) -> Error {
-        Error::Item(match self {
-            Self::Square => {
-                format!("{value}: its square does not fit in a 64-bit whole number; for floats: --dtype f64")
-            }
-            #[cfg(debug_assertions)]
-            Self::Panic => unreachable!("it never answers"),
-        })
+    fn complaint(self, value: i64) -> String {
+        format!("{value}: its square does not fit in a 64-bit whole number; for floats: --dtype f64")
     }
+}
+
+/// `function`, but the compiler must not know which: it would turn the loop over single values into a
+/// vector kernel, and the reference would no longer be one.
+fn scalar(function: Named) -> Named {
+    std::hint::black_box(function)
 }
 
 /// The largest whole number whose square fits in an `i64`: ⌊√(2^63 − 1)⌋.
 const LARGEST_ROOT: u64 = 3_037_000_499;
 
-/// Values whose answers are turned to text at once: small enough to stay in the first-level cache.
-const PIECE: usize = 512;
+#[inline(always)]
+fn square_whole(x: &[i64], y: &mut [i64]) -> usize {
+    let mut fits = true;
+    for (x, y) in x.iter().zip(&mut *y) {
+        let size = x.unsigned_abs();
+        fits &= size <= LARGEST_ROOT;
+        // What fits has its root in 32 bits, and those can be multiplied in vector lanes everywhere.
+        let low = size & 0xffff_ffff;
+        *y = low.wrapping_mul(low) as i64;
+    }
+    // Faults are rare: looked for only when the fast pass has seen that there is one.
+    if fits { x.len() } else { x.iter().position(|x| x.unsigned_abs() > LARGEST_ROOT).unwrap_or(x.len()) }
+}
+
+#[inline(always)]
+fn square_float(x: &[f64], y: &mut [f64]) {
+    x.iter().zip(y).for_each(|(x, y)| *y = x * x);
+}
+
+/// Values that are answered at once, and turned to text while they lie in the first-level cache.
+const PIECE: usize = 1024;
+
+/// How values are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// What is done with each.
+    pub function: Named,
+    /// Their type.
+    pub dtype: Dtype,
+    /// What the answers should look like.
+    pub form: Form,
+    /// The instructions that they are computed with.
+    pub lanes: Lanes,
+    /// Values without an answer are passed over.
+    pub keep_going: bool,
+}
 
 /// A [`Named`] function over blocks of values.
 pub struct Numbers {
-    function: Named,
-    dtype: Dtype,
-    form: Form,
+    manner: Manner,
+    /// Where this worker finds the values of a block itself, when they are not handed to it.
+    source: Option<Box<dyn Indexed>>,
+    /// Values from the source.
+    values: Vec<Page>,
+    /// Answers before they are text.
+    answers: Vec<u64>,
+    pid: u32,
 }
 
 impl Numbers {
-    /// `function` over values of `dtype`, with answers in `form`.
-    pub fn new(function: Named, dtype: Dtype, form: Form) -> Self {
-        Self { function, dtype, form }
+    /// Answers as `manner` says, the values from `source` or else as they are handed over.
+    pub fn new(manner: Manner, source: Option<Box<dyn Indexed>>) -> Self {
+        let values = pages(source.as_ref().map_or(0, |source| source.piece() * size_of::<u64>()));
+        Self { manner, source, values, answers: vec![0; PIECE], pid: std::process::id() }
     }
+}
 
+impl Manner {
     /// Answers `x` into `y`, both as bits of the type, and returns how many as [`Named::whole`].
-    fn answer(&self, x: &[u64], y: &mut [u64]) -> usize {
+    fn compute(&self, x: &[u64], y: &mut [u64]) -> usize {
         match self.dtype {
-            Dtype::I64 => self.function.whole(bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y)),
+            Dtype::I64 => {
+                self.function.whole(self.lanes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y))
+            }
             Dtype::F64 => {
-                self.function.float(bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
+                self.function.float(self.lanes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
                 x.len()
             }
         }
     }
-}
 
-impl Function for Numbers {
-    fn apply(&mut self, _block: &Block, values: &[u64], room: &mut [u8]) -> Answer {
-        let (bytes, answered) = match self.form {
-            Form::Raw => {
-                let room = bytemuck::cast_slice_mut(&mut room[..size_of_val(values)]);
-                let answered = self.answer(values, room);
-                (answered * size_of::<u64>(), answered)
-            }
-            Form::Text => {
-                let (mut bytes, mut answered) = (0, 0);
-                let mut answers = [0; PIECE];
-                for piece in values.chunks(PIECE) {
-                    let count = self.answer(piece, &mut answers[..piece.len()]);
-                    bytes += render(self.dtype, &answers[..count], &mut room[bytes..]);
-                    answered += count;
-                    if count < piece.len() {
-                        break;
-                    }
+    /// Answers `x` behind what `answer` already has in `room`; false when the run is to stop.
+    fn answer(&self, x: &[u64], y: &mut [u64], pid: u32, room: &mut [u8], answer: &mut Answer) -> bool {
+        let mut rest = x;
+        loop {
+            let space = &mut room[answer.bytes..];
+            let (done, bytes) = match self.form {
+                Form::Raw => {
+                    let done = self.compute(rest, bytemuck::cast_slice_mut(&mut space[..size_of_val(rest)]));
+                    (done, done * size_of::<u64>())
                 }
-                (bytes, answered)
+                Form::Text => {
+                    let done = self.compute(rest, &mut y[..rest.len()]);
+                    (done, render(self.dtype, &y[..done], space))
+                }
+                Form::Who => {
+                    let done = self.compute(rest, &mut y[..rest.len()]);
+                    (done, render_who(self.dtype, &rest[..done], &y[..done], Some(pid), space))
+                }
+            };
+            answer.bytes += bytes;
+            answer.items += done as u64;
+            let Some(bits) = rest.get(done) else { return true };
+            let complaint = self.function.complaint(*bits as i64);
+            if !self.keep_going {
+                answer.failure = Some(Error::Item(complaint));
+                return false;
             }
-        };
-        Answer {
-            bytes,
-            items: answered as u64,
-            input_bytes: size_of_val(values) as u64,
-            more: false,
-            failure: values.get(answered).map(|bits| self.function.complaint(*bits as i64)),
+            answer.failed += 1;
+            answer.first_failed.get_or_insert(complaint);
+            let space = &mut room[answer.bytes..];
+            answer.bytes += leave_gap(self.form, self.dtype, *bits, Some(pid), space);
+            rest = &rest[done + 1..];
         }
     }
 }
 
-/// The most bytes that one number and its newline take as text: `-1.7976931348623157e308`, and
+/// What is left where an answer would be, so that the others still stand beside their values.
+fn leave_gap(form: Form, dtype: Dtype, bits: u64, pid: Option<u32>, room: &mut [u8]) -> usize {
+    match form {
+        Form::Raw => {
+            room[..size_of::<u64>()].fill(0);
+            size_of::<u64>()
+        }
+        Form::Text => {
+            room[0] = b'\n';
+            1
+        }
+        Form::Who => render_who(dtype, &[bits], &[], pid, room),
+    }
+}
+
+/// The gap for a value that no process has answered.
+pub fn gap(form: Form, dtype: Dtype, bits: u64) -> Vec<u8> {
+    let mut room = vec![0; WIDEST_WHO];
+    let len = leave_gap(form, dtype, bits, None, &mut room);
+    room.truncate(len);
+    room
+}
+
+impl Function for Numbers {
+    fn apply(&mut self, block: &Block, values: &[u64], room: &mut [u8]) -> Answer {
+        let Self { manner, source, values: own, answers, pid } = self;
+        let own: &mut [u64] = bytemuck::cast_slice_mut(own);
+        let mut answer = Answer::default();
+        let count = block.len() as usize;
+        let mut at = 0;
+        while at < count {
+            let (x, fault) = match source {
+                None => (&values[at..count], Ok(())),
+                Some(source) => {
+                    let most = own.len().min(count - at);
+                    let (found, fault) =
+                        source.fill_at(block.start + at as u64, &mut own[..most], manner.lanes);
+                    (&own[..found], fault)
+                }
+            };
+            at += x.len();
+            answer.input_bytes += size_of_val(x) as u64;
+            if !x.chunks(PIECE).all(|x| manner.answer(x, answers, *pid, room, &mut answer)) {
+                break;
+            }
+            if let Err(error) = fault {
+                answer.failure = Some(error);
+                break;
+            }
+        }
+        answer
+    }
+}
+
+/// The most bytes that one number and what ends it take as text: `-1.7976931348623157e308`, and
 /// `-9223372036854775808` is shorter.
 pub const WIDEST: usize = 25;
+
+/// The most bytes that a line of [`Form::Who`] takes.
+pub const WIDEST_WHO: usize = 2 * WIDEST + 11;
+
+/// Appends words to the front of a room.
+struct Line<'a> {
+    room: &'a mut [u8],
+    at: usize,
+    whole: itoa::Buffer,
+    float: ryu::Buffer,
+}
+
+impl<'a> Line<'a> {
+    fn new(room: &'a mut [u8]) -> Self {
+        Self { room, at: 0, whole: itoa::Buffer::new(), float: ryu::Buffer::new() }
+    }
+
+    /// A number, and the byte that ends it.
+    fn put(&mut self, dtype: Dtype, bits: u64, end: u8) {
+        let text = match dtype {
+            Dtype::I64 => self.whole.format(bits as i64),
+            Dtype::F64 => self.float.format(f64::from_bits(bits)),
+        };
+        self.room[self.at..self.at + text.len()].copy_from_slice(text.as_bytes());
+        self.room[self.at + text.len()] = end;
+        self.at += text.len() + 1;
+    }
+
+    fn byte(&mut self, byte: u8) {
+        self.room[self.at] = byte;
+        self.at += 1;
+    }
+}
 
 /// Writes numbers one per line to the front of `room`, which must have [`WIDEST`] bytes for each, and
 /// returns how many bytes. Floats in the shortest form that reads back the same (Ryū, PLDI 2018).
 pub fn render(dtype: Dtype, bits: &[u64], room: &mut [u8]) -> usize {
-    let mut at = 0;
-    let mut put = |text: &str| {
-        room[at..at + text.len()].copy_from_slice(text.as_bytes());
-        room[at + text.len()] = b'\n';
-        at += text.len() + 1;
-    };
+    let mut line = Line::new(room);
     match dtype {
-        Dtype::I64 => {
-            let mut buffer = itoa::Buffer::new();
-            bits.iter().for_each(|bits| put(buffer.format(*bits as i64)));
+        // Told apart once and not for each number.
+        Dtype::I64 => bits.iter().for_each(|bits| line.put(Dtype::I64, *bits, b'\n')),
+        Dtype::F64 => bits.iter().for_each(|bits| line.put(Dtype::F64, *bits, b'\n')),
+    }
+    line.at
+}
+
+/// As [`render`], but with the value before its answer and the process behind it, with tabs between; where
+/// there are fewer answers than values the rest have none. [`WIDEST_WHO`] bytes for each.
+fn render_who(dtype: Dtype, values: &[u64], answers: &[u64], pid: Option<u32>, room: &mut [u8]) -> usize {
+    let mut line = Line::new(room);
+    for (i, value) in values.iter().enumerate() {
+        line.put(dtype, *value, b'\t');
+        match answers.get(i) {
+            Some(answer) => line.put(dtype, *answer, b'\t'),
+            None => line.byte(b'\t'),
         }
-        Dtype::F64 => {
-            let mut buffer = ryu::Buffer::new();
-            bits.iter().for_each(|bits| put(buffer.format(f64::from_bits(*bits))));
+        match pid {
+            Some(pid) => line.put(Dtype::I64, u64::from(pid), b'\n'),
+            None => line.byte(b'\n'),
         }
     }
-    at
+    line.at
 }
 
 #[cfg(test)]
@@ -177,9 +368,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn text(dtype: Dtype, bits: &[u64]) -> (String, Answer) {
-        let mut room = vec![0; bits.len() * WIDEST];
-        let answer = Numbers::new(Named::Square, dtype, Form::Text).apply(&Block::default(), bits, &mut room);
+    fn numbers(dtype: Dtype, form: Form, lanes: Lanes, keep_going: bool) -> Numbers {
+        Numbers::new(Manner { function: Named::Square, dtype, form, lanes, keep_going }, None)
+    }
+
+    fn text(mut numbers: Numbers, bits: &[u64]) -> (String, Answer) {
+        let mut room = vec![0; bits.len() * WIDEST_WHO];
+        let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, bits, &mut room);
         room.truncate(answer.bytes);
         (String::from_utf8(room).unwrap(), answer)
     }
@@ -193,12 +388,28 @@ mod tests {
 
     #[test]
     fn answers_before_the_first_that_does_not_fit_stand() {
-        let mut values = vec![3u64; 600];
+        let mut values = vec![3u64; 1600];
         values.extend([i64::MIN as u64, 4, u64::MAX / 2]);
-        let (out, answer) = text(Dtype::I64, &values);
-        assert_eq!(out, "9\n".repeat(600));
-        assert_eq!(answer.items, 600);
-        assert!(answer.failure.unwrap().to_string().starts_with("-9223372036854775808: its square"));
+        for lanes in Lanes::all() {
+            let (out, answer) = text(numbers(Dtype::I64, Form::Text, lanes, false), &values);
+            assert_eq!(out, "9\n".repeat(1600));
+            assert_eq!(answer.items, 1600);
+            assert!(answer.failure.unwrap().to_string().starts_with("-9223372036854775808: its square"));
+        }
+    }
+
+    #[test]
+    fn what_is_passed_over_leaves_a_gap() {
+        let values = [3u64, i64::MIN as u64, 4, u64::MAX / 2];
+        for lanes in Lanes::all() {
+            let (out, answer) = text(numbers(Dtype::I64, Form::Text, lanes, true), &values);
+            assert_eq!(out, "9\n\n16\n\n");
+            assert_eq!((answer.items, answer.failed, answer.failure.is_none()), (2, 2, true));
+            assert!(answer.first_failed.unwrap().starts_with("-9223372036854775808: its square"));
+        }
+        let (out, _) = text(numbers(Dtype::I64, Form::Who, Lanes::best(), true), &values[..3]);
+        let pid = std::process::id();
+        assert_eq!(out, format!("3\t9\t{pid}\n-9223372036854775808\t\t{pid}\n4\t16\t{pid}\n"));
     }
 
     #[test]
@@ -215,13 +426,38 @@ mod tests {
         fn whole_squares_are_exact(values: Vec<i32>) {
             let bits: Vec<u64> = values.iter().map(|v| i64::from(*v) as u64).collect();
             let expected: String = values.iter().map(|v| format!("{}\n", i64::from(*v) * i64::from(*v))).collect();
-            prop_assert_eq!(text(Dtype::I64, &bits).0, expected);
+            prop_assert_eq!(text(numbers(Dtype::I64, Form::Text, Lanes::best(), false), &bits).0, expected);
+        }
+
+        #[test]
+        fn every_lane_computes_as_the_reference(
+            values in prop::collection::vec(prop_oneof![
+                4 => any::<i32>().prop_map(i64::from),
+                1 => any::<i64>(),
+                1 => -3037000502i64..-3037000496,
+                1 => 3037000496i64..3037000502,
+            ], 0..300),
+        ) {
+            let mut expected = vec![0; values.len()];
+            let reference = Named::Square.whole(Lanes::Scalar, &values, &mut expected);
+            prop_assert_eq!(reference, values.iter().take_while(|v| v.checked_mul(**v).is_some()).count());
+            let floats: Vec<f64> = values.iter().map(|v| f64::from_bits(*v as u64)).collect();
+            for lanes in Lanes::all() {
+                let mut y = vec![0; values.len()];
+                prop_assert_eq!(Named::Square.whole(lanes, &values, &mut y), reference);
+                prop_assert_eq!(&y[..reference], &expected[..reference]);
+                let mut y = vec![0.0; values.len()];
+                Named::Square.float(lanes, &floats, &mut y);
+                for (x, y) in floats.iter().zip(&y) {
+                    prop_assert!((x * x).to_bits() == y.to_bits() || (x * x).is_nan() && y.is_nan());
+                }
+            }
         }
 
         #[test]
         fn float_squares_read_back_to_the_bit(values: Vec<f64>) {
             let bits: Vec<u64> = values.iter().map(|v| v.to_bits()).collect();
-            let (out, _) = text(Dtype::F64, &bits);
+            let (out, _) = text(numbers(Dtype::F64, Form::Text, Lanes::best(), false), &bits);
             let back: Vec<f64> = out.lines().map(|line| line.parse().unwrap()).collect();
             prop_assert_eq!(back.len(), values.len());
             for (x, y) in values.iter().zip(back) {

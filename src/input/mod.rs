@@ -1,6 +1,8 @@
-//! Where blocks come from: values that only rank 0 reads, or sections of a file that every worker opens.
+//! Where blocks come from: values that every worker can find by their numbers, sections of a file that
+//! every worker opens, or a stream of values that only rank 0 reads.
 //!
-//! Values travel from rank 0 in rounds; of a file only offsets do. Nothing here decides who runs a block.
+//! Of the first two only offsets travel; a stream's values travel in rounds. Nothing here decides who runs
+//! a block.
 
 mod npy;
 pub mod section;
@@ -8,19 +10,24 @@ mod text;
 mod typed;
 
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cut;
 use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
+use crate::interrupt;
 use crate::job::{Dtype, Numbers, Task, TextFile, Work};
-use crate::pattern::Layout;
 
 pub use typed::{Range, Typed};
 
 /// A stream of 64-bit numbers that rank 0 reads once, front to back.
 pub trait Source {
     /// Fills `room` from its front with the next values (the bits of an `i64` or an `f64`, as the source's
-    /// [`Dtype`] says) and returns how many: fewer than `room.len()` only at the end.
+    /// [`Dtype`] says) and returns how many: 0 only at the end, and fewer than `room.len()` also where the
+    /// next is long in coming.
     ///
     /// # Errors
     /// What is wrong with the input. Values before the fault are delivered first, by a shorter fill, so
@@ -29,6 +36,24 @@ pub trait Source {
 
     /// How many values there are in all, where that is known without reading them.
     fn count(&self) -> Option<u64>;
+
+    /// What the next value is to come from, when it is not here yet.
+    fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
+/// Values that each worker finds by their numbers, so that they need not travel.
+pub trait Indexed: Send {
+    /// How many there are.
+    fn count(&self) -> u64;
+
+    /// Fills `room` from its front with the values from number `start` on, of which there must be as many.
+    /// Returns how many were found, and why not all. What is computed is computed with `lanes`.
+    fn fill_at(&mut self, start: u64, room: &mut [u64], lanes: Lanes) -> (usize, Result<()>);
+
+    /// How many are best asked for at once.
+    fn piece(&self) -> usize;
 }
 
 /// What only rank 0 knows before the run; every other rank is told.
@@ -36,8 +61,10 @@ pub trait Source {
 pub struct Facts {
     /// Type of the values of a `map`.
     pub dtype: Dtype,
-    /// Bytes of the file of a `read`, when the run began.
-    pub file_len: u64,
+    /// Bytes of the file of a `read`, or values of a `map` that are [`Indexed`], when the run began.
+    pub total: u64,
+    /// The values of a `map` are [`Indexed`].
+    pub indexed: bool,
 }
 
 /// One unit of work: the values `start..end` of the stream, or the section of a file that begins as the
@@ -62,27 +89,20 @@ impl Block {
     }
 }
 
-/// The blocks of one task in order, a round at a time: at most one block per worker and round, so that
-/// what is in flight is bounded whatever the size of the input.
-pub enum Feed {
-    /// Values, read on rank 0.
-    Values {
-        /// Where they come from.
-        source: Box<dyn Source>,
-        /// Values handed out so far.
-        next: u64,
-        /// The source has ended.
-        ended: bool,
-    },
-    /// Sections of a file, which nobody reads here.
-    Sections {
-        /// Length of the file in bytes.
-        file_len: u64,
-        /// Sections handed out so far.
-        next: u64,
-        /// Sections in all: a whole number of rounds.
-        parts: u64,
-    },
+/// The blocks of one task in order, so few at a time that what is in flight is bounded whatever the size of
+/// the input.
+pub struct Feed {
+    /// Where values come from that travel.
+    stream: Option<Box<dyn Source>>,
+    /// Values, or bytes of the file, where that is known.
+    total: Option<u64>,
+    /// Values or bytes handed out so far.
+    next: u64,
+    /// Blocks handed out in rounds so far, of those that the whole input is cut into.
+    parts: std::ops::Range<u64>,
+    ended: bool,
+    /// 8 for values, 1 for bytes.
+    item_bytes: u64,
 }
 
 impl Feed {
@@ -90,7 +110,10 @@ impl Feed {
     ///
     /// # Errors
     /// The input is missing, unreadable, or not what its name says.
-    pub fn open(task: &Task, layout: &Layout) -> Result<(Self, Facts)> {
+    pub fn open(task: &Task) -> Result<(Self, Facts)> {
+        let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
+        let of =
+            |stream, total| Self { stream, total, next: 0, parts: 0..0, ended: total == Some(0), item_bytes };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
                 if let Numbers::File(path) = numbers
@@ -99,55 +122,95 @@ impl Feed {
                 {
                     return Err(Error::once_only(path));
                 }
-                let (source, dtype) = open_numbers(numbers, *dtype)?;
-                Ok((Self::Values { source, next: 0, ended: false }, Facts { dtype, file_len: 0 }))
+                Ok(match open_numbers(numbers, *dtype)? {
+                    (Values::Stream(source), dtype) => {
+                        let total = source.count();
+                        (of(Some(source), total), Facts { dtype, total: 0, indexed: false })
+                    }
+                    (Values::Indexed(values), dtype) => {
+                        let total = values.count();
+                        (of(None, Some(total)), Facts { dtype, total, indexed: true })
+                    }
+                })
             }
             Work::Read { file, .. } => {
-                let file_len = open_text(file)?.1;
-                let parts = cut::parts_in_rounds(file_len, layout.workers as u64, layout.section_bytes);
-                Ok((Self::Sections { file_len, next: 0, parts }, Facts { dtype: Dtype::I64, file_len }))
+                let total = open_text(file)?.1;
+                Ok((of(None, Some(total)), Facts { dtype: Dtype::I64, total, indexed: false }))
             }
         }
     }
 
-    /// The blocks of the next round, in order, one per worker; their values stand in `room` one after the
-    /// other. `None` at the end.
+    /// The blocks of the next round, in order, one per worker, of `most` values or bytes each at the most
+    /// and of nearly the same size. Values that travel stand in `room`, which has room for them all, one
+    /// after the other. `None` at the end.
     ///
     /// # Errors
     /// As [`Source::fill`].
-    pub fn next_round(&mut self, workers: usize, room: &mut [u64]) -> Result<Option<Vec<Block>>> {
-        match self {
-            Self::Values { source, next, ended } => {
-                if *ended {
+    pub fn next_round(&mut self, workers: usize, most: u64, room: &mut [u64]) -> Result<Option<Vec<Block>>> {
+        let workers = workers as u64;
+        match (&mut self.stream, self.total) {
+            (None, Some(total)) => {
+                if self.parts.end == 0 {
+                    self.parts.end = cut::parts_in_rounds(total, workers, most);
+                }
+                if self.parts.is_empty() {
                     return Ok(None);
                 }
-                let count = source.fill(room)?;
-                // A short fill can also mean that a fault comes next, so only an empty one is the end.
-                if count == 0 {
-                    *ended = true;
-                    return Ok(None);
-                }
-                let first = *next;
-                *next += count as u64;
-                Ok(Some(blocks(count as u64, workers as u64, 0..workers as u64, first)))
+                let round = self.parts.start..self.parts.start + workers;
+                self.parts.start = round.end;
+                Ok(Some(blocks(total, self.parts.end, round, 0)))
             }
-            Self::Sections { file_len, next, parts } => {
-                if next == parts {
-                    return Ok(None);
-                }
-                let round = *next..*next + workers as u64;
-                *next = round.end;
-                Ok(Some(blocks(*file_len, *parts, round, 0)))
+            _ => {
+                let Some(all) = self.next_block(most.saturating_mul(workers), room)? else { return Ok(None) };
+                Ok(Some(blocks(all.len(), workers, 0..workers, all.start)))
             }
         }
     }
 
-    /// Bytes of values or of the file that this feed will hand out, where that is known.
-    pub fn bytes(&self) -> Option<u64> {
-        match self {
-            Self::Values { source, .. } => source.count().map(|n| n.saturating_mul(8)),
-            Self::Sections { file_len, .. } => Some(*file_len),
+    /// The next block, of `most` values or bytes at the most. Values that travel stand in `room`, which has
+    /// room for them. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Source::fill`].
+    pub fn next_block(&mut self, most: u64, room: &mut [u64]) -> Result<Option<Block>> {
+        if self.ended {
+            return Ok(None);
         }
+        let count = match &mut self.stream {
+            Some(source) => {
+                let most = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                source.fill(&mut room[..most])? as u64
+            }
+            None => self.left().unwrap_or(0).min(most),
+        };
+        // A short fill can also mean that a fault comes next, or nothing yet: only an empty one is the end.
+        if count == 0 {
+            self.ended = true;
+            return Ok(None);
+        }
+        let start = self.next;
+        self.next += count;
+        Ok(Some(Block { start, end: self.next }))
+    }
+
+    /// What the next value is to come from, when it is not here yet: [`Feed::next_block`] may wait for it.
+    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().filter(|_| !self.ended).and_then(|source| source.waits_for())
+    }
+
+    /// Do values travel with the blocks?
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Values, or bytes of the file, that [`Feed::next_block`] has not handed out yet, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        self.total.map(|total| total - self.next)
+    }
+
+    /// Bytes of all values, or of the file, where that is known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.total.map(|total| total.saturating_mul(self.item_bytes))
     }
 }
 
@@ -155,23 +218,72 @@ fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block>
     which.map(|i| cut::part(n, k, i)).map(|p| Block { start: first + p.start, end: first + p.end }).collect()
 }
 
-fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>) -> Result<(Box<dyn Source>, Dtype)> {
+enum Values {
+    Stream(Box<dyn Source>),
+    Indexed(Box<dyn Indexed>),
+}
+
+fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>) -> Result<(Values, Dtype)> {
+    let text = |reader: Box<dyn text::Input>, name| {
+        let dtype = dtype.unwrap_or(Dtype::I64);
+        (Values::Stream(Box::new(text::Text::new(reader, name, dtype))), dtype)
+    };
     Ok(match numbers {
-        Numbers::Typed(values) => (Box::new(values.clone()), values.dtype),
-        Numbers::Range(range) => (Box::new(range.clone()), range.dtype()),
-        Numbers::Stdin => {
-            let dtype = dtype.unwrap_or(Dtype::I64);
-            let name = PathBuf::from("standard input");
-            (Box::new(text::Text::new(Box::new(std::io::stdin()), name, dtype)), dtype)
-        }
+        Numbers::Typed(values) => (Values::Stream(Box::new(values.clone())), values.dtype),
+        Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
+        Numbers::Stdin => text(Box::new(Patient(std::io::stdin())), PathBuf::from(STDIN)),
         Numbers::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) => {
-            npy::open(path, dtype)?
+            let (npy, dtype) = npy::open(path, dtype)?;
+            (Values::Indexed(Box::new(npy)), dtype)
         }
-        Numbers::File(path) => {
-            let dtype = dtype.unwrap_or(Dtype::I64);
-            (Box::new(text::Text::new(Box::new(open(path)?), path.clone(), dtype)), dtype)
-        }
+        Numbers::File(path) => text(Box::new(Patient(open(path)?)), path.clone()),
     })
+}
+
+/// The name of standard input in messages.
+pub const STDIN: &str = "standard input";
+
+/// The values of a task on a worker, which finds them by itself.
+///
+/// # Errors
+/// They cannot be opened here, or are not as many as rank 0 saw.
+pub fn open_indexed(numbers: &Numbers, facts: &Facts) -> Result<Box<dyn Indexed>> {
+    let (Values::Indexed(values), _) = open_numbers(numbers, Some(facts.dtype))? else {
+        return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
+    };
+    match (numbers, values.count()) {
+        (Numbers::File(path), count) if count != facts.total => Err(Error::Failed(format!(
+            "cannot use {}: it has {count} values here and {} where rank 0 opened it, so it is another file",
+            path.display(),
+            facts.total
+        ))),
+        _ => Ok(values),
+    }
+}
+
+/// A reader that waits for its input and for a signal at the same time: Ctrl-C must be heard while nothing
+/// comes from a pipe.
+struct Patient<R>(R);
+
+/// How long to wait for more before working on what is there: longer than between two writes of a program
+/// that writes as fast as it can, and not so long that anybody who types would notice.
+const A_MOMENT: Duration = Duration::from_millis(10);
+
+impl<R: Read + AsFd> text::Input for Patient<R> {
+    fn comes_soon(&self) -> bool {
+        interrupt::is_readable_within(self.0.as_fd(), A_MOMENT)
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
+
+impl<R: Read + AsFd> Read for Patient<R> {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        interrupt::wait_readable(self.0.as_fd())?;
+        self.0.read(room)
+    }
 }
 
 /// Opens a file that is read front to back; a pipe will do.

@@ -1,19 +1,22 @@
 //! Values from numpy's `.npy` files: one dimension, little-endian int64 or float64.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Seek};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, plain};
-use crate::input::{Source, open as open_file};
+use crate::function::lanes::Lanes;
+use crate::input::{Indexed, open as open_file};
 use crate::job::Dtype;
 
 /// A `.npy` file behind its header.
-struct Npy {
+pub struct Npy {
     file: File,
     path: PathBuf,
+    /// Where the header ends.
+    first_byte: u64,
     count: u64,
-    next: u64,
     /// The file has whole numbers and floats are wanted.
     to_float: bool,
 }
@@ -22,8 +25,16 @@ struct Npy {
 ///
 /// # Errors
 /// Not a `.npy` file, or one of a shape or type that parpy does not read.
-pub fn open(path: &Path, wanted: Option<Dtype>) -> Result<(Box<dyn Source>, Dtype)> {
+pub fn open(path: &Path, wanted: Option<Dtype>) -> Result<(Npy, Dtype)> {
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
+    // Looked at before it is opened, because opening a named pipe waits for its writer.
+    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        return Err(wrong(
+            "a .npy file is read by all workers at their own offsets, and this is not a regular file (save it \
+             to one first)"
+                .into(),
+        ));
+    }
     let file = open_file(path)?;
     let npy = npyz::NpyFile::new(file)
         .map_err(|e| wrong(format!("it is not a .npy file, or its header is damaged ({})", plain(&e))))?;
@@ -46,51 +57,58 @@ pub fn open(path: &Path, wanted: Option<Dtype>) -> Result<(Box<dyn Source>, Dtyp
         return Err(wrong("it holds floats, which --dtype i64 would cut off".into()));
     }
     let dtype = wanted.unwrap_or(stored);
-    let source =
-        Npy { file: npy.into_inner(), path: path.to_owned(), count, next: 0, to_float: dtype != stored };
-    Ok((Box::new(source), dtype))
+    let mut file = npy.into_inner();
+    let first_byte = file.stream_position().map_err(|e| Error::io("read", path, &e))?;
+    let npy = Npy { file, path: path.to_owned(), first_byte, count, to_float: dtype != stored };
+    Ok((npy, dtype))
 }
 
-impl Source for Npy {
-    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
-        let count = (self.count - self.next).min(room.len() as u64) as usize;
-        let room = &mut room[..count];
+impl Indexed for Npy {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+        let at = self.first_byte + start * size_of::<u64>() as u64;
+        let (bytes, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(room));
         // Whole values that are there are delivered before a cut-off file is complained of.
-        let bytes = read_up_to(&mut self.file, bytemuck::cast_slice_mut(room))
-            .map_err(|e| Error::io("read", &self.path, &e))?;
         let whole = bytes / size_of::<u64>();
-        if whole == 0 && count > 0 {
-            return Err(Error::Failed(format!(
-                "cannot read {}: it ends after {} of the {} values that its header promises",
-                self.path.display(),
-                self.next,
-                self.count
-            )));
-        }
         for word in &mut room[..whole] {
             *word = u64::from_le(*word);
             if self.to_float {
                 *word = (*word as i64 as f64).to_bits();
             }
         }
-        self.next += whole as u64;
-        Ok(whole)
+        let outcome = outcome.and_then(|()| match whole < room.len() {
+            false => Ok(()),
+            true => Err(Error::Failed(format!(
+                "cannot read {}: it ends after {} of the {} values that its header promises",
+                self.path.display(),
+                start + whole as u64,
+                self.count
+            ))),
+        });
+        (whole, outcome)
     }
 
-    fn count(&self) -> Option<u64> {
-        Some(self.count)
+    fn piece(&self) -> usize {
+        // 64 KiB: large enough that the system call does not count, small enough for the second-level cache.
+        8192
     }
 }
 
-fn read_up_to(file: &mut File, room: &mut [u8]) -> std::io::Result<usize> {
-    let mut done = 0;
-    while done < room.len() {
-        match file.read(&mut room[done..]) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+impl Npy {
+    /// Reads until `room` is full or the file ends.
+    fn read_up_to(&self, at: u64, room: &mut [u8]) -> (usize, Result<()>) {
+        let mut done = 0;
+        while done < room.len() {
+            match self.file.read_at(&mut room[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return (done, Err(Error::io("read", &self.path, &e))),
+            }
         }
+        (done, Ok(()))
     }
-    Ok(done)
 }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::input::{Block, open_text};
+use crate::interrupt;
 use crate::job::{SAMPLE_NAME, TextFile};
 
 /// The demo's text, part of the program.
@@ -121,6 +122,8 @@ impl SectionReader {
     }
 
     fn read_at(&self, room: &mut [u8], at: u64) -> Result<usize> {
+        // Here, because a section may be one huge line.
+        interrupt::check()?;
         loop {
             match self.file.read_at(room, at) {
                 Ok(0) => {

@@ -4,6 +4,7 @@
 //! than a number can be.
 
 use std::io::{ErrorKind, Read};
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
@@ -17,9 +18,22 @@ const LONGEST_LINE: usize = 4096;
 /// How much of a wrong line a message shows.
 const SHOWN: usize = 60;
 
+/// Where text comes from.
+pub trait Input: Read {
+    /// Is there more, or the end, within a moment?
+    fn comes_soon(&self) -> bool {
+        true
+    }
+
+    /// What can be waited for, if anything.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+}
+
 /// A stream of lines, each a number.
 pub struct Text {
-    reader: Box<dyn Read>,
+    reader: Box<dyn Input>,
     name: PathBuf,
     dtype: Dtype,
     buffer: Vec<u8>,
@@ -32,12 +46,13 @@ pub struct Text {
 
 impl Text {
     /// Numbers of type `dtype` from `reader`; `name` is for messages.
-    pub fn new(reader: Box<dyn Read>, name: PathBuf, dtype: Dtype) -> Self {
+    pub fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype) -> Self {
         Self { reader, name, dtype, buffer: Vec::new(), unread: 0..0, line: 0, ended: false, failed: None }
     }
 
     /// The next number, `None` at the end.
-    fn next(&mut self) -> Result<Option<u64>> {
+    /// The next number; nothing where there is none yet and `may_wait` is false.
+    fn next(&mut self, may_wait: bool) -> Result<Option<u64>> {
         loop {
             let waiting = &self.buffer[self.unread.clone()];
             let (line, used) = match memchr::memchr(b'\n', waiting) {
@@ -48,6 +63,7 @@ impl Text {
                     self.line += 1;
                     return Err(self.complaint(waiting.trim_ascii()));
                 }
+                None if !may_wait && !self.reader.comes_soon() => return Ok(None),
                 None => {
                     self.read_more()?;
                     continue;
@@ -105,7 +121,7 @@ impl Source for Text {
             return Err(error);
         }
         for (count, word) in room.iter_mut().enumerate() {
-            match self.next() {
+            match self.next(count == 0) {
                 Ok(Some(bits)) => *word = bits,
                 Ok(None) => return Ok(count),
                 Err(error) if count == 0 => return Err(error),
@@ -121,6 +137,12 @@ impl Source for Text {
     fn count(&self) -> Option<u64> {
         None
     }
+
+    fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        let waiting = &self.buffer[self.unread.clone()];
+        let is_here = self.ended || self.failed.is_some() || memchr::memchr(b'\n', waiting).is_some();
+        if is_here { None } else { self.reader.descriptor() }
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +152,8 @@ mod tests {
 
     /// Delivers one byte per read, as a slow pipe may.
     struct Trickle(std::io::Cursor<Vec<u8>>);
+
+    impl Input for Trickle {}
 
     impl Read for Trickle {
         fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {

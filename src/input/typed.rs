@@ -1,7 +1,8 @@
 //! Values from the command line or a job file: a list, or a range that is never held in memory.
 
 use crate::error::{Error, Result};
-use crate::input::Source;
+use crate::function::lanes::{Lanes, kernel};
+use crate::input::{Indexed, Source};
 use crate::job::{Dtype, is_whole_literal};
 
 /// Values typed one by one. All of them are checked before the run.
@@ -76,7 +77,6 @@ impl Source for Typed {
 pub struct Range {
     bounds: Bounds,
     count: u64,
-    next: u64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -115,24 +115,25 @@ impl Range {
                 if step == 0.0 || ![first, end, step].iter().all(|x| x.is_finite()) {
                     return Err(wrong("bounds must be finite and the step not 0"));
                 }
-                let count = ((end - first) / step).ceil().max(0.0);
-                if count > 9e15 {
-                    return Err(wrong("more values than a float can count"));
-                }
-                // Rounding can put the quotient on the wrong side of a whole number.
                 let before_end =
                     |i: u64| if step > 0.0 { at(first, step, i) < end } else { at(first, step, i) > end };
-                let mut count = count as u64;
-                while count > 0 && !before_end(count - 1) {
-                    count -= 1;
+                if before_end(MOST_FLOATS) {
+                    return Err(wrong("more values than a float can count"));
                 }
-                while before_end(count) {
-                    count += 1;
+                // The first index whose value is not before the end: exact, as no quotient would be.
+                let (mut count, mut beyond) = (0, MOST_FLOATS);
+                while count < beyond {
+                    let middle = count + (beyond - count) / 2;
+                    if before_end(middle) {
+                        count = middle + 1;
+                    } else {
+                        beyond = middle;
+                    }
                 }
                 (Bounds::Float { first, step }, count)
             }
         };
-        Ok(Self { bounds, count, next: 0 })
+        Ok(Self { bounds, count })
     }
 
     /// Whole numbers, or floats.
@@ -156,31 +157,54 @@ fn whole_count(first: i64, end: i64, step: i64) -> u64 {
     if span <= 0 { 0 } else { ((span + step - 1) / step) as u64 }
 }
 
-impl Source for Range {
-    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
-        let count = (self.count - self.next).min(room.len() as u64) as usize;
-        let room = &mut room[..count];
+#[inline(always)]
+fn count_whole(first: i64, step: i64, room: &mut [u64]) {
+    for (i, word) in (0i64..).zip(room) {
+        *word = first.wrapping_add(i.wrapping_mul(step)) as u64;
+    }
+}
+
+/// Indexes up to here are exact as floats.
+const MOST_FLOATS: u64 = 1 << 53;
+
+/// `first + (start + i) * step`: the sum in brackets is exact, as the index itself would be.
+#[inline(always)]
+fn count_float(first: f64, step: f64, start: f64, room: &mut [u64]) {
+    for (i, word) in (0i32..).zip(room) {
+        *word = (first + (start + f64::from(i)) * step).to_bits();
+    }
+}
+
+impl Indexed for Range {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn fill_at(&mut self, start: u64, room: &mut [u64], lanes: Lanes) -> (usize, Result<()>) {
         match self.bounds {
             Bounds::Whole { first, step } => {
                 // Wrapping: the product can leave 64 bits where the value itself does not.
-                let mut value = first.wrapping_add((self.next as i64).wrapping_mul(step));
-                for word in room {
-                    *word = value as u64;
-                    value = value.wrapping_add(step);
-                }
+                let first = first.wrapping_add((start as i64).wrapping_mul(step));
+                kernel!(lanes, count_whole, count_whole(first: i64, step: i64, room: &mut [u64]) -> ());
             }
             Bounds::Float { first, step } => {
-                for (index, word) in (self.next..).zip(room) {
-                    *word = at(first, step, index).to_bits();
+                for (chunk, room) in room.chunks_mut(1 << 20).enumerate() {
+                    // Below 2^53, so the conversion is exact.
+                    let start = (start + ((chunk as u64) << 20)) as f64;
+                    kernel!(
+                        lanes,
+                        count_float,
+                        count_float(first: f64, step: f64, start: f64, room: &mut [u64]) -> ()
+                    );
                 }
             }
         }
-        self.next += count as u64;
-        Ok(count)
+        (room.len(), Ok(()))
     }
 
-    fn count(&self) -> Option<u64> {
-        Some(self.count)
+    fn piece(&self) -> usize {
+        // With their answers they lie in the first-level cache.
+        1024
     }
 }
 
@@ -189,15 +213,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn all(mut source: impl Source, room: usize) -> Vec<u64> {
-        let (mut out, mut buffer) = (Vec::new(), vec![0; room]);
-        loop {
-            let count = source.fill(&mut buffer).unwrap();
-            if count == 0 {
-                return out;
-            }
-            out.extend_from_slice(&buffer[..count]);
+    fn all(mut range: Range, room: usize) -> Vec<u64> {
+        let mut out = vec![0; range.count as usize];
+        let mut start = 0;
+        for room in out.chunks_mut(room) {
+            let (count, outcome) = range.fill_at(start, room, Lanes::best());
+            outcome.unwrap();
+            assert_eq!(count, room.len());
+            start += count as u64;
         }
+        out
     }
 
     fn whole(text: &str) -> Vec<i64> {
@@ -211,6 +236,16 @@ mod tests {
         assert_eq!(whole("10..0:-4"), [10, 6, 2]);
         assert_eq!(whole("5..5"), [0; 0]);
         assert_eq!(whole("5..0"), [0; 0]);
+    }
+
+    #[test]
+    fn ranges_whose_step_is_lost_in_rounding() {
+        let count = |text: &str| Range::parse(text, None).map(|range| range.count);
+        assert_eq!(count("1.0..1.0000000000000002:1e-30").unwrap(), 111_022_302_462_516);
+        assert!(count("1.0..1.0000000000000002:1e-40").unwrap_err().to_string().contains("can count"));
+        assert_eq!(count("-8e307..8e307:1e307").unwrap(), 16);
+        assert_eq!(count("0.0..1.0:2.0").unwrap(), 1);
+        assert_eq!(count("1.0..0.0:2.0").unwrap(), 0);
     }
 
     #[test]

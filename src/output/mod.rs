@@ -17,17 +17,23 @@ pub enum Form {
     Raw,
     /// One per line.
     Text,
+    /// One per line, behind its value and before the process that computed it.
+    Who,
 }
 
 impl Form {
-    /// The form in which `output` wants its answers.
-    pub fn of(output: &Output) -> Self {
-        match output {
+    /// The form in which the output of `task` wants its answers.
+    pub fn of(task: &Task) -> Self {
+        match task.output {
             Output::None => Self::Raw,
+            Output::Stdout | Output::File(_) if task.who => Self::Who,
             Output::Stdout | Output::File(_) | Output::People => Self::Text,
         }
     }
 }
+
+/// The name of standard output in messages.
+pub const STDOUT: &str = "standard output";
 
 /// The answer to one block, or a further piece of one.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +55,14 @@ pub trait Sink {
     /// # Errors
     /// It cannot be written; the run ends.
     fn take(&mut self, piece: &Piece) -> Result<()>;
+
+    /// What has been taken is to be seen now, as far as that is possible: nothing will come for a while.
+    ///
+    /// # Errors
+    /// It cannot be written; the run ends.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Everything has been taken: make it last.
     ///

@@ -7,11 +7,11 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
 use crate::function::numbers::{WIDEST, render};
 use crate::input::{self, Block, Feed};
 use crate::job::{Task, Work};
-use crate::output::{Piece, Sink};
-use crate::pattern::Layout;
+use crate::output::{Piece, STDOUT, Sink};
 use crate::report::{Report, counted};
 
 /// Gathers the answers and tells them at the end.
@@ -36,11 +36,12 @@ impl<'a> People<'a> {
     }
 
     fn tell(&self, report: &Report) -> Result<String> {
+        let name = if report.pattern == "mpi" { "rank" } else { "worker" };
         let who = |worker: usize| match report.worker.get(worker) {
-            Some(w) => format!("  rank {worker} (pid {} on {})", w.pid, w.host),
-            None => format!("  rank {worker}"),
+            Some(w) => format!("  {name} {worker} (pid {} on {})", w.pid, w.host),
+            None => format!("  {name} {worker}"),
         };
-        let over = counted(report.workers as u64, "rank");
+        let over = counted(report.workers as u64, name);
         let (mut text, end);
         match &self.task.work {
             Work::Map { .. } => {
@@ -88,9 +89,13 @@ impl<'a> People<'a> {
 /// The first `count` values of a map, one per line.
 fn values(task: &Task, count: u64) -> Result<String> {
     let mut room = vec![0; count as usize];
-    let layout = Layout { workers: 1, values: room.len(), section_bytes: 0, room: 0 };
-    let (mut feed, facts) = Feed::open(task, &layout)?;
-    feed.next_round(1, &mut room)?;
+    let (mut feed, facts) = Feed::open(task)?;
+    match &task.work {
+        Work::Map { numbers, .. } if facts.indexed => {
+            input::open_indexed(numbers, &facts)?.fill_at(0, &mut room, Lanes::best()).1?;
+        }
+        _ => _ = feed.next_block(count, &mut room)?,
+    }
     let mut text = vec![0; room.len() * WIDEST];
     let len = render(facts.dtype, &room, &mut text);
     Ok(String::from_utf8_lossy(&text[..len]).into_owned())
@@ -125,6 +130,6 @@ impl Sink for People<'_> {
     fn finish(&mut self, report: &Report) -> Result<()> {
         let text = self.tell(report)?;
         let written = std::io::stdout().write_all(text.as_bytes());
-        written.map_err(|e| Error::writing(Path::new("standard output"), &e))
+        written.map_err(|e| Error::writing(Path::new(STDOUT), &e))
     }
 }

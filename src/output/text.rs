@@ -1,41 +1,52 @@
 //! Answers as they are, to standard output or to a file.
 
 use std::fs::{self, File};
-use std::io::{StdoutLock, Write};
+use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
 
 use crate::error::{Error, Result};
-use crate::output::{Piece, Sink};
+use crate::output::{Piece, STDOUT, Sink};
 use crate::report::Report;
 
-/// Standard output. Pieces are large, so there is no further buffer.
+/// Bytes of small pieces that are written together; larger ones pass by.
+const BUFFER: usize = 64 * 1024;
+
+/// Standard output.
 pub struct ToStdout {
-    out: StdoutLock<'static>,
+    out: BufWriter<StdoutLock<'static>>,
 }
 
 impl ToStdout {
     /// Takes hold of standard output.
     pub fn new() -> Self {
-        Self { out: std::io::stdout().lock() }
+        Self { out: BufWriter::with_capacity(BUFFER, std::io::stdout().lock()) }
     }
 }
 
 /// For messages.
 fn name() -> &'static Path {
-    Path::new("standard output")
+    Path::new(STDOUT)
 }
 
 impl Sink for ToStdout {
     fn take(&mut self, piece: &Piece) -> Result<()> {
-        let written = self.out.write_all(piece.bytes).and_then(|()| self.out.flush());
-        written.map_err(|e| Error::writing(name(), &e))
+        self.out.write_all(piece.bytes).map_err(|e| Error::writing(name(), &e))
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(|e| Error::writing(name(), &e))
     }
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
-        self.out.flush().map_err(|e| Error::writing(name(), &e))
+        self.flush()
+    }
+
+    fn fail(&mut self) {
+        // The run has failed already, and says why.
+        let _ = self.out.flush();
     }
 }
 
@@ -44,7 +55,11 @@ impl Sink for ToStdout {
 pub struct ToFile {
     path: PathBuf,
     file: Target,
+    /// Small pieces that have not been written yet.
+    waiting: Vec<u8>,
     written: u64,
+    /// A write has failed.
+    is_broken: bool,
 }
 
 enum Target {
@@ -72,7 +87,13 @@ impl ToFile {
             let is_descriptor = ["/proc", "/dev"].iter().any(|folder| path.starts_with(folder))
                 && !path.starts_with("/dev/shm");
             if is_descriptor || old.as_ref().is_some_and(|old| !old.is_file()) {
-                return Ok(Self { path: path.to_owned(), file: Target::Direct(file), written: 0 });
+                return Ok(Self {
+                    path: path.to_owned(),
+                    file: Target::Direct(file),
+                    waiting: Vec::new(),
+                    written: 0,
+                    is_broken: false,
+                });
             }
         }
         let path = behind_links(path);
@@ -86,7 +107,13 @@ impl ToFile {
         if let Some(old) = old {
             file.as_file().set_permissions(old.permissions()).map_err(fail)?;
         }
-        Ok(Self { path, file: Target::Temporary(Some(file)), written: 0 })
+        Ok(Self {
+            path,
+            file: Target::Temporary(Some(file)),
+            waiting: Vec::new(),
+            written: 0,
+            is_broken: false,
+        })
     }
 }
 
@@ -109,19 +136,56 @@ fn is_local(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u64)))
 }
 
-impl Sink for ToFile {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
+impl ToFile {
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let outcome = self.write_all(bytes);
+        self.is_broken |= outcome.is_err();
+        outcome
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> Result<()> {
         let file = match &mut self.file {
             Target::Temporary(Some(file)) => file.as_file_mut(),
             Target::Direct(file) => file,
             Target::Temporary(None) => return Ok(()),
         };
-        file.write_all(piece.bytes).map_err(|e| Error::writing(&self.path, &e))?;
-        self.written += piece.bytes.len() as u64;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // One by one, to know what is there when the disk is full.
+            match file.write(rest) {
+                Ok(0) => return Err(Error::writing(&self.path, &ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    rest = &rest[count..];
+                    self.written += count as u64;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::writing(&self.path, &e)),
+            }
+        }
         Ok(())
+    }
+}
+
+impl Sink for ToFile {
+    fn take(&mut self, piece: &Piece) -> Result<()> {
+        if self.waiting.len() + piece.bytes.len() <= BUFFER {
+            self.waiting.extend_from_slice(piece.bytes);
+            return Ok(());
+        }
+        self.flush()?;
+        if piece.bytes.len() > BUFFER { self.write(piece.bytes) } else { self.take(piece) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        let outcome = if waiting.is_empty() { Ok(()) } else { self.write(&waiting) };
+        waiting.clear();
+        self.waiting = waiting;
+        outcome
     }
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
+        self.flush()?;
         if let Target::Temporary(file) = &mut self.file
             && let Some(file) = file.take()
         {
@@ -134,6 +198,10 @@ impl Sink for ToFile {
     }
 
     fn fail(&mut self) {
+        // The run has failed already, and says why. After a failed write nothing more may follow.
+        if !self.is_broken {
+            let _ = self.flush();
+        }
         let Target::Temporary(file) = &mut self.file else { return };
         // With nothing written nothing is lost, and dropping the file removes it.
         let Some(file) = file.take().filter(|_| self.written > 0) else { return };

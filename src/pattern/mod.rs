@@ -1,23 +1,27 @@
 //! Who runs the blocks. One file per pattern; chosen in one `match`, in [`crate::run`].
 //!
-//! A pattern pulls rounds of blocks from the feed, has each block worked on, and hands the answers to the
-//! sink in block order. It never looks at what the function does, and holds no more than one round.
+//! A pattern takes blocks from the feed as they come, has each worked on, and hands the answers to its
+//! desk in block order. It never looks at what the function does, and holds no more than a bounded
+//! number of blocks.
 
+mod crew;
 #[cfg(feature = "mpi")]
 pub mod mpi;
-#[cfg(not(feature = "mpi"))]
-#[path = "mpi_disabled.rs"]
-pub mod mpi;
+pub mod pool;
+pub mod process;
+pub mod ranks;
+mod receipt;
 pub mod serial;
+pub mod threads;
 
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::function::numbers::WIDEST;
+use crate::function::numbers::{WIDEST, WIDEST_WHO};
 use crate::function::{Answer, lines::Tally};
-use crate::input::{Block, Feed};
-use crate::job::{Do, Task, Work};
-use crate::output::{Form, Piece, Sink};
+use crate::input::{Block, Facts, Feed};
+use crate::job::{Do, ScheduleKind, Task, Work};
+use crate::output::{self, Form, Piece, Sink};
 use crate::report::{Report, Seconds, WorkerReport};
 
 /// How large the blocks of a task are, and how much memory a worker's answer gets. The same on every rank.
@@ -25,62 +29,134 @@ use crate::report::{Report, Seconds, WorkerReport};
 pub struct Layout {
     /// Workers that take part.
     pub workers: usize,
-    /// Values of a block, at most; 0 for a `read`.
+    /// Values, or bytes of a section (before its ends move to starts of lines), of a block at the most.
+    pub block: u64,
+    /// The same of the smallest block that a guided schedule makes.
+    pub smallest: u64,
+    /// Words for the values of a block that travel with it; 0 for a `read`.
     pub values: usize,
-    /// Bytes of a section, at most (before its ends move to starts of lines); 0 for a `map`.
-    pub section_bytes: u64,
     /// Bytes that a worker's answer has room for. Longer answers come in pieces.
     pub room: usize,
 }
 
 /// Values of a block, unless the user says otherwise: measured as the size where handing out costs
 /// nothing any more and a round of two workers still lies in the cache.
-const VALUES: usize = 64 * 1024;
+const VALUES: u64 = 64 * 1024;
 /// Bytes of a section whose text is gathered.
-const SECTION: usize = 1024 * 1024;
-/// How much larger blocks are where they travel between nodes: there a round costs milliseconds.
-const BETWEEN_NODES: usize = 16;
+const SECTION: u64 = 1024 * 1024;
+/// How much larger blocks are where handing them out costs more: between nodes, where a round costs
+/// milliseconds, and for ranks that start threads for each round.
+const LARGER: u64 = 16;
 /// Bytes of a section of which only a tally is gathered: a round is then limited only by how long the
 /// others work on when one rank has failed.
 const TALLIED_SECTION: u64 = 256 * 1024 * 1024;
-/// Bytes that one round of all workers may take on rank 0, unless the user asks for larger blocks.
+/// The same where blocks go to whoever is free: a worker that is late with its last one keeps the others
+/// waiting for no longer than a few milliseconds.
+const SMALL_TALLIED_SECTION: u64 = 16 * 1024 * 1024;
+/// Sections of fewer bytes are not worth handing out.
+const SMALLEST_SECTION: u64 = 64 * 1024;
+/// Bytes that all blocks in flight may take on rank 0, unless the user asks for larger blocks.
 const ROUND_MEMORY: usize = 64 * 1024 * 1024;
 /// The same, whatever the user asks for.
 const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
+/// How many blocks a worker gets in all when there are enough items: so many that one that is late does
+/// not matter, so few that handing out does not.
+const BLOCKS_PER_WORKER: u64 = 4;
+
+/// Bytes that the answer to one value takes at the most.
+fn width(task: &Task) -> usize {
+    match Form::of(task) {
+        Form::Raw => size_of::<u64>(),
+        Form::Text => WIDEST,
+        Form::Who => WIDEST_WHO,
+    }
+}
+
+/// A block that the user has asked for, or else `default`, each within what memory allows when `blocks`
+/// are in flight.
+fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
+    let fits = |memory: usize| (memory / blocks / (size_of::<u64>() + width(task))).max(1);
+    let limit = |memory: usize, n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(fits(memory)).max(1);
+    match task.schedule.block {
+        Some(n) => limit(MOST_ROUND_MEMORY, n),
+        None => limit(ROUND_MEMORY, default),
+    }
+}
 
 impl Layout {
-    /// The layout of `task` on `workers` workers, all of them on one node or not.
-    pub fn of(task: &Task, workers: usize, one_node: bool) -> Self {
-        let larger = if one_node { 1 } else { BETWEEN_NODES };
-        let asked = task.block.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+    /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round
+    /// `costs_more`.
+    pub fn in_rounds(task: &Task, workers: usize, costs_more: bool) -> Self {
+        let larger = if costs_more { LARGER } else { 1 };
         match &task.work {
             Work::Map { .. } => {
-                let width = match Form::of(&task.output) {
-                    Form::Raw => size_of::<u64>(),
-                    Form::Text => WIDEST,
-                };
-                let fits = |memory: usize| (memory / workers / (size_of::<u64>() + width)).max(1);
-                let values = match asked {
-                    Some(n) => n.min(fits(MOST_ROUND_MEMORY)),
-                    None => (VALUES * larger).min(fits(ROUND_MEMORY)),
-                };
-                Self { workers, values, section_bytes: 0, room: values * width }
+                let values = values_of_block(task, workers, VALUES * larger);
+                let block = values as u64;
+                Self { workers, block, smallest: block, values, room: values * width(task) }
             }
             Work::Read { action: Do::Text, .. } => {
-                let room = (SECTION * larger).min(ROUND_MEMORY / workers).max(4096);
+                let room = ((SECTION * larger) as usize).min(ROUND_MEMORY / workers).max(4096);
                 // A little less than the room, so that the rest of a last line still fits.
-                let section_bytes = task.block.unwrap_or((room - room / 16) as u64);
-                Self { workers, values: 0, section_bytes, room }
+                let block = task.schedule.block.unwrap_or((room - room / 16) as u64);
+                Self { workers, block, smallest: block, values: 0, room }
             }
             Work::Read { action: Do::Count, .. } => {
-                let section_bytes = task.block.unwrap_or(TALLIED_SECTION);
-                Self { workers, values: 0, section_bytes, room: Tally::SIZE }
+                let block = task.schedule.block.unwrap_or(TALLIED_SECTION);
+                Self { workers, block, smallest: block, values: 0, room: Tally::SIZE }
+            }
+        }
+    }
+
+    /// Blocks that are handed out one by one to whoever is free, or by turns. `left` is how many values or
+    /// bytes there are, and `grain` how many values are worth handing out; 1 also makes sections small.
+    pub fn one_by_one(task: &Task, workers: usize, left: Option<u64>, grain: u64) -> Self {
+        let kind = task.schedule.kind.unwrap_or(ScheduleKind::Dynamic);
+        let share = match kind {
+            ScheduleKind::Static => 1,
+            ScheduleKind::Dynamic => BLOCKS_PER_WORKER,
+            ScheduleKind::Guided => 2,
+        };
+        let share = left.map_or(u64::MAX, |left| left.div_ceil(workers as u64 * share).max(1));
+        // Who asks for static wants every worker to have its share, be it ever so small.
+        let grain = if kind == ScheduleKind::Static { 1 } else { grain };
+        let smallest_section = if grain == 1 { 1 } else { SMALLEST_SECTION };
+        match &task.work {
+            Work::Map { .. } => {
+                let values = match kind {
+                    // Here the user's block is the smallest.
+                    ScheduleKind::Guided => {
+                        let smallest = task.schedule.block.unwrap_or(grain);
+                        values_of_block(task, 2 * workers, share.clamp(1, VALUES).max(smallest))
+                    }
+                    _ => values_of_block(task, 2 * workers, share.clamp(grain, VALUES.max(grain))),
+                };
+                let block = values as u64;
+                let smallest = task.schedule.block.unwrap_or(grain).min(block);
+                Self { workers, block, smallest, values, room: values * width(task) }
+            }
+            Work::Read { action, .. } => {
+                let largest = match action {
+                    Do::Text => (SECTION - SECTION / 16).min((ROUND_MEMORY / 2 / workers) as u64),
+                    Do::Count => SMALL_TALLIED_SECTION,
+                };
+                let default = share.clamp(smallest_section.min(largest), largest);
+                let (block, smallest) = match (kind, task.schedule.block) {
+                    (ScheduleKind::Guided, Some(smallest)) => (default.max(smallest), smallest),
+                    (_, Some(block)) => (block, block),
+                    (_, None) => (default, smallest_section.min(default)),
+                };
+                let room = match action {
+                    // A little more than the section, so that the rest of a last line still fits.
+                    Do::Text => (block.min(largest) as usize / 15 * 16).max(4096),
+                    Do::Count => Tally::SIZE,
+                };
+                Self { workers, block, smallest, values: 0, room }
             }
         }
     }
 }
 
-/// Times one run of a task and keeps each worker's share; lives on rank 0.
+/// Times one run of a task.
 struct Stopwatch {
     began: Instant,
     load: Duration,
@@ -89,28 +165,12 @@ struct Stopwatch {
 }
 
 impl Stopwatch {
-    fn start() -> Self {
-        Self { began: Instant::now(), load: Duration::ZERO, map: Duration::ZERO, write: Duration::ZERO }
-    }
-
     /// Does `step` and adds its time to `total`.
     fn time<T>(total: &mut Duration, step: impl FnOnce() -> T) -> T {
         let began = Instant::now();
         let result = step();
         *total += began.elapsed();
         result
-    }
-
-    fn load(&mut self, feed: &mut Feed, workers: usize, room: &mut [u64]) -> Result<Option<Vec<Block>>> {
-        Self::time(&mut self.load, || feed.next_round(workers, room))
-    }
-
-    fn map<T>(&mut self, step: impl FnOnce() -> T) -> T {
-        Self::time(&mut self.map, step)
-    }
-
-    fn write(&mut self, sink: &mut dyn Sink, piece: &Piece) -> Result<()> {
-        Self::time(&mut self.write, || sink.take(piece))
     }
 
     fn seconds(&self) -> Seconds {
@@ -121,20 +181,125 @@ impl Stopwatch {
             total: self.began.elapsed().as_secs_f64(),
         }
     }
+}
 
-    /// Hands the finished report to the sink, and then adds how long the sink took to make its output last.
-    fn finish(&mut self, mut report: Report, sink: &mut dyn Sink) -> Result<Report> {
-        report.add_up(self.seconds());
-        Self::time(&mut self.write, || sink.finish(&report))?;
-        report.add_up(self.seconds());
-        Ok(report)
+/// Where the answers of one run arrive, in block order: hands them to the sink, times what happens, and
+/// keeps each worker's share. Lives on rank 0.
+struct Desk<'a> {
+    task: &'a Task,
+    watch: Stopwatch,
+    sink: Box<dyn Sink + 'a>,
+    workers: Vec<WorkerReport>,
+    failed: u64,
+    first_failed: Option<String>,
+}
+
+impl<'a> Desk<'a> {
+    /// For a run that `began`; `first` as in [`output::open`].
+    fn open(task: &'a Task, workers: usize, began: Instant, first: bool) -> Result<Self> {
+        let zero = Duration::ZERO;
+        Ok(Self {
+            task,
+            watch: Stopwatch { began, load: zero, map: zero, write: zero },
+            sink: output::open(task, first)?,
+            workers: (0..workers).map(WorkerReport::here).collect(),
+            failed: 0,
+            first_failed: None,
+        })
+    }
+
+    /// Times the loading of values.
+    fn load<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        Stopwatch::time(&mut self.watch.load, step)
+    }
+
+    /// Times the work.
+    fn map<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        Stopwatch::time(&mut self.watch.map, step)
+    }
+
+    /// Does all of the work, which loads and writes in between: what is left of its time is the map's.
+    fn whole<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let (began, before) = (Instant::now(), self.watch.load + self.watch.write);
+        let result = work(self);
+        let apart = self.watch.load + self.watch.write - before;
+        self.watch.map += began.elapsed().saturating_sub(apart);
+        result
+    }
+
+    /// Lets go of what has been taken, before a time in which nothing is.
+    fn flush(&mut self) -> Result<()> {
+        Stopwatch::time(&mut self.watch.write, || self.sink.flush())
+    }
+
+    /// Takes one piece of an answer, whose bytes are `bytes`; `new_block` when it is the first.
+    ///
+    /// # Errors
+    /// It cannot be written, or the answer ends with a failure.
+    fn take(&mut self, of: Of, answer: Answer, bytes: &[u8]) -> Result<()> {
+        let worker = &mut self.workers[of.worker];
+        worker.blocks += u64::from(of.new_block);
+        worker.items += answer.items;
+        worker.bytes += answer.input_bytes;
+        worker.busy_seconds += of.busy.as_secs_f64();
+        self.pass_over(answer.failed, answer.first_failed);
+        let piece = Piece { worker: of.worker, block: of.block, items: answer.items, bytes };
+        Stopwatch::time(&mut self.watch.write, || self.sink.take(&piece))?;
+        answer.failure.map_or(Ok(()), Err)
+    }
+
+    /// Notes that so many items have no answer, and why the first has none.
+    fn pass_over(&mut self, failed: u64, first: Option<String>) {
+        self.failed += failed;
+        if self.first_failed.is_none() {
+            self.first_failed = first;
+        }
+    }
+
+    /// Everything has been taken, or the run has failed.
+    ///
+    /// # Errors
+    /// That of `outcome`, or the output cannot be made to last.
+    fn close(mut self, outcome: Result<()>) -> Result<Report> {
+        let finished = outcome.and_then(|()| {
+            let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
+            report.failed = self.failed;
+            report.first_failed = self.first_failed.take();
+            report.add_up(self.watch.seconds());
+            Stopwatch::time(&mut self.watch.write, || self.sink.finish(&report))?;
+            report.add_up(self.watch.seconds());
+            Ok(report)
+        });
+        if finished.is_err() {
+            self.sink.fail();
+        }
+        finished
     }
 }
 
-/// Adds an answer to its worker's share.
-fn note(worker: &mut WorkerReport, answer: &Answer, busy: Duration, new_block: bool) {
-    worker.blocks += u64::from(new_block);
-    worker.items += answer.items;
-    worker.bytes += answer.input_bytes;
-    worker.busy_seconds += busy.as_secs_f64();
+/// What a piece of an answer is part of.
+struct Of {
+    worker: usize,
+    block: Block,
+    /// How long it took.
+    busy: Duration,
+    /// It is the first of its block.
+    new_block: bool,
+}
+
+/// The input of a task, opened.
+struct Opened {
+    /// When the run began.
+    began: Instant,
+    feed: Feed,
+    facts: Facts,
+}
+
+impl Opened {
+    /// Opens the input of `task`; errors as [`Feed::open`].
+    fn of(task: &Task) -> Result<Self> {
+        let began = Instant::now();
+        let (feed, facts) = Feed::open(task)?;
+        Ok(Self { began, feed, facts })
+    }
 }

@@ -138,7 +138,16 @@ fn numbers_of_workers_and_repeats() {
         fails(&parpy("map 1 -j").arg(n), 2, &["--workers", "at least 1"]);
         fails(&parpy("map 1 --repeat").arg(n), 2, &["--repeat", "at least 1"]);
     }
-    parpy("map 1 -j 2").done().fails(2, &["serial runs on one worker", "mpirun -n 2"]);
+    for pattern in ["serial", "simd"] {
+        parpy("map 1 -j 2 -p")
+            .arg(pattern)
+            .done()
+            .fails(2, &["runs on one worker", "-p pool", "mpirun -n 2"]);
+    }
+    fails(&parpy("map 1 -j 1000000"), 2, &["--workers 1000000", "4096 at the most", "parpy cpus"]);
+    fails(&parpy("map 1 --threads 0"), 2, &["--threads", "at least 1"]);
+    fails(&parpy("map 1 --retries -1"), 2, &["--retries", "from 0"]);
+    parpy("map 1 -p pool --threads 2").done().fails(2, &["--threads", "pool has none"]);
     if has_mpi() {
         parpy("map 1 -j 4").ranks(3).done().fails(2, &["there are only 3 ranks", "mpirun -n 4"]);
     }
@@ -230,7 +239,9 @@ fn a_file_that_shrinks_while_it_is_read() {
     let dir = Dir::new();
     for ranks in if has_mpi() { vec![0, 2] } else { vec![0] } {
         let path = dir.write("shrinking", b"0123456789abcde\n".repeat(2_000_000));
-        let run = parpy("read").arg(&path).arg("-o").arg(dir.path("pipe")).ranks(ranks);
+        // Alone: other patterns may find it too short before they have read any of it.
+        let pattern = if ranks == 0 { "read -p serial" } else { "read" };
+        let run = parpy(pattern).arg(&path).arg("-o").arg(dir.path("pipe")).ranks(ranks);
         let _ = std::fs::remove_file(dir.path("pipe"));
         assert!(Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
         let child = run.spawn();

@@ -35,7 +35,7 @@ fn auto_follows_the_launcher() {
         let json: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
         (json["pattern"].as_str().unwrap().to_owned(), json["workers"].as_u64().unwrap())
     };
-    assert_eq!(pattern(parpy("")), ("serial".into(), 1));
+    assert_eq!(pattern(parpy("")), ("threads".into(), 1));
     if has_mpi() {
         assert_eq!(pattern(parpy("").ranks(3)), ("mpi".into(), 3));
         assert_eq!(pattern(parpy("-p mpi")), ("mpi".into(), 1));

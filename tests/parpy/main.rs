@@ -11,3 +11,4 @@ mod read;
 mod readme;
 mod report;
 mod same;
+mod workers;

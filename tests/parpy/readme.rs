@@ -35,6 +35,8 @@ fn lasting(text: &str) -> Vec<String> {
         if line.starts_with("MPI: ") {
             return "MPI: …".to_owned();
         }
+        // The process that `--who` names.
+        let line = if line.matches('\t').count() == 2 { line.rsplit_once('\t').unwrap().0 } else { line };
         let words: Vec<&str> = line.split_whitespace().collect();
         let previous = std::iter::once("").chain(words.iter().copied());
         previous.zip(words.iter().copied()).map(word).collect::<Vec<_>>().join(" ")

@@ -33,6 +33,9 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         // One item without an answer: what stands before it is written, nothing after it.
         parpy("map --range 3037000000..3037001000"),
         parpy("map --from").arg(fault),
+        // All but the last of these items have none, and are passed over.
+        parpy("map 9223372036854775807 3037000500 -3037000500 1 -k"),
+        parpy("map --range 3037000000..3037001000 --keep-going"),
     ];
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
@@ -41,6 +44,28 @@ fn jobs(dir: &Dir) -> Vec<Run> {
     }
     jobs
 }
+
+/// Patterns of one machine, each with every schedule, and with fewer workers than blocks and more.
+const LOCAL: &[(&str, &str)] = &[
+    ("auto", ""),
+    ("simd", ""),
+    ("simd", "--schedule static,3"),
+    ("threads", "-j 1"),
+    ("threads", "-j 2"),
+    ("threads", "-j 5 --schedule dynamic,1"),
+    ("threads", "-j 3 --schedule static"),
+    ("threads", "-j 2 --schedule static,7"),
+    ("threads", "-j 4 --schedule guided,2"),
+    ("pool", ""),
+    ("pool", "-j 1 --schedule dynamic,11"),
+    ("pool", "-j 3 --schedule dynamic,1"),
+    ("pool", "-j 3 --schedule static"),
+    ("pool", "-j 2 --schedule static,5"),
+    ("pool", "-j 7 --schedule guided"),
+    ("process", "-j 4 --schedule dynamic,50"),
+    ("process", "-j 2 --schedule static,100"),
+    ("process", "-j 3 --schedule guided,40"),
+];
 
 #[test]
 fn every_pattern_equals_serial() {
@@ -57,6 +82,9 @@ fn every_pattern_equals_serial() {
             assert_eq!(got.said(), serial.said(), "{:?}", run.command());
         };
         compare(job.clone().args("-p serial --schedule static,3"));
+        for (pattern, rest) in LOCAL {
+            compare(job.clone().args("-p").arg(*pattern).args(rest));
+        }
         if !has_mpi() {
             continue;
         }
@@ -69,17 +97,28 @@ fn every_pattern_equals_serial() {
             let repeated = job.clone().args("--repeat 2 --schedule static,11").ranks(3);
             compare(repeated.var("PARPY_MPI_SHARED", "always"));
         }
+        for shared in ["always", "never"] {
+            let hybrid = job.clone().args("--threads 3 --schedule static,7").ranks(2);
+            compare(hybrid.var("PARPY_MPI_SHARED", shared));
+        }
         compare(job.clone().args("-j 2").ranks(3).var("PARPY_MPI_SHARED", "always"));
     }
 }
 
 #[test]
 fn rounds_of_one_value_or_byte_are_still_the_same() {
+    let dir = Dir::new();
+    let text = dir.write("text", "a\nbc\n\n\ndefg\nh");
+    for pattern in ["serial", "simd", "threads", "pool", "process"] {
+        let run = |args: &str| parpy(args).args("--schedule dynamic,1 -p").arg(pattern);
+        assert_eq!(run("map --range 0..25").text(), parpy("map --range 0..25").text());
+        assert_eq!(run("read").arg(&text).text(), "a\nbc\n\n\ndefg\nh");
+        let count = run("read --do count").arg(&text).text();
+        assert_eq!(count.split_whitespace().take(3).collect::<Vec<_>>(), ["5", "4", "13"]);
+    }
     if !has_mpi() {
         return;
     }
-    let dir = Dir::new();
-    let text = dir.write("text", "a\nbc\n\n\ndefg\nh");
     for shared in ["always", "never"] {
         for ranks in [2, 3] {
             let run = |args: &str| {

@@ -10,9 +10,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::segment::Segment;
 use crate::pattern::Layout;
-
-/// Bytes at the end of a slot for the text of a failure.
-pub const MESSAGE: usize = 1024;
+use crate::pattern::receipt::MESSAGE;
 
 /// Values and slots of one round.
 pub struct Memory {
@@ -70,27 +68,30 @@ impl Memory {
         unsafe { std::slice::from_raw_parts_mut(self.base, self.values) }
     }
 
-    /// The values of a block and the slot of its worker, together.
-    pub fn work(&mut self, offset: usize, count: usize, slot: usize) -> (&[u64], &mut [u8]) {
-        let start = self.slot_start(slot);
+    /// All values, and `count` slots from number `first` on, each by itself.
+    pub fn work(&mut self, first: usize, count: usize) -> (&[u64], impl Iterator<Item = &mut [u8]>) {
+        let start = self.slot_start(first);
+        assert!(first + count <= self.slots);
         // SAFETY: in bounds; the slots lie behind the values, so the two do not overlap, and by the
-        // module's rule nobody else touches this slot now.
-        let slot = unsafe { std::slice::from_raw_parts_mut(self.base.add(start), self.slot) };
-        (self.values(offset, count), bytemuck::cast_slice_mut(slot))
-    }
-
-    /// What a worker has left in its slot.
-    pub fn slot(&self, slot: usize) -> &[u8] {
-        let start = self.slot_start(slot);
-        // SAFETY: in bounds; by the module's rule its worker does not touch it now.
-        bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(self.base.add(start), self.slot) })
+        // module's rule nobody else touches these slots now.
+        let slots = unsafe { std::slice::from_raw_parts_mut(self.base.add(start), self.slot * count) };
+        let slots = slots.chunks_exact_mut(self.slot).map(bytemuck::cast_slice_mut);
+        (self.values(0, self.values), slots)
     }
 
     /// All slots, one after the other.
+    pub fn slots(&self) -> &[u8] {
+        // SAFETY: in bounds; by the module's rule no worker touches them now.
+        bytemuck::cast_slice(unsafe {
+            std::slice::from_raw_parts(self.base.add(self.first_slot), self.slot * self.slots)
+        })
+    }
+
+    /// As [`Memory::slots`], to be written to.
     pub fn slots_mut(&mut self) -> &mut [u8] {
         let len = self.slot * self.slots;
         // SAFETY: in bounds; used on rank 0 to receive the slots of ranks that do not share this memory,
-        // when those that do have finished.
+        // when those that do have finished, and on those ranks to put their answers together.
         let words = unsafe { std::slice::from_raw_parts_mut(self.base.add(self.first_slot), len) };
         bytemuck::cast_slice_mut(words)
     }

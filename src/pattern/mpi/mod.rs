@@ -13,14 +13,21 @@ mod segment;
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use mpi::Threading;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
+use crate::cpus::Cpus;
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
-use crate::report::Report;
+use crate::pattern::ranks::{Door, Library, Ranks};
+use crate::report::{Report, counted};
+
+/// The way into an MPI run from a process that is linked with MPI.
+pub const HERE: Door =
+    Door { join: |launch| Ok(Box::new(Mpi::start(launch)?)), abort, library: Library::Here(library) };
 
 /// The rank that reads values, writes answers and speaks.
 const ROOT: i32 = 0;
@@ -45,7 +52,7 @@ impl Mpi {
     /// process would be alone.
     pub fn start(launch: &Launch) -> Result<Self> {
         prefer_shared_memory(launch);
-        let universe = mpi::initialize()
+        let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
         let mpi = Self { world: universe.world(), one_node: launch.one_node, _universe: universe };
@@ -65,9 +72,28 @@ impl Mpi {
         Ok(mpi)
     }
 
-    /// Is this the rank that speaks?
-    pub fn is_root(&self) -> bool {
-        self.world.rank() == ROOT
+    /// Threads of each rank for `task`; says so when there are more than CPUs for them. On rank 0, whose
+    /// word counts for all.
+    fn threads_for(&self, task: &Task) -> usize {
+        let from_slurm = || env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok().filter(|n| *n > 0);
+        let threads = task.threads.or_else(from_slurm).unwrap_or(1);
+        if threads > 1 {
+            let cpus = Cpus::detect();
+            let ranks = cpus.mpi_ranks_on_node.min(task.workers.unwrap_or(usize::MAX));
+            if threads > cpus.affinity && cpus.affinity < cpus.logical_cpus {
+                tracing::warn!(
+                    "{threads} threads on each rank, and rank 0 may use {} only: they take turns. Leave ranks \
+                     unbound (mpirun --bind-to none) or give each more (srun --cpus-per-task {threads})",
+                    counted(cpus.affinity as u64, "CPU")
+                );
+            } else if ranks * threads > cpus.logical_cpus {
+                tracing::warn!(
+                    "{ranks} ranks x {threads} threads on this node, which has {}: they take turns",
+                    counted(cpus.logical_cpus as u64, "CPU")
+                );
+            }
+        }
+        threads
     }
 
     fn rank(&self) -> usize {
@@ -77,12 +103,14 @@ impl Mpi {
     fn ranks(&self) -> usize {
         self.world.size() as usize
     }
+}
 
-    /// A text that rank 0 can get, on every rank. Collective.
-    ///
-    /// # Errors
-    /// Rank 0 could not get it; [`Error::Told`] on the other ranks.
-    pub fn share(&self, text: impl FnOnce() -> Result<String>) -> Result<String> {
+impl Ranks for Mpi {
+    fn is_root(&self) -> bool {
+        self.world.rank() == ROOT
+    }
+
+    fn share(&self, text: &mut dyn FnMut() -> Result<String>) -> Result<String> {
         let text = if self.is_root() { text() } else { Ok(String::new()) };
         let (outcome, mut bytes) = match text {
             Ok(text) => (Ok(()), text.into_bytes()),
@@ -99,22 +127,13 @@ impl Mpi {
         String::from_utf8(bytes).map_err(|_| Error::Failed("the job's text was damaged on its way".into()))
     }
 
-    /// Makes rank 0's outcome everybody's. Collective.
-    ///
-    /// # Errors
-    /// Rank 0's error; [`Error::Told`] on the other ranks.
-    pub fn agree(&self, outcome: Result<()>) -> Result<()> {
+    fn agree(&self, outcome: Result<()>) -> Result<()> {
         let mut word = outcome_to_word(&outcome);
         self.world.process_at_rank(ROOT).broadcast_into(&mut word);
         if self.is_root() { outcome } else { outcome_from_word(word) }
     }
 
-    /// Runs `task` once, together with all other ranks; `first` as in [`crate::output::open`]. The report
-    /// is on rank 0.
-    ///
-    /// # Errors
-    /// The first thing that failed, in block order; [`Error::Told`] on the other ranks.
-    pub fn run(&self, task: &Task, job: &Job, first: bool) -> Result<Option<Report>> {
+    fn run(&self, task: &Task, job: &Job, first: bool) -> Result<Option<Report>> {
         let mut member = round::Member::new(self, task);
         if !self.is_root() {
             return member.follow().map(|()| None);

@@ -5,23 +5,28 @@
 //! rank 0's memory bounded. The values and answers of near ranks, which share rank 0's memory, do not
 //! travel at all; where no rank is far those two collectives are left out. An answer longer than its slot
 //! is fetched by further rounds in which the other ranks wait.
+//!
+//! A rank may have several threads, each of which is a worker with an order, a slot and a receipt of its
+//! own; messages hold those of all its workers, one after the other, and MPI is called by one thread alone.
 
 use std::env;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Instant;
 
 use bytemuck::{Pod, Zeroable};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::traits::*;
 
-use super::memory::{MESSAGE, Memory};
+use super::memory::Memory;
 use super::segment::{Address, Segment};
 use super::{Mpi, ROOT, outcome_from_word};
 use crate::error::{Error, Result};
-use crate::function::{self, Answer, Function};
+use crate::function::{self, Answer, Function, lanes::Lanes};
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, Dtype, Job, Task, Work};
-use crate::output::{self, Form, Piece, Sink};
-use crate::pattern::{Layout, Stopwatch, note};
+use crate::pattern::ranks::Ranks;
+use crate::pattern::receipt::Receipt;
+use crate::pattern::{Desk, Layout, Of, Opened};
 use crate::report::{Report, WorkerReport, counted, peak_memory};
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
@@ -31,7 +36,7 @@ const WORTH_SHARING: u64 = 1024 * 1024;
 /// rank is treated as if it were on a node of its own.
 const SHARED_VARIABLE: &str = "PARPY_MPI_SHARED";
 
-/// What a rank is to do next.
+/// What a worker is to do next.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct Order {
@@ -40,14 +45,17 @@ struct Order {
     end: u64,
     /// Where the block's values stand among those of the round; 0 for a section.
     offset: u64,
-    file_len: u64,
+    /// As [`Facts::total`].
+    total: u64,
     /// 1 when the values are floats.
     float: u64,
-    /// With [`STOP`]: how the task has ended.
-    outcome: u64,
+    /// 1 when every rank finds its values by itself.
+    indexed: u64,
+    /// With [`STOP`]: how the task has ended. With [`TEAM`]: the threads of a rank.
+    number: u64,
 }
 
-/// Set up shared memory. Orders of this kind, [`NAME`] and [`STOP`] are the same for all ranks.
+/// Set up shared memory. Orders of this kind, [`NAME`], [`TEAM`] and [`STOP`] are the same for all ranks.
 const SHARE: u64 = 1;
 /// Start on a block.
 const WORK: u64 = 2;
@@ -59,28 +67,10 @@ const WAIT: u64 = 4;
 const NAME: u64 = 5;
 /// The task has ended.
 const STOP: u64 = 6;
-
-/// What a rank did in a round.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Receipt {
-    bytes: u64,
-    items: u64,
-    input_bytes: u64,
-    /// 1 when the answer goes on.
-    more: u64,
-    /// 0, [`ITEM_FAILED`] or [`RANK_FAILED`].
-    failure: u64,
-    /// Bytes of message behind the answer in the slot.
-    message: u64,
-    busy_nanoseconds: u64,
-}
-
-const ITEM_FAILED: u64 = 1;
-const RANK_FAILED: u64 = 2;
+/// From now on each rank has so many threads, and gets as many orders.
+const TEAM: u64 = 7;
 
 const ORDER_WORDS: usize = size_of::<Order>() / 8;
-const RECEIPT_WORDS: usize = size_of::<Receipt>() / 8;
 
 /// What is sent by a rank that has nothing to send. An empty slice that is cut from something, because
 /// one that is not may point to address 1, which is what `MPI_IN_PLACE` is in Open MPI.
@@ -97,34 +87,51 @@ struct Name {
 
 const NAME_WORDS: usize = size_of::<Name>() / 8;
 
-/// What rank 0 works with: where blocks come from and where answers go.
-struct Ends<'a> {
-    feed: Feed,
-    sink: Box<dyn Sink + 'a>,
-}
-
 /// One rank's part in one run of a task.
 pub struct Member<'a> {
     mpi: &'a Mpi,
     task: &'a Task,
+    /// Ranks that take part.
+    ranks: usize,
+    /// Threads of each.
+    threads: usize,
     layout: Layout,
     /// Made when the first order comes.
     memory: Option<Memory>,
     /// Which ranks take part and do not share rank 0's memory.
     far: Vec<bool>,
-    /// Made when the first block comes: only then is a file known to be there on rank 0.
-    function: Option<Box<dyn Function>>,
+    /// Values come from rank 0.
+    stream: bool,
+    /// Of each thread, made when the first block comes: only then is a file known to be there on rank 0.
+    functions: Vec<Option<Box<dyn Function>>>,
     /// Blocks and items done, for the log.
     share: (u64, u64),
 }
 
 impl<'a> Member<'a> {
-    /// This rank's part in a run of `task`.
+    /// This rank's part in a run of `task`, with one thread.
     pub fn new(mpi: &'a Mpi, task: &'a Task) -> Self {
-        let workers = task.workers.unwrap_or(usize::MAX).min(mpi.ranks());
-        let layout = Layout::of(task, workers, mpi.one_node);
-        let far = (0..mpi.ranks()).map(|rank| rank != 0 && rank < layout.workers).collect();
-        Self { mpi, task, layout, memory: None, far, function: None, share: (0, 0) }
+        let ranks = task.workers.unwrap_or(usize::MAX).min(mpi.ranks());
+        let layout = Layout::in_rounds(task, ranks, !mpi.one_node);
+        let far = (0..mpi.ranks()).map(|rank| rank != 0 && rank < ranks).collect();
+        Self {
+            mpi,
+            task,
+            ranks,
+            threads: 1,
+            layout,
+            memory: None,
+            far,
+            stream: true,
+            functions: vec![],
+            share: (0, 0),
+        }
+    }
+
+    /// From now on each rank has so many threads.
+    fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+        self.layout = Layout::in_rounds(self.task, self.ranks * threads, !self.mpi.one_node || threads > 1);
     }
 
     /// Rank 0's part, until all answers have been written. [`Member::stop`] must follow.
@@ -132,23 +139,23 @@ impl<'a> Member<'a> {
     /// # Errors
     /// The first thing that failed, in block order; all answers before it have been written.
     pub fn lead(&mut self, job: &Job, first: bool) -> Result<Report> {
-        let mut watch = Stopwatch::start();
-        let (feed, facts) = Feed::open(self.task, &self.layout)?;
-        let mut ends = Ends { feed, sink: output::open(self.task, first)? };
-        if self.worth_sharing(&ends.feed) {
+        let threads = self.mpi.threads_for(self.task);
+        if threads > 1 {
+            self.order_all(TEAM, threads as u64);
+            self.set_threads(threads);
+        }
+        let Opened { began, mut feed, facts } = Opened::of(self.task)?;
+        let mut desk = Desk::open(self.task, self.layout.workers, began, first)?;
+        self.stream = !facts.indexed;
+        if self.worth_sharing(&feed) {
             self.order_all(SHARE, 0);
             self.set_up_shared();
         }
-        let report = self.rounds(&mut ends, facts, &mut watch).and_then(|mut workers| {
-            if job.wants_names() {
-                self.gather_names(&mut workers);
-            }
-            watch.finish(Report::new("mpi", workers), &mut *ends.sink)
-        });
-        if report.is_err() {
-            ends.sink.fail();
+        let outcome = self.rounds(&mut feed, &facts, &mut desk);
+        if outcome.is_ok() && job.wants_names() {
+            self.gather_names(&mut desk.workers);
         }
-        report
+        desk.close(outcome)
     }
 
     /// Tells all ranks that the task has ended, and how.
@@ -169,64 +176,67 @@ impl<'a> Member<'a> {
     /// [`Error::Told`] when the task has failed, here or elsewhere.
     pub fn follow(&mut self) -> Result<()> {
         loop {
-            let mut order = Order::zeroed();
-            let words: &mut [u64; ORDER_WORDS] = bytemuck::cast_mut(&mut order);
-            self.mpi.world.process_at_rank(ROOT).scatter_into(&mut words[..]);
+            let mut orders = vec![Order::zeroed(); self.threads];
+            let words: &mut [u64] = bytemuck::cast_slice_mut(&mut orders);
+            self.mpi.world.process_at_rank(ROOT).scatter_into(words);
+            let order = orders[0];
             match order.kind {
                 SHARE => self.set_up_shared(),
                 NAME => self.send_name(),
+                TEAM => self.set_threads(order.number as usize),
                 STOP => {
                     self.say_share();
-                    return outcome_from_word(order.outcome);
+                    return outcome_from_word(order.number);
                 }
-                _ => self.take_part(&order),
+                _ => self.take_part(&orders),
             }
         }
     }
 
-    fn rounds(&mut self, ends: &mut Ends, facts: Facts, watch: &mut Stopwatch) -> Result<Vec<WorkerReport>> {
-        let mut workers: Vec<_> = (0..self.layout.workers).map(WorkerReport::here).collect();
-        let waiting = vec![Order { kind: WAIT, ..Order::zeroed() }; self.mpi.ranks()];
+    fn rounds(&mut self, feed: &mut Feed, facts: &Facts, desk: &mut Desk) -> Result<()> {
+        let indexed = u64::from(facts.indexed);
+        let waiting = vec![Order { kind: WAIT, indexed, ..Order::zeroed() }; self.mpi.ranks() * self.threads];
+        let (workers, most) = (self.layout.workers, self.layout.block);
         loop {
             let room = self.memory().values_mut();
-            let Some(blocks) = watch.load(&mut ends.feed, workers.len(), room)? else { return Ok(workers) };
+            let Some(blocks) = desk.load(|| feed.next_round(workers, most, room))? else { return Ok(()) };
             let mut orders = waiting.clone();
             for (order, block) in orders.iter_mut().zip(&blocks) {
                 *order = Order {
                     kind: WORK,
                     start: block.start,
                     end: block.end,
-                    offset: if self.is_map() { block.start - blocks[0].start } else { 0 },
-                    file_len: facts.file_len,
+                    offset: if self.values_come() { block.start - blocks[0].start } else { 0 },
+                    total: facts.total,
                     float: u64::from(facts.dtype == Dtype::F64),
-                    outcome: 0,
+                    indexed,
+                    number: 0,
                 };
             }
-            let receipts = watch.map(|| self.round(&orders));
+            let receipts = desk.map(|| self.round(&orders));
             for (worker, block) in blocks.iter().enumerate() {
                 let (mut receipt, mut new_block) = (receipts[worker], true);
                 loop {
-                    let busy = Duration::from_nanos(receipt.busy_nanoseconds);
-                    let answer = self.unpack(worker, &receipt, &receipts);
-                    note(&mut workers[worker], &answer, busy, new_block);
-                    let bytes = &self.memory().slot(worker)[..answer.bytes];
-                    let piece = Piece { worker, block: *block, items: answer.items, bytes };
-                    watch.write(&mut *ends.sink, &piece)?;
-                    if let Some(error) = answer.failure {
-                        return Err(error);
+                    let memory = self.memory();
+                    let room = &memory.slots()[worker * memory.slot_bytes()..];
+                    let (mut answer, busy) = receipt.unpack(room);
+                    let (more, bytes) = (answer.more, &room[..answer.bytes]);
+                    if let Some(Error::Failed(text)) = &mut answer.failure {
+                        text.push_str(&also_failed(&receipts[worker + 1..]));
                     }
-                    if !answer.more {
+                    desk.take(Of { worker, block: *block, busy, new_block }, answer, bytes)?;
+                    if !more {
                         break;
                     }
                     let mut orders = waiting.clone();
                     orders[worker].kind = MORE;
-                    receipt = watch.map(|| self.round(&orders))[worker];
+                    receipt = desk.map(|| self.round(&orders))[worker];
                     new_block = false;
                 }
             }
+            desk.flush()?;
         }
     }
-
     /// One round on rank 0.
     fn round(&mut self, orders: &[Order]) -> Vec<Receipt> {
         self.memory().sync();
@@ -234,11 +244,11 @@ impl<'a> Member<'a> {
         if self.values_travel() {
             self.scatter_values(orders);
         }
-        let receipt = self.work(&orders[0], 0, 0);
+        let mine = self.work(&orders[..self.threads], 0, 0);
         let mut receipts = vec![Receipt::zeroed(); orders.len()];
-        let mine: [u64; RECEIPT_WORDS] = bytemuck::cast(receipt);
         let root = self.mpi.world.process_at_rank(ROOT);
-        root.gather_into_root(&mine[..], bytemuck::cast_slice_mut::<_, u64>(&mut receipts));
+        let words: &mut [u64] = bytemuck::cast_slice_mut(&mut receipts);
+        root.gather_into_root(bytemuck::cast_slice::<_, u64>(&mine), words);
         if self.any_far() {
             self.gather_answers(&receipts);
         }
@@ -247,105 +257,85 @@ impl<'a> Member<'a> {
     }
 
     /// One round on another rank.
-    fn take_part(&mut self, order: &Order) {
+    fn take_part(&mut self, orders: &[Order]) {
+        self.stream = orders[0].indexed == 0;
         let am_far = self.far[self.mpi.rank()];
         let root = self.mpi.world.process_at_rank(ROOT);
-        // A near rank finds its values and its slot in rank 0's memory.
-        let (offset, slot) = if am_far { (0, 0) } else { (order.offset as usize, self.mpi.rank()) };
+        // A near rank finds its values and its slots in rank 0's memory.
+        let (first_value, first_slot) =
+            if am_far { (orders[0].offset, 0) } else { (0, self.mpi.rank() * self.threads) };
         if self.values_travel() {
-            let count = if am_far { (order.end - order.start) as usize } else { 0 };
+            let count = if am_far { orders.iter().map(Order::values).sum::<u64>() as usize } else { 0 };
             root.scatter_varcount_into(&mut self.memory().values_mut()[..count]);
         }
         self.memory().sync();
-        let receipt = self.work(order, offset, slot);
+        let receipts = self.work(orders, first_value, first_slot);
         self.memory().sync();
-        let mine: [u64; RECEIPT_WORDS] = bytemuck::cast(receipt);
-        root.gather_into(&mine[..]);
+        root.gather_into(bytemuck::cast_slice::<_, u64>(&receipts));
         if self.any_far() {
-            // A near rank's slot is rank 0's from now on, and an idle rank has none.
-            let answer = match am_far {
-                true => &self.memory().slot(slot)[..(receipt.bytes + receipt.message) as usize],
-                false => &NOTHING[..0],
-            };
-            root.gather_varcount_into(answer);
+            let slot_bytes = self.memory().slot_bytes();
+            for (slot, receipt) in receipts.iter().enumerate() {
+                // A near rank's slots are rank 0's from now on, and an idle rank has none.
+                let answer = match am_far {
+                    true => &self.memory().slots()[slot * slot_bytes..][..receipt.len()],
+                    false => &NOTHING[..0],
+                };
+                root.gather_varcount_into(answer);
+            }
         }
     }
 
-    /// Does what an order says, with its values at `offset` and its answer to slot number `slot`.
-    fn work(&mut self, order: &Order, offset: usize, slot: usize) -> Receipt {
-        if order.kind == WAIT {
-            return Receipt::zeroed();
+    /// Does what the orders say, each in a thread of its own, with the first block's values at
+    /// `first_value` and answers to the slots from number `first_slot` on.
+    fn work(&mut self, orders: &[Order], first_value: u64, first_slot: usize) -> Vec<Receipt> {
+        if orders.iter().all(|order| order.kind == WAIT) {
+            return vec![Receipt::zeroed(); orders.len()];
         }
-        let began = Instant::now();
-        let block = Block { start: order.start, end: order.end };
-        if order.kind == WORK {
-            tracing::trace!("block from {} to {}", block.start, block.end);
-        }
-        let count = if self.is_map() && order.kind == WORK { block.len() as usize } else { 0 };
+        let values_come = self.values_come();
+        self.functions.resize_with(orders.len(), || None);
         self.memory();
-        let Self { memory: Some(memory), function, task, layout, .. } = self else {
+        let Self { memory: Some(memory), functions, task, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
-        let (values, slot) = memory.work(offset, count, slot);
-        let room = &mut slot[..layout.room];
-        let answer = match ready(function, task, order) {
-            Ok(function) if order.kind == MORE => function.more(room),
-            Ok(function) => function.apply(&block, values, room),
-            Err(error) => Answer { failure: Some(error), ..Answer::default() },
+        let (values, slots) = memory.work(first_slot, orders.len());
+        let mut jobs = orders.iter().zip(functions).zip(slots).map(|((order, function), slot)| {
+            let values = match values_come && order.kind == WORK {
+                true => &values[(order.offset - first_value) as usize..][..order.values() as usize],
+                false => &[],
+            };
+            let (task, mpi, room) = (*task, *mpi, layout.room);
+            let tell = Teller { is_root: mpi.is_root(), rank: mpi.rank() };
+            move || order.carry_out(task, function, values, slot, room, tell)
+        });
+        let receipts: Vec<Receipt> = match orders.len() {
+            1 => jobs.map(|mut job| job()).collect(),
+            _ => thread::scope(|scope| {
+                let own = jobs.next();
+                let others: Vec<_> = jobs.map(|job| scope.spawn(job)).collect();
+                // A panic has ended the run already.
+                own.into_iter()
+                    .map(|mut job| job())
+                    .chain(others.into_iter().map(|other| other.join().unwrap_or(Receipt::zeroed())))
+                    .collect()
+            }),
         };
-        self.share.0 += u64::from(order.kind == WORK);
-        self.share.1 += answer.items;
-        let message = answer.failure.as_ref().map_or(String::new(), |error| self.mpi.tell(error));
-        let message = &message.as_bytes()[..message.floor_char_boundary(MESSAGE)];
-        slot[answer.bytes..][..message.len()].copy_from_slice(message);
-        Receipt {
-            bytes: answer.bytes as u64,
-            items: answer.items,
-            input_bytes: answer.input_bytes,
-            more: u64::from(answer.more),
-            failure: match answer.failure {
-                None => 0,
-                Some(Error::Item(_)) => ITEM_FAILED,
-                Some(_) => RANK_FAILED,
-            },
-            message: message.len() as u64,
-            busy_nanoseconds: began.elapsed().as_nanos() as u64,
-        }
-    }
-
-    /// A worker's answer as its receipt and its slot tell it.
-    fn unpack(&mut self, worker: usize, receipt: &Receipt, all: &[Receipt]) -> Answer {
-        let bytes = receipt.bytes as usize;
-        let message = &self.memory().slot(worker)[bytes..][..receipt.message as usize];
-        let message = String::from_utf8_lossy(message).into_owned();
-        let failure = match receipt.failure {
-            0 => None,
-            ITEM_FAILED => Some(Error::Item(message)),
-            _ => {
-                let others = all.iter().skip(worker + 1).filter(|r| r.failure == RANK_FAILED).count();
-                Some(Error::Failed(match others {
-                    0 => message,
-                    1 => format!("{message} (1 more rank failed)"),
-                    n => format!("{message} ({n} more ranks failed)"),
-                }))
-            }
-        };
-        Answer {
-            bytes,
-            items: receipt.items,
-            input_bytes: receipt.input_bytes,
-            more: receipt.more != 0,
-            failure,
-        }
+        self.share.0 += orders.iter().filter(|order| order.kind == WORK).count() as u64;
+        self.share.1 += receipts.iter().map(Receipt::items).sum::<u64>();
+        receipts
     }
 
     fn is_map(&self) -> bool {
         matches!(self.task.work, Work::Map { .. })
     }
 
+    /// Do values come from rank 0?
+    fn values_come(&self) -> bool {
+        self.is_map() && self.stream
+    }
+
     /// The memory of this run: this rank's own, unless shared memory was set up before.
     fn memory(&mut self) -> &mut Memory {
-        let workers = if self.mpi.is_root() { self.layout.workers } else { 1 };
+        let workers = if self.mpi.is_root() { self.layout.workers } else { self.threads };
         self.memory.get_or_insert_with(|| Memory::own(&self.layout, workers))
     }
 
@@ -353,7 +343,7 @@ impl<'a> Member<'a> {
     fn worth_sharing(&self, feed: &Feed) -> bool {
         let only_tallies = matches!(self.task.work, Work::Read { action: Do::Count, .. });
         let large = feed.bytes().is_none_or(|bytes| bytes > WORTH_SHARING);
-        self.layout.workers > 1
+        self.ranks > 1
             && match env::var(SHARED_VARIABLE).as_deref() {
                 Ok("always") => true,
                 Ok("never") => false,
@@ -367,7 +357,7 @@ impl<'a> Member<'a> {
         let (mut segment, mut address) = made.map_or((None, Address::zeroed()), |(s, a)| (Some(s), a));
         let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut address));
         self.mpi.world.process_at_rank(ROOT).broadcast_into(words);
-        if !self.mpi.is_root() && self.mpi.rank() < self.layout.workers {
+        if !self.mpi.is_root() && self.mpi.rank() < self.ranks {
             segment = Segment::open(&address);
         }
         self.memory = segment.map(|segment| Memory::shared(&self.layout, segment));
@@ -378,7 +368,7 @@ impl<'a> Member<'a> {
         }
         if self.mpi.is_root() {
             let far = self.far.iter().filter(|far| **far).count();
-            tracing::debug!("{} of {} workers share memory", self.layout.workers - far, self.layout.workers);
+            tracing::debug!("{} of {} ranks share memory", self.ranks - far, self.ranks);
         }
     }
 
@@ -388,43 +378,49 @@ impl<'a> Member<'a> {
 
     /// Are values scattered in each round? The same on every rank.
     fn values_travel(&self) -> bool {
-        self.is_map() && self.any_far()
+        self.values_come() && self.any_far()
     }
 
     fn scatter_orders(&self, orders: &[Order]) {
-        let mut mine = [0u64; ORDER_WORDS];
+        let mut mine = vec![0u64; ORDER_WORDS * self.threads];
         let words: &[u64] = bytemuck::cast_slice(orders);
         self.mpi.world.process_at_rank(ROOT).scatter_into_root(words, &mut mine[..]);
     }
 
     /// The same order for everyone.
-    fn order_all(&self, kind: u64, outcome: u64) {
-        self.scatter_orders(&vec![Order { kind, outcome, ..Order::zeroed() }; self.mpi.ranks()]);
+    fn order_all(&self, kind: u64, number: u64) {
+        let order = Order { kind, number, ..Order::zeroed() };
+        self.scatter_orders(&vec![order; self.mpi.ranks() * self.threads]);
     }
 
     /// `MPI_Scatterv` of each far rank's values; the others' stay where they are.
     fn scatter_values(&mut self, orders: &[Order]) {
-        let far_only = |number: fn(&Order) -> u64| {
-            let numbers = orders.iter().zip(&self.far);
-            numbers.map(|(order, far)| if *far { number(order) as i32 } else { 0 }).collect::<Vec<_>>()
-        };
-        let (counts, starts) = (far_only(|order| order.end - order.start), far_only(|order| order.offset));
+        let (mut counts, mut starts) = (Vec::new(), Vec::new());
+        for (orders, far) in orders.chunks(self.threads).zip(&self.far) {
+            let count = orders.iter().map(Order::values).sum::<u64>();
+            counts.push(if *far { count as i32 } else { 0 });
+            starts.push(if *far { orders[0].offset as i32 } else { 0 });
+        }
         let root = self.mpi.world.process_at_rank(ROOT);
         let values = Partition::new(&*self.memory().values_mut(), counts, starts);
         root.scatter_varcount_into_root(&values, &mut [0u64; 0][..]);
     }
 
-    /// `MPI_Gatherv` of each far rank's answer and message into its slot.
+    /// `MPI_Gatherv` of each far rank's answer and message into its slot, for one thread of every rank
+    /// after the other.
     fn gather_answers(&mut self, receipts: &[Receipt]) {
-        let slot = self.memory().slot_bytes();
-        let (mut counts, mut starts) = (Vec::new(), Vec::new());
-        for (rank, (receipt, far)) in receipts.iter().zip(&self.far).enumerate() {
-            counts.push(if *far { (receipt.bytes + receipt.message) as i32 } else { 0 });
-            starts.push(if *far { (rank * slot) as i32 } else { 0 });
+        let (slot, threads) = (self.memory().slot_bytes(), self.threads);
+        for thread in 0..threads {
+            let (mut counts, mut starts) = (Vec::new(), Vec::new());
+            for (rank, far) in self.far.iter().enumerate() {
+                let worker = rank * threads + thread;
+                counts.push(if *far { receipts[worker].len() as i32 } else { 0 });
+                starts.push(if *far { (worker * slot) as i32 } else { 0 });
+            }
+            let root = self.mpi.world.process_at_rank(ROOT);
+            let mut slots = PartitionMut::new(self.memory().slots_mut(), counts, starts);
+            root.gather_varcount_into_root(&NOTHING[..0], &mut slots);
         }
-        let root = self.mpi.world.process_at_rank(ROOT);
-        let mut slots = PartitionMut::new(self.memory().slots_mut(), counts, starts);
-        root.gather_varcount_into_root(&NOTHING[..0], &mut slots);
     }
 
     /// Learns every worker's process and host.
@@ -434,6 +430,7 @@ impl<'a> Member<'a> {
         let mine: [u64; NAME_WORDS] = bytemuck::cast(own_name());
         let root = self.mpi.world.process_at_rank(ROOT);
         root.gather_into_root(&mine[..], bytemuck::cast_slice_mut::<_, u64>(&mut names));
+        let names = names.into_iter().flat_map(|name| std::iter::repeat_n(name, self.threads));
         for (worker, name) in workers.iter_mut().zip(names) {
             worker.pid = name.pid as u32;
             worker.host = String::from_utf8_lossy(&name.host[..name.host_len as usize]).into_owned();
@@ -446,30 +443,79 @@ impl<'a> Member<'a> {
     }
 }
 
-/// The function, made at the first order.
-fn ready<'f>(
-    function: &'f mut Option<Box<dyn Function>>,
-    task: &Task,
-    order: &Order,
-) -> Result<&'f mut Box<dyn Function>> {
-    if let Some(function) = function {
-        return Ok(function);
+impl Order {
+    /// Values of the block that it is about.
+    fn values(&self) -> u64 {
+        if self.kind == WORK { self.end - self.start } else { 0 }
     }
-    let dtype = if order.float != 0 { Dtype::F64 } else { Dtype::I64 };
-    let facts = Facts { dtype, file_len: order.file_len };
-    Ok(function.insert(function::make(&task.work, facts, Form::of(&task.output))?))
+
+    /// Does what it says.
+    fn carry_out(
+        &self,
+        task: &Task,
+        function: &mut Option<Box<dyn Function>>,
+        values: &[u64],
+        slot: &mut [u8],
+        room: usize,
+        tell: Teller,
+    ) -> Receipt {
+        if self.kind == WAIT {
+            return Receipt::zeroed();
+        }
+        let began = Instant::now();
+        let block = Block { start: self.start, end: self.end };
+        if self.kind == WORK {
+            tracing::trace!("block from {} to {}", block.start, block.end);
+        }
+        let answer = match self.ready(function, task) {
+            Ok(function) if self.kind == MORE => function.more(&mut slot[..room]),
+            Ok(function) => function.apply(&block, values, &mut slot[..room]),
+            Err(error) => Answer { failure: Some(error), ..Answer::default() },
+        };
+        Receipt::pack(answer, began.elapsed(), slot, |error| tell.tell(error))
+    }
+
+    /// The function, made at the first order.
+    fn ready<'f>(
+        &self,
+        function: &'f mut Option<Box<dyn Function>>,
+        task: &Task,
+    ) -> Result<&'f mut Box<dyn Function>> {
+        if let Some(function) = function {
+            return Ok(function);
+        }
+        let dtype = if self.float != 0 { Dtype::F64 } else { Dtype::I64 };
+        let facts = Facts { dtype, total: self.total, indexed: self.indexed != 0 };
+        Ok(function.insert(function::make(task, &facts, Lanes::best())?))
+    }
 }
 
-impl Mpi {
-    /// A failure as rank 0 will print it. One item's failure is the same whichever rank met it; that a
-    /// rank cannot do its work is news of that rank, unless it is rank 0, which a user sees as parpy.
-    fn tell(&self, error: &Error) -> String {
+/// Says a failure as rank 0 will print it.
+#[derive(Clone, Copy)]
+struct Teller {
+    is_root: bool,
+    rank: usize,
+}
+
+impl Teller {
+    /// One item's failure is the same whichever rank met it; that a rank cannot do its work is news of that
+    /// rank, unless it is rank 0, which a user sees as parpy.
+    fn tell(self, error: &Error) -> String {
         match error {
-            Error::Failed(text) if !self.is_root() => {
-                format!("rank {} on host {} {text}", self.rank(), crate::report::host())
+            Error::Failed(text) if !self.is_root => {
+                format!("rank {} on host {} {text}", self.rank, crate::report::host())
             }
             other => other.to_string(),
         }
+    }
+}
+
+/// How many more workers could not do their work, for a message.
+fn also_failed(others: &[Receipt]) -> String {
+    match others.iter().filter(|receipt| receipt.is_of_worker()).count() {
+        0 => String::new(),
+        1 => " (1 more rank failed)".to_owned(),
+        n => format!(" ({n} more ranks failed)"),
     }
 }
 

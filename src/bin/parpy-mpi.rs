@@ -1,0 +1,7 @@
+//! parpy linked with MPI: what `parpy` becomes when it is one of several ranks.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    parpy::run::main(&parpy::pattern::mpi::HERE)
+}

@@ -1,0 +1,116 @@
+//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP.
+//!
+//! They are only noted here; whoever works looks for them between two blocks, so that what has been done
+//! is kept and workers are gone before the process is. A second Ctrl-C ends the process at once; a second
+//! SIGTERM does not, because timeout(1) and others send two. Ranks of an MPI run do not watch: ending them
+//! all is mpirun's task.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+
+use crate::error::{Error, Result};
+
+/// What the handlers write to.
+struct Watch {
+    /// The signal that came last; 0 for none.
+    caught: Arc<AtomicUsize>,
+    /// Readable once a signal has come.
+    pipe: OwnedFd,
+}
+
+static WATCH: OnceLock<Watch> = OnceLock::new();
+
+/// Begins to watch for signals in this process; later calls do nothing. A signal that whoever started this
+/// process wants to be ignored (as `nohup` does with SIGHUP) stays ignored.
+///
+/// # Errors
+/// The system has no descriptors or handlers left.
+pub fn watch() -> Result<()> {
+    if WATCH.get().is_some() {
+        return Ok(());
+    }
+    let start = || -> io::Result<Watch> {
+        let (read, write) = std::io::pipe()?;
+        let caught = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
+            if signal == SIGINT {
+                let again = Arc::new(AtomicBool::new(false));
+                // In this order: what is registered first runs first, and so sees only an earlier signal.
+                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
+                flag::register(signal, again)?;
+            }
+            flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
+            pipe::register(signal, write.try_clone()?)?;
+        }
+        Ok(Watch { caught, pipe: read.into() })
+    };
+    let watch = start().map_err(|e| Error::Failed(format!("cannot watch for signals: {e}")))?;
+    let _ = WATCH.set(watch);
+    Ok(())
+}
+
+/// Is the signal ignored in this process?
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: asks for a disposition and sets none; all zeros is a valid one to be written over.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Has a signal come?
+///
+/// # Errors
+/// [`Error::Interrupted`] when one has.
+pub fn check() -> Result<()> {
+    match WATCH.get().map_or(0, |watch| watch.caught.load(Ordering::Relaxed)) {
+        0 => Ok(()),
+        signal => Err(Error::Interrupted(signal as i32)),
+    }
+}
+
+/// What becomes readable when a signal comes; `None` where nobody watches.
+pub fn descriptor() -> Option<BorrowedFd<'static>> {
+    WATCH.get().map(|watch| watch.pipe.as_fd())
+}
+
+/// Waits until `input` can be read without waiting, or has ended.
+///
+/// # Errors
+/// A signal has come: an error that [`from_io`] knows again.
+pub fn wait_readable(input: BorrowedFd) -> io::Result<()> {
+    let Some(signals) = descriptor() else { return Ok(()) };
+    loop {
+        let mut both = [PollFd::new(&input, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
+        match poll(&mut both, None) {
+            Ok(_) if !both[1].revents().is_empty() => {
+                return Err(check().err().map_or(io::ErrorKind::Interrupted.into(), io::Error::other));
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Can `input` be read without waiting for longer than `most`? Also after an error, or a signal.
+pub fn is_readable_within(input: BorrowedFd, most: Duration) -> bool {
+    let most = Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
+    poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&most)) != Ok(0)
+}
+
+/// The error of a signal that [`wait_readable`] has met, if that is what `error` is.
+pub fn from_io(error: &io::Error) -> Option<Error> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::Interrupted(signal) => Some(Error::Interrupted(*signal)),
+        _ => None,
+    }
+}

@@ -1,0 +1,134 @@
+//! A block that keeps killing workers, looked into: halves of it on workers of their own, one at a time,
+//! until the item that does it is found.
+
+use super::hire::Hire;
+use super::{Errand, Lead, how};
+use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
+use crate::function::numbers;
+use crate::input::{self, Block};
+use crate::job::Work;
+use crate::output::Form;
+use crate::pattern::crew::ring::State;
+use crate::pattern::crew::worker::Start;
+use crate::pattern::{Desk, Of};
+use crate::report::counted;
+
+impl<H: Hire> Lead<'_, H> {
+    /// Answers block `head`, which has killed too many workers, part by part.
+    ///
+    /// # Errors
+    /// An item kills every worker, and is not to be passed over.
+    pub(super) fn find_killer(&mut self, desk: &mut Desk) -> Result<()> {
+        let whole = self.errand.ring.block(self.head);
+        let mut seen = 0;
+        let mut rest = vec![(whole, self.errand.task.retries)];
+        while let Some((block, deaths)) = rest.pop() {
+            self.progress.seen = seen;
+            if deaths > self.errand.task.retries || block == whole {
+                if block.len() > 1 {
+                    let middle = block.start + block.len() / 2;
+                    rest.push((Block { start: middle, ..block }, 0));
+                    rest.push((Block { end: middle, ..block }, 0));
+                } else {
+                    self.pass_over(whole, block, desk)?;
+                    seen = self.progress.seen;
+                }
+                continue;
+            }
+            match self.alone(whole, block, desk)? {
+                None => seen = self.progress.seen,
+                Some(how) => {
+                    tracing::warn!("a worker {how} while it had {}", self.errand.describe(&block));
+                    // A part is halved at once, a single item gets as many tries as any block.
+                    let deaths = if block.len() > 1 { self.errand.task.retries + 1 } else { deaths + 1 };
+                    rest.push((block, deaths));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a worker answer `block`, a part of block `head`. Returns how that worker died if it did.
+    fn alone(&mut self, whole: Block, block: Block, desk: &mut Desk) -> Result<Option<String>> {
+        let Errand { ring, layout, .. } = self.errand;
+        ring.hold(self.head, block, block.start - whole.start);
+        self.alone = None;
+        let worker = layout.workers;
+        let start = Start { worker, held: Some(self.head), once: true, from: 0 };
+        let mate = self.hire.hire(start, &self.mates).map_err(|e| super::no_worker(&e))?;
+        self.mates[worker] = Some(mate);
+        loop {
+            if ring.state(self.head) == State::Done(worker) {
+                if self.take_piece(worker, block, desk)? {
+                    continue;
+                }
+                if let Some(mut mate) = self.mates[worker].take() {
+                    mate.reap();
+                }
+                return Ok(None);
+            }
+            if self.mates[worker].is_none() {
+                return Ok(Some(how(self.alone.take())));
+            }
+            self.sleep(self.head, None, None)?;
+        }
+    }
+
+    /// One item has killed every worker that had it.
+    fn pass_over(&mut self, whole: Block, item: Block, desk: &mut Desk) -> Result<()> {
+        let task = self.errand.task;
+        let value = self.value(whole, item);
+        let what = match value {
+            Some(bits) => {
+                let mut text = [0; numbers::WIDEST];
+                let len = numbers::render(self.errand.facts.dtype, &[bits], &mut text);
+                format!("value {} (no. {})", String::from_utf8_lossy(&text[..len - 1]), item.start + 1)
+            }
+            None => self.errand.describe(&item),
+        };
+        let tries = counted(1 + task.retries as u64, "worker");
+        let complaint = format!("{what} has killed {tries}, one after the other");
+        if !task.keep_going {
+            return Err(Error::Item(format!("{complaint}; --keep-going passes over it")));
+        }
+        tracing::warn!("{complaint}; passed over");
+        desk.pass_over(1, Some(complaint));
+        let gap =
+            value.map_or(Vec::new(), |bits| numbers::gap(Form::of(task), self.errand.facts.dtype, bits));
+        let known = self.progress.see(gap.len());
+        let of = Of { worker: 0, block: item, busy: std::time::Duration::ZERO, new_block: false };
+        desk.take(of, crate::function::Answer::default(), &gap[known..])
+    }
+
+    /// The value that block `item`, a part of block `head`, consists of.
+    fn value(&self, whole: Block, item: Block) -> Option<u64> {
+        let Errand { task, facts, ring, .. } = self.errand;
+        let Work::Map { numbers, .. } = &task.work else { return None };
+        if !facts.indexed {
+            return ring.value(self.head, item.start - whole.start);
+        }
+        let mut value = [0];
+        let (found, _) =
+            input::open_indexed(numbers, facts).ok()?.fill_at(item.start, &mut value, Lanes::best());
+        (found == 1).then_some(value[0])
+    }
+}
+
+impl Errand<'_> {
+    /// A block in words.
+    pub(super) fn describe(&self, block: &Block) -> String {
+        match &self.task.work {
+            Work::Map { .. } if block.len() == 1 => format!("value no. {}", block.start + 1),
+            Work::Map { .. } => format!("values no. {} to {}", block.start + 1, block.end),
+            Work::Read { file, .. } => {
+                format!(
+                    "the lines that begin in bytes {} to {} of {}",
+                    block.start,
+                    block.end,
+                    file.name().display()
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! How workers come into being: as threads of this process, or as forked processes.
+
+use std::io::{self, Read};
+use std::mem::ManuallyDrop;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic;
+use std::thread::Scope;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+
+use super::Errand;
+use super::worker::{Start, Worker};
+use crate::error::{Error, Result};
+
+/// The lead's end of a worker.
+pub struct Mate {
+    /// Wakes the worker, and is woken by it; ends when the worker does.
+    pub bell: UnixStream,
+    /// Its process, where it has one of its own.
+    pub process: Option<Pid>,
+    /// The block that was held for it when it was started.
+    pub held: Option<u64>,
+}
+
+/// Starts workers.
+pub trait Hire {
+    /// Starts one. `mates` are those that are there.
+    ///
+    /// # Errors
+    /// The system has no room for another.
+    fn hire(&mut self, start: Start, mates: &[Option<Mate>]) -> io::Result<Mate>;
+}
+
+/// Workers that are threads.
+pub struct Threads<'scope, 'env> {
+    /// Ends when all of them have.
+    pub scope: &'scope Scope<'scope, 'env>,
+    /// What they work with.
+    pub errand: Errand<'scope>,
+}
+
+impl Hire for Threads<'_, '_> {
+    fn hire(&mut self, start: Start, _mates: &[Option<Mate>]) -> io::Result<Mate> {
+        let (ours, theirs) = bell()?;
+        let errand = self.errand;
+        // Whether there is room for the file that it works on, too, as the system's own error.
+        drop(theirs.try_clone()?);
+        // Opened here and not in the thread, which other threads could leave without a descriptor.
+        let worker = Worker::new(errand, Some(theirs)).ready().map_err(io::Error::other)?;
+        let thread = std::thread::Builder::new().name(format!("worker {}", start.worker));
+        thread.spawn_scoped(self.scope, move || worker.run(start))?;
+        Ok(Mate { bell: ours, process: None, held: start.held })
+    }
+}
+
+/// Workers that are forked processes.
+///
+/// A fork has one thread, the one that forked; what other threads held (locks, above all) stays held for
+/// ever. So this is for a process that has one thread: [`Forks::new`] sees to that, and a lead of forks
+/// starts none. Nothing that does not survive a fork has been initialised then: MPI and HDF5 are not even
+/// loaded.
+pub struct Forks<'a> {
+    errand: Errand<'a>,
+}
+
+/// Milliseconds that threads may take to leave.
+const LAST_THREADS: usize = 200;
+
+impl<'a> Forks<'a> {
+    /// Workers that work with `errand`.
+    ///
+    /// # Errors
+    /// This process has several threads.
+    pub fn new(errand: Errand<'a>) -> Result<Self> {
+        let count = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        let mut threads = count();
+        // Threads of an earlier task have ended for this process before they have for the system.
+        for _ in 0..LAST_THREADS {
+            if threads == 1 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            threads = count();
+        }
+        // Where whoever started parpy ignores it, nobody could learn how a worker has ended.
+        // SAFETY: sets a disposition to a constant; no handler is installed.
+        unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+        if threads > 1 {
+            return Err(Error::Failed(format!(
+                "cannot start worker processes from a process that has {threads} threads; start it with -p threads"
+            )));
+        }
+        Ok(Self { errand })
+    }
+}
+
+impl Hire for Forks<'_> {
+    fn hire(&mut self, start: Start, mates: &[Option<Mate>]) -> io::Result<Mate> {
+        let (ours, theirs) = bell()?;
+        let parent = rustix::process::getpid();
+        // A signal that came before the child has its own idea of signals would be taken for the lead's.
+        let signals = HeldBack::all();
+        // SAFETY: this process has one thread (see `Forks`), so the child has a whole copy of it. The child
+        // leaves by `_exit` below: it never returns into what its parent was doing, and drops nothing that
+        // is its parent's, such as temporary files.
+        match unsafe { libc::fork() } {
+            -1 => Err(io::Error::last_os_error()),
+            0 => {
+                let _ours = ManuallyDrop::new(ours);
+                let code = be_a_worker(self.errand, start, theirs, parent, mates, signals);
+                // SAFETY: ends this process and nothing else.
+                unsafe { libc::_exit(code) }
+            }
+            pid => Ok(Mate { bell: ours, process: Pid::from_raw(pid), held: start.held }),
+        }
+    }
+}
+
+/// Two ends of a bell. Ringing never waits, and neither does the lead's listening.
+fn bell() -> io::Result<(UnixStream, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    Ok((ours, theirs))
+}
+
+/// Signals held back in this thread for as long as this lives.
+struct HeldBack(libc::sigset_t);
+
+impl HeldBack {
+    fn all() -> Self {
+        // SAFETY: both sets are this function's own, and valid once filled by the first two calls.
+        unsafe {
+            let (mut all, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigfillset(&mut all);
+            libc::sigemptyset(&mut before);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            Self(before)
+        }
+    }
+}
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        // SAFETY: the set that the system gave.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+    }
+}
+
+/// The life of a forked worker; its exit code.
+fn be_a_worker(
+    errand: Errand<'_>,
+    start: Start,
+    bell: UnixStream,
+    parent: Pid,
+    mates: &[Option<Mate>],
+    signals: HeldBack,
+) -> i32 {
+    // Where the system can do it, a worker ends with its parent however that ends; the second line is for
+    // a parent that has ended already. Elsewhere it ends when it next listens to its bell, which it can
+    // hear the end of only when no worker holds the lead's end of another's.
+    #[cfg(target_os = "linux")]
+    {
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+        if rustix::process::getppid() != Some(parent) {
+            return 0;
+        }
+    }
+    for mate in mates.iter().flatten() {
+        // SAFETY: this process's copy of a descriptor that nothing in it will use or drop.
+        unsafe { libc::close(mate.bell.as_raw_fd()) };
+    }
+    // Ctrl-C goes to all processes of the terminal: the lead decides what it means. Other signals that are
+    // sent to the worker itself have their usual meaning, and not that of the lead's handlers or of Rust's.
+    let usual = [libc::SIGTERM, libc::SIGHUP, libc::SIGSEGV, libc::SIGBUS].map(|s| (s, libc::SIG_DFL));
+    for (signal, action) in usual.into_iter().chain([(libc::SIGINT, libc::SIG_IGN)]) {
+        // SAFETY: sets a disposition to a constant; no handler is installed.
+        unsafe { libc::signal(signal, action) };
+    }
+    drop(signals);
+    // The lead says what happened: it gets the text of a panic as the failure of the block.
+    panic::set_hook(Box::new(|_| {}));
+    let worker = Worker::new(errand, Some(bell));
+    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| worker.run(start)));
+    if outcome.is_ok() { 0 } else { PANICKED }
+}
+
+/// The exit code of a worker that has met a fault outside of its work.
+const PANICKED: i32 = 101;
+
+impl Mate {
+    /// How its process has ended; `None` for a thread. Waits for a process that is about to end.
+    pub fn reap(&mut self) -> Option<WaitStatus> {
+        let pid = self.process.take()?;
+        loop {
+            match waitpid(Some(pid), WaitOptions::empty()) {
+                Err(Errno::INTR) => {}
+                status => return status.ok().flatten().map(|(_, status)| status),
+            }
+        }
+    }
+
+    /// Has its bell ended? Hears all that has rung until now.
+    pub fn has_ended(&mut self) -> bool {
+        let mut heard = [0; 256];
+        loop {
+            match self.bell.read(&mut heard) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return e.kind() != io::ErrorKind::WouldBlock,
+            }
+        }
+    }
+
+    /// Ends its process at once.
+    pub fn kill(&mut self) {
+        if let Some(pid) = self.process {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What the rest of parpy sees of an MPI run, and the doors that lead into one.
+//!
+//! parpy is built as two programs that differ in their door alone: `parpy-mpi` is linked with MPI; `parpy`
+//! is not, starts in half the time, and becomes `parpy-mpi` (`exec`, in the same process) when it turns out
+//! to be one of several ranks. So no local run, and no worker process, ever loads MPI.
+
+use crate::error::{Error, Result};
+use crate::job::{Job, Task};
+use crate::launch::Launch;
+use crate::report::Report;
+
+/// A member of a run of several ranks. All calls but the first are collective: every rank makes them in the
+/// same order.
+pub trait Ranks {
+    /// Is this the rank that speaks?
+    fn is_root(&self) -> bool;
+
+    /// A text that rank 0 can get, on every rank.
+    ///
+    /// # Errors
+    /// Rank 0 could not get it; [`Error::Told`] on the other ranks.
+    fn share(&self, text: &mut dyn FnMut() -> Result<String>) -> Result<String>;
+
+    /// Makes rank 0's outcome everybody's.
+    ///
+    /// # Errors
+    /// Rank 0's error; [`Error::Told`] on the other ranks.
+    fn agree(&self, outcome: Result<()>) -> Result<()>;
+
+    /// Runs `task` once, together with all other ranks; `first` as in [`crate::output::open`]. The report
+    /// is on rank 0.
+    ///
+    /// # Errors
+    /// The first thing that failed, in block order; [`Error::Told`] on the other ranks.
+    fn run(&self, task: &Task, job: &Job, first: bool) -> Result<Option<Report>>;
+}
+
+/// A way into an MPI run.
+#[derive(Clone, Copy)]
+pub struct Door {
+    /// Joins the run that this process is a rank of.
+    ///
+    /// # Errors
+    /// There is none to join for this program, or MPI could not be initialised.
+    pub join: fn(&Launch) -> Result<Box<dyn Ranks>>,
+    /// Ends this process, and with it all ranks of its run, at once.
+    pub abort: fn() -> !,
+    /// Who says to `--version` which MPI there is.
+    pub library: Library,
+}
+
+/// The door of a program without MPI: it becomes the one with MPI, where that has been built.
+pub const ELSEWHERE: Door = Door {
+    join: |launch| Err(elsewhere(launch)),
+    abort: || std::process::exit(1),
+    library: Library::Elsewhere,
+};
+
+/// Who knows which MPI library there is.
+#[derive(Clone, Copy)]
+pub enum Library {
+    /// This program, which is linked with it.
+    Here(fn() -> String),
+    /// The other program.
+    Elsewhere,
+}
+
+impl Library {
+    /// Its name and version, for people. Elsewhere this process becomes one that knows, or says why it
+    /// cannot.
+    pub fn name(self) -> String {
+        match self {
+            Self::Here(name) => name(),
+            Self::Elsewhere if cfg!(feature = "mpi") => elsewhere(&Launch::alone()).to_string(),
+            Self::Elsewhere => "none (built without the feature mpi)".to_owned(),
+        }
+    }
+}
+
+/// The program with MPI, which stands beside this one.
+#[cfg(feature = "mpi")]
+const NAME: &str = "parpy-mpi";
+
+/// Becomes the program with MPI; returns only when that fails.
+#[cfg(feature = "mpi")]
+fn elsewhere(_launch: &Launch) -> Error {
+    use std::os::unix::process::CommandExt;
+    let become_it = || -> std::io::Result<std::convert::Infallible> {
+        let path = std::env::current_exe()?.with_file_name(NAME);
+        let mut words = std::env::args_os();
+        // Under the name that the user knows.
+        let name = words.next().unwrap_or_default();
+        Err(std::process::Command::new(&path).arg0(name).args(words).exec())
+    };
+    let Err(error) = become_it();
+    Error::Failed(format!(
+        "cannot start {NAME}, the part of parpy that is linked with MPI and stands beside it: {}; cargo build \
+         --release makes both",
+        crate::error::plain(&error)
+    ))
+}
+
+/// Says that there is no program with MPI, and what to do.
+#[cfg(not(feature = "mpi"))]
+fn elsewhere(launch: &Launch) -> Error {
+    let how = "rebuild it with an MPI installed: cargo build --release";
+    Error::Usage(if launch.ranks > 1 {
+        format!(
+            "{} processes were started by {}, but this parpy was built without MPI; {how} (or start it alone, \
+             or with -p serial)",
+            launch.ranks, launch.by
+        )
+    } else {
+        format!("-p mpi: this parpy was built without MPI; {how}")
+    })
+}

@@ -1,0 +1,101 @@
+//! An answer on its way between processes: its bytes, a message behind them, and a receipt of plain
+//! numbers that says what they are.
+
+use std::time::Duration;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::error::Error;
+use crate::function::Answer;
+
+/// Bytes behind the room for an answer, for the text of a failure.
+pub const MESSAGE: usize = 1024;
+
+/// What a worker says of one piece of an answer.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+pub struct Receipt {
+    /// Bytes of answer.
+    bytes: u64,
+    items: u64,
+    input_bytes: u64,
+    /// 1 when the answer goes on.
+    more: u64,
+    /// 0, [`ITEM_FAILED`] or [`WORKER_FAILED`].
+    failure: u64,
+    /// Items passed over.
+    failed: u64,
+    /// Bytes of message behind the answer.
+    message: u64,
+    busy_nanoseconds: u64,
+}
+
+const ITEM_FAILED: u64 = 1;
+const WORKER_FAILED: u64 = 2;
+
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+impl Receipt {
+    /// Puts the message of `answer`, whose bytes stand at the front of `room`, behind them. `tell` says how
+    /// a failure is told to whoever waits for it. `room` has [`MESSAGE`] bytes more than answers may use.
+    pub fn pack(answer: Answer, busy: Duration, room: &mut [u8], tell: impl Fn(&Error) -> String) -> Self {
+        let message = answer.failure.as_ref().map(tell).or(answer.first_failed).unwrap_or_default();
+        let message = &message.as_bytes()[..message.floor_char_boundary(MESSAGE)];
+        room[answer.bytes..][..message.len()].copy_from_slice(message);
+        Self {
+            bytes: answer.bytes as u64,
+            items: answer.items,
+            input_bytes: answer.input_bytes,
+            more: u64::from(answer.more),
+            failure: match answer.failure {
+                None => 0,
+                Some(Error::Item(_)) => ITEM_FAILED,
+                Some(_) => WORKER_FAILED,
+            },
+            failed: answer.failed,
+            message: message.len() as u64,
+            busy_nanoseconds: busy.as_nanos() as u64,
+        }
+    }
+
+    /// The answer and how long it took, from a room that [`Receipt::pack`] has filled.
+    pub fn unpack(&self, room: &[u8]) -> (Answer, Duration) {
+        let bytes = self.bytes as usize;
+        let message = || String::from_utf8_lossy(&room[bytes..][..self.message as usize]).into_owned();
+        let failure = match self.failure {
+            0 => None,
+            ITEM_FAILED => Some(Error::Item(message())),
+            _ => Some(Error::Failed(message())),
+        };
+        let first_failed = (failure.is_none() && self.message > 0).then(message);
+        let answer = Answer {
+            bytes,
+            items: self.items,
+            input_bytes: self.input_bytes,
+            more: self.more != 0,
+            failure,
+            failed: self.failed,
+            first_failed,
+        };
+        (answer, Duration::from_nanos(self.busy_nanoseconds))
+    }
+
+    /// Is there more of the answer?
+    pub fn goes_on(&self) -> bool {
+        self.more != 0
+    }
+
+    /// Bytes of answer and message.
+    pub fn len(&self) -> usize {
+        (self.bytes + self.message) as usize
+    }
+
+    /// Items answered.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// Could the worker itself not do its work?
+    pub fn is_of_worker(&self) -> bool {
+        self.failure == WORKER_FAILED
+    }
+}

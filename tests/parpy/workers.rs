@@ -1,0 +1,685 @@
+//! Workers of one machine: who they are, how they die, and how they are seen off.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::dsl::*;
+
+/// Only a debug build has functions that go wrong on purpose.
+fn can_fault() -> bool {
+    if !cfg!(debug_assertions) {
+        eprintln!("SKIPPED: only a debug build can be asked to fail");
+    }
+    cfg!(debug_assertions)
+}
+
+/// Columns of `--who`.
+fn who(text: &str) -> Vec<[&str; 3]> {
+    text.lines().map(|line| line.split('\t').collect::<Vec<_>>().try_into().unwrap()).collect()
+}
+
+#[test]
+fn who_prints_value_square_and_pid() {
+    for pattern in ["serial", "simd", "threads", "pool", "process"] {
+        let run = parpy("map 1 2 3 4 5 --who -p").arg(pattern);
+        let text = run.text();
+        let lines = who(&text);
+        assert_eq!(
+            lines.iter().map(|[x, y, _]| (*x, *y)).collect::<Vec<_>>(),
+            [("1", "1"), ("2", "4"), ("3", "9"), ("4", "16"), ("5", "25")]
+        );
+        let mut pids: Vec<u32> = lines.iter().map(|[_, _, pid]| pid.parse().unwrap()).collect();
+        pids.sort();
+        pids.dedup();
+        match pattern {
+            "process" => assert_eq!(pids.len(), 5, "a process for each value:\n{text}"),
+            "pool" => assert!(pids.len() <= 5, "{text}"),
+            _ => assert_eq!(pids.len(), 1, "one process:\n{text}"),
+        }
+    }
+    assert_eq!(who(&parpy("map 0.5 --who -p pool").text())[0][..2], ["0.5", "0.25"]);
+    if has_mpi() {
+        let text = parpy("map 1 2 3 4 5 --who").ranks(2).text();
+        let mut pids: Vec<&str> = who(&text).iter().map(|line| line[2]).collect();
+        pids.dedup();
+        assert_eq!(pids.len(), 2, "{text}");
+    }
+}
+
+/// Two workers that must be there at the same time: each takes a value that sleeps.
+#[test]
+fn a_pool_has_as_many_processes_as_it_is_asked_for() {
+    if can_fault() {
+        let text = parpy("map 300 300 300 -f nap --who -p pool -j 3 --schedule dynamic,1").text();
+        let mut pids: Vec<&str> = who(&text).iter().map(|line| line[2]).collect();
+        pids.sort();
+        pids.dedup();
+        assert_eq!(pids.len(), 3, "{text}");
+    }
+}
+
+/// Answers come in order though the first takes longest, and at most -j processes are alive at a time.
+#[test]
+fn late_answers_keep_their_place() {
+    if can_fault() {
+        for pattern in ["threads", "pool", "process"] {
+            let run = parpy("map 400 1 2 3 4 5 6 7 -f nap --schedule dynamic,1 -j 3 -p").arg(pattern);
+            assert_eq!(run.text(), "160000\n1\n4\n9\n16\n25\n36\n49\n");
+        }
+    }
+}
+
+#[test]
+fn an_item_that_kills_its_worker_stops_the_run() {
+    if !can_fault() {
+        return;
+    }
+    for (pattern, schedule) in [("pool", "dynamic,1"), ("pool", "static,3"), ("process", "dynamic")] {
+        for signal in ["9", "11"] {
+            let run = parpy("map 1 2 3 4 5 -f die -j 2 --schedule").arg(schedule).arg("-p").arg(pattern);
+            let run = run.arg(format!("-{signal}")).args("7 8 -q");
+            let done = run.done();
+            assert_eq!(String::from_utf8_lossy(&done.stdout), "1\n4\n9\n16\n25\n");
+            let killer = format!("value -{signal} (no. 6)");
+            done.fails(1, &[&killer, "has killed 2 workers", "--keep-going"]);
+        }
+    }
+    // No worker is tried again, and each death is told with the worker and what it had.
+    let done = parpy("map 1 2 -9 -f die -p pool -j 1 --retries 0 --schedule dynamic,1").done();
+    assert_eq!(done.code, 1);
+    for part in ["worker 0 (pid ", "was killed by SIGKILL (signal 9", "while it had value no. 3", "1 worker"]
+    {
+        assert!(done.stderr.contains(part), "{part}\n{}", done.stderr);
+    }
+}
+
+#[test]
+fn an_item_that_kills_its_worker_is_passed_over() {
+    if !can_fault() {
+        return;
+    }
+    let values = "map 1 2 3 -9 5 6 7 8 9 10 -11 12 -f die -k -q -j 2 -p";
+    let expected = "1\n4\n9\n\n25\n36\n49\n64\n81\n100\n\n144\n";
+    for pattern in ["pool", "process"] {
+        for schedule in ["dynamic,1", "dynamic,5", "dynamic,12", "static", "static,2", "guided"] {
+            let done = parpy(values).arg(pattern).arg("--schedule").arg(schedule).done();
+            assert_eq!(
+                String::from_utf8_lossy(&done.stdout),
+                expected,
+                "{pattern} {schedule}\n{}",
+                done.stderr
+            );
+            done.fails(1, &["2 items have no answer", "value -9 (no. 4)"]);
+        }
+    }
+    // Values that every worker finds by itself, and columns.
+    let done = parpy("map --range -9..3:3 -f die -k -q -p pool -j 2 --who --schedule dynamic,10").done();
+    let text = String::from_utf8(done.stdout).unwrap();
+    let lines: Vec<[&str; 2]> = who(&text).iter().map(|[x, y, _]| [*x, *y]).collect();
+    assert_eq!(lines, [["-9", ""], ["-6", ""], ["-3", ""], ["0", "0"]]);
+}
+
+fn children(of: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// A parpy without the time limit's process around it, so that its number is known.
+fn start(args: &str) -> Child {
+    let mut command = Command::new(BINARY);
+    command.args(args.split_whitespace());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap()
+}
+
+/// Waits until `look` finds something; a failed test after 20 seconds.
+fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
+        std::thread::yield_now();
+    }
+}
+
+/// Reads the log up to a line with `part`, and returns the process that has written it.
+fn logged(log: &mut impl BufRead, part: &str) -> u32 {
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "ended before {part}");
+        if line.contains(part) {
+            return line.split([' ', '[']).skip_while(|word| *word != "pid").nth(1).unwrap().parse().unwrap();
+        }
+    }
+}
+
+fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+/// A worker that somebody else kills: its block runs again, and nothing is lost or doubled.
+#[test]
+fn a_killed_worker_is_replaced() {
+    if !can_fault() || !std::path::Path::new("/proc/self/task").exists() {
+        return;
+    }
+    for args in [
+        "-p pool -j 2 --schedule dynamic,1",
+        "-p pool -j 2 --schedule static,1",
+        "-p pool -j 2 --schedule dynamic,3",
+        "-p process -j 2",
+    ] {
+        let mut child = start(&format!("map 900 2 3 1500 5 6 7 8 -f nap -vv {args}"));
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let victim = logged(&mut log, "block from 3 to");
+        kill("-9", victim);
+        let mut said = String::new();
+        log.read_to_string(&mut said).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{args}\n{said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "810000\n4\n9\n2250000\n25\n36\n49\n64\n");
+        assert!(said.contains(&format!("(pid {victim}) was killed by SIGKILL")), "{args}\n{said}");
+        assert!(said.contains("run again on a new worker"), "{args}\n{said}");
+    }
+}
+
+/// Lines of which each is longer than the room for an answer.
+fn long_lines() -> Vec<u8> {
+    (b'a'..b'i').flat_map(|letter| [vec![letter; 1_500_000], b"\n".to_vec()].concat()).collect()
+}
+
+/// A worker that has begun such an answer must not begin another, and others must wait for its rest.
+#[test]
+fn answers_longer_than_their_room() {
+    let dir = Dir::new();
+    let lines = long_lines();
+    let path = dir.write("long", &lines);
+    for schedule in ["dynamic,100000", "dynamic,2000000", "static,100000", "static", "guided"] {
+        for (pattern, jobs) in [("threads", "2"), ("threads", "4"), ("pool", "3"), ("process", "2")] {
+            let run = parpy("read --schedule").arg(schedule).arg("-p").arg(pattern).arg("-j").arg(jobs);
+            assert!(run.arg(&path).stdout() == lines, "{schedule} {pattern} -j {jobs}");
+        }
+    }
+}
+
+/// Workers that are killed while such an answer is on its way.
+#[test]
+fn a_worker_killed_in_the_middle_of_a_long_answer() {
+    let dir = Dir::new();
+    let lines = long_lines();
+    let path = dir.write("long", &lines);
+    let schedule = "--schedule dynamic,1500001";
+    for args in [
+        &format!("-p pool -j 2 {schedule}"),
+        &format!("-p process -j 2 {schedule}"),
+        "-p pool -j 3 --schedule static",
+        "-p pool -j 3 --schedule static,100000",
+    ] {
+        for which in [0..1, 1..2, 0..9] {
+            let mut child = start(&format!("read {} {args}", path.display()));
+            let mut out = child.stdout.take().unwrap();
+            let mut got = vec![0; 100_000];
+            out.read_exact(&mut got).unwrap();
+            // The pipe is full: the lead writes, and a worker waits with the rest or has been told to go on.
+            for pid in children(child.id()).into_iter().skip(which.start).take(which.len()) {
+                kill("-9", pid);
+            }
+            out.read_to_end(&mut got).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(got == lines, "{args}: {} bytes of {}", got.len(), lines.len());
+        }
+    }
+}
+
+/// Whoever writes one value and waits for its answer gets it, whatever the size of a block.
+#[test]
+fn answers_do_not_wait_for_more_input() {
+    for pattern in ["serial", "simd", "threads", "pool", "process"] {
+        for schedule in ["", "--schedule dynamic,10", "--schedule static,1", "--schedule static"] {
+            let mut child = start(&format!("map --from - -p {pattern} {schedule}"));
+            let mut stdin = child.stdin.take().unwrap();
+            let mut out = BufReader::new(child.stdout.take().unwrap());
+            for i in 1..40 {
+                writeln!(stdin, "{i}").unwrap();
+                let mut line = String::new();
+                if i % 13 == 0 {
+                    for j in i - 12..=i {
+                        line.clear();
+                        out.read_line(&mut line).unwrap();
+                        assert_eq!(line, format!("{}\n", j * j), "{pattern} {schedule}");
+                    }
+                }
+            }
+            drop(stdin);
+            assert!(child.wait().unwrap().success());
+        }
+    }
+}
+
+/// Threads of one task have gone before the processes of the next are forked.
+#[test]
+fn a_job_of_threads_and_then_processes() {
+    let dir = Dir::new();
+    let task = |pattern: &str| {
+        format!(
+            "[[task]]\nmap = {{ range = '0..100' }}\npattern = '{pattern}'\nworkers = 4\nschedule = 'dynamic,1'\n"
+        )
+    };
+    let job = dir.write("job.toml", task("threads") + &task("pool") + &task("threads") + &task("process"));
+    let expected: String = (0..100).map(|i| format!("{}\n", i * i)).collect();
+    for _ in 0..20 {
+        assert_eq!(parpy("run").arg(&job).text(), expected.repeat(4));
+    }
+}
+
+/// Whoever starts parpy may ignore the deaths of children, and parpy inherits that.
+#[test]
+fn deaths_are_noticed_though_they_are_ignored() {
+    if can_fault() {
+        let script = format!(
+            "trap '' CHLD; exec {BINARY} map -q -k -p pool -j 2 -f die --schedule dynamic,4 -- 1 -9 3"
+        );
+        let output = Command::new("timeout").args(["20", "sh", "-c", &script]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.stdout, b"1\n\n9\n");
+    }
+}
+
+/// A process that is killed at once, perhaps before it has taken what was held for it.
+#[test]
+fn a_process_killed_at_any_moment() {
+    for round in 0..30 {
+        let child = start("map --range 0..60 -p process -j 2 -q");
+        let victim = until(|| children(child.id()).last().copied());
+        let _ = Command::new("kill").args(["-9", &victim.to_string()]).stderr(Stdio::null()).status();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "round {round}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let expected: String = (0..60).map(|i| format!("{}\n", i * i)).collect();
+        assert!(output.stdout == expected.as_bytes());
+    }
+}
+
+/// Reports count the workers that there were.
+#[test]
+fn workers_that_were_not_there_are_not_reported() {
+    let dir = Dir::new();
+    for (args, most) in [("-p pool -j 50", 3), ("-p process -j 50", 3), ("-p threads -j 50", 3)] {
+        let run = parpy("map 1 2 3 --schedule dynamic,1 -o none --report").arg(dir.path("r.json")).args(args);
+        run.done().succeeds();
+        let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+        let workers = report["workers"].as_u64().unwrap();
+        assert!((1..=most).contains(&workers), "{args}: {workers}");
+        assert_eq!(report["worker"].as_array().unwrap().len() as u64, workers);
+    }
+}
+
+/// Workers that are killed without a break: the run ends, well or with a message, and never hangs.
+#[test]
+fn workers_killed_at_random() {
+    for args in ["-p pool -j 3 --schedule dynamic,1", "-p pool -j 2 --schedule static,7", "-p process -j 3"] {
+        let child = start(&format!("map --range 0..4000 --retries 1000 -q {args}"));
+        let id = child.id();
+        let killer = std::thread::spawn(move || {
+            let mut killed = 0;
+            for _ in 0..30 {
+                for pid in children(id).into_iter().take(1) {
+                    killed += 1;
+                    let _ =
+                        Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+                }
+            }
+            killed
+        });
+        let output = child.wait_with_output().unwrap();
+        killer.join().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected: String = (0..4000).map(|i| format!("{}\n", i * i)).collect();
+        match output.status.code() {
+            Some(0) => assert!(output.stdout == expected.as_bytes(), "{args}"),
+            // Ten in a row that died with nothing in their hands.
+            Some(1) => {
+                assert!(said.contains("before it had worked on anything"), "{args}\n{said}");
+                assert!(expected.as_bytes().starts_with(&output.stdout), "{args}");
+            }
+            other => panic!("{args}: {other:?}\n{said}"),
+        }
+    }
+}
+
+#[test]
+fn a_fault_in_a_worker_is_told_once() {
+    if can_fault() {
+        for pattern in ["pool", "process"] {
+            let done = parpy("map 1 2 3 -f panic -j 2 -p").arg(pattern).done();
+            done.fails(1, &["a fault in parpy itself", "asked to"]);
+        }
+    }
+}
+
+/// Ctrl-C: gone within a second, children too, what was done is kept, exit code 130.
+#[test]
+fn an_interrupted_run() {
+    if !can_fault() {
+        return;
+    }
+    for pattern in ["serial", "threads", "pool", "process"] {
+        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+            let dir = Dir::new();
+            let out = dir.path("out.txt");
+            let naps =
+                "5 5 5 5 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100 100";
+            let run = format!("-v map {naps} -f nap -p {pattern} --schedule dynamic,1 -o {}", out.display());
+            let jobs = if pattern == "serial" { "" } else { " -j 2" };
+            let child = start(&(run + jobs));
+            let id = child.id();
+            let is_partial = |name: &String| name.ends_with(".partial");
+            until(|| {
+                let name = dir.names().into_iter().find(is_partial)?;
+                dir.read(&name).starts_with(b"25\n25\n25\n25\n").then_some(())
+            });
+            let workers = children(id);
+            let began = Instant::now();
+            kill(signal, id);
+            let output = child.wait_with_output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{pattern} {signal}\n{said}");
+            // Twice what is promised, for a machine that runs all tests at once.
+            assert!(began.elapsed() < Duration::from_secs(2), "{pattern}: {:?}", began.elapsed());
+            assert!(workers.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()));
+            assert!(said.contains("parpy: stopped by"), "{said}");
+            let kept = String::from_utf8(dir.read("out.txt.partial")).unwrap();
+            assert!(kept.starts_with("25\n25\n25\n25\n") && !out.exists(), "{pattern}: {kept}");
+        }
+    }
+}
+
+/// As under nohup: a signal that was ignored before parpy began stays ignored.
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    let script = format!("trap '' HUP; exec {BINARY} -v map --from - -p pool");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "3").unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    kill("-HUP", child.id());
+    writeln!(stdin, "4").unwrap();
+    drop(stdin);
+    out.read_to_string(&mut line).unwrap();
+    assert_eq!((line.as_str(), child.wait().unwrap().code()), ("9\n16\n", Some(0)));
+}
+
+/// Nothing comes from the pipe when Ctrl-C does.
+#[test]
+fn interrupted_while_it_waits_for_input() {
+    for pattern in ["serial", "threads", "pool", "process"] {
+        let mut child = start(&format!("-v map --from - -p {pattern} --schedule dynamic,1"));
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"1\n2\n").unwrap();
+        let mut first = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        if pattern != "serial" {
+            out.read_line(&mut first).unwrap();
+            assert_eq!(first, "1\n", "{pattern}: an answer that is there is not held back");
+        } else {
+            logged(&mut BufReader::new(child.stderr.take().unwrap()), "lanes");
+        }
+        kill("-INT", child.id());
+        let began = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{pattern}");
+        assert!(began.elapsed() < Duration::from_secs(2), "{pattern}");
+        drop(stdin);
+    }
+}
+
+/// Killed outright, parpy can see nobody off: the workers must notice.
+#[test]
+fn workers_of_a_killed_parpy_end() {
+    if !can_fault() {
+        return;
+    }
+    for pattern in ["pool", "process"] {
+        let mut child = start(&format!("map 60000 60000 -f nap -j 2 -p {pattern} --schedule dynamic,1"));
+        let workers = until(|| Some(children(child.id())).filter(|workers| workers.len() == 2));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let is_gone = |pid: &u32| {
+            let state = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // Whoever inherits it may not have reaped it yet.
+            state.is_empty() || state.contains(") Z ")
+        };
+        until(|| workers.iter().all(is_gone).then_some(()));
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_the_workers() {
+    for pattern in ["threads", "pool", "process"] {
+        let script = format!("{BINARY} map --range 0..100000000 -p {pattern} -j 2 | head -n 2");
+        let began = Instant::now();
+        let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+        assert_eq!(output.stdout, b"0\n1\n");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        assert!(began.elapsed() < Duration::from_secs(10), "{pattern}");
+    }
+}
+
+fn limited(limits: &str, args: &str) -> Done {
+    let run = parpy(args);
+    let output =
+        Command::new("sh").arg("-c").arg(format!("{limits}; exec {BINARY} {args}")).output().unwrap();
+    Done::of(&run, output)
+}
+
+/// A thousand pools one after the other with room for sixty descriptors, and no child left at any time.
+#[test]
+fn pools_leave_nothing_behind() {
+    let args = "map 1 2 3 -p pool -j 2 --schedule dynamic,1 --repeat 1000 -o none";
+    limited("ulimit -n 64", args).succeeds();
+    let process = "map 1 2 3 -p process -j 3 --repeat 300 -o none";
+    limited("ulimit -n 64", process).succeeds();
+    let threads = "map 1 2 3 -p threads -j 3 --schedule dynamic,1 --repeat 300 -o none";
+    limited("ulimit -n 64", threads).succeeds();
+    // Workers that are done are reaped before the run ends: none is there while the answers wait for a reader.
+    let mut child = start("map --range 0..200000 -p process -j 2 --schedule dynamic,50");
+    let mut out = child.stdout.take().unwrap();
+    out.read_exact(&mut [0; 1000]).unwrap();
+    let zombies = children(child.id()).len();
+    assert!(zombies <= 2, "{zombies} children");
+    out.read_to_end(&mut Vec::new()).unwrap();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn fewer_workers_than_asked_for() {
+    let expected: Vec<u8> = (0..3000).flat_map(|i: u64| format!("{}\n", i * i).into_bytes()).collect();
+    for schedule in ["dynamic,1", "static,1", "guided,1"] {
+        for pattern in ["pool", "threads", "process"] {
+            let args = format!("map --range 0..3000 -p {pattern} -j 50 --schedule {schedule}");
+            let done = limited("ulimit -n 24", &args).succeeds();
+            assert!(done.stdout == expected, "{args}");
+            // A process may be so quick that there are never enough of them to meet the limit.
+            if pattern != "process" {
+                assert!(done.stderr.contains("of 50 workers could be started"), "{args}\n{}", done.stderr);
+                assert!(done.stderr.contains("ulimit -n"), "{}", done.stderr);
+            }
+        }
+    }
+    // Each thread opens the file, too.
+    let dir = Dir::new();
+    let text = dir.write("text", "line\n".repeat(100_000));
+    let done = limited(
+        "ulimit -n 64",
+        &format!("read {} -p threads -j 100 --schedule dynamic,1000", text.display()),
+    );
+    assert!(done.succeeds().stdout == dir.read("text"));
+    // With hardly any, how far it comes depends on what was open before; it never hangs, and never says
+    // nothing.
+    for limit in 4..14 {
+        let done = limited(&format!("ulimit -n {limit}"), "map 1 2 3 -p pool -j 2");
+        match done.code {
+            0 => assert_eq!(done.stdout, b"1\n4\n9\n", "{limit}"),
+            _ => assert!(!done.stderr.is_empty() && b"1\n4\n9\n".starts_with(&done.stdout), "{limit}"),
+        }
+    }
+}
+
+#[test]
+fn no_room_for_processes() {
+    // Root is not limited, so somebody else must try.
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
+    let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    if !is_root || !has("setpriv") {
+        eprintln!("SKIPPED: needs root and setpriv");
+        return;
+    }
+    // Where nobody can read the binary's folder, a copy that can be read.
+    let dir = Dir::new();
+    let copy = dir.path("parpy");
+    std::fs::copy(BINARY, &copy).unwrap();
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    };
+    open(&copy);
+    open(&dir.path(""));
+    let run = |limit: u32, args: &str| {
+        let script = format!("ulimit -u {limit}; exec {} {args}", copy.display());
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=54321", "--regid=54321", "--clear-groups", "bash", "-c", &script]);
+        Done::of(&parpy(args), command.current_dir("/").output().unwrap())
+    };
+    let some = run(4, "map --range 0..100 -p pool -j 20 --schedule dynamic,1").succeeds();
+    assert_eq!(some.stdout, parpy("map --range 0..100").stdout());
+    assert!(some.stderr.contains("of 20 workers could be started"), "{}", some.stderr);
+    assert!(some.stderr.contains("ulimit -u"), "{}", some.stderr);
+    run(1, "map 1 2 -p pool -j 2").fails(1, &["cannot start a worker", "ulimit -u"]);
+}
+
+#[test]
+fn one_cpu() {
+    let taskset = |args: &str| {
+        let mut command = Command::new("taskset");
+        command.args(["-c", "0", BINARY]).args(args.split_whitespace());
+        command.output()
+    };
+    let Ok(output) = taskset("cpus --json") else {
+        eprintln!("SKIPPED: needs taskset");
+        return;
+    };
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((json["affinity"].as_u64(), json["usable"].as_u64()), (Some(1), Some(1)));
+    for pattern in ["threads", "pool", "process"] {
+        let output = taskset(&format!("map --range 0..10000 -p {pattern} --schedule dynamic,100")).unwrap();
+        assert_eq!(output.stdout, parpy("map --range 0..10000").stdout());
+        let more =
+            taskset(&format!("map --range 0..10000 -p {pattern} -j 3 --schedule dynamic,100")).unwrap();
+        assert_eq!(more.stdout, output.stdout);
+    }
+}
+
+/// A real cgroup, where this machine lets the tests make one: the limit stands on the parent of the one
+/// that parpy is in.
+#[test]
+fn half_a_cpu() {
+    struct Group(std::path::PathBuf);
+    impl Drop for Group {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir(self.0.join("inner"));
+            let _ = std::fs::remove_dir(&self.0);
+        }
+    }
+    let name = format!("parpy-test-{}", std::process::id());
+    let v1 = ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "50000");
+    let v2 = ("/sys/fs/cgroup", "cpu.max", "50000 100000");
+    let made = [v1, v2].into_iter().find_map(|(root, file, limit)| {
+        let group = Group(std::path::Path::new(root).join(&name));
+        std::fs::create_dir_all(group.0.join("inner")).ok()?;
+        std::fs::write(group.0.join(file), limit).ok()?;
+        Some(group)
+    });
+    let Some(group) = made else {
+        eprintln!("SKIPPED: no cgroup can be made here");
+        return;
+    };
+    let inner = group.0.join("inner/cgroup.procs");
+    let script = format!("echo $$ >{} && exec {BINARY} cpus --json", inner.display());
+    let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["cgroup_quota"], 0.5);
+    assert_eq!(json["usable"], 1);
+    let cpus: usize = std::thread::available_parallelism().unwrap().into();
+    assert!(cpus == 1 || json["decided_by"] == "cgroup quota", "{json}");
+}
+
+#[test]
+fn cpus_says_which_limit_decides() {
+    let text = parpy("cpus").text();
+    assert!(text.contains("logical CPUs") && text.contains("parpy uses "), "{text}");
+    let one = parpy("cpus --json").var("OMP_NUM_THREADS", "1").text();
+    let json: serde_json::Value = serde_json::from_str(&one).unwrap();
+    assert_eq!(json["usable"], 1);
+    assert_eq!(json["omp_num_threads"], 1);
+    // What it says is what is used.
+    let dir = Dir::new();
+    let run = parpy("map --range 0..1000000 -o none --report").arg(dir.path("r.json"));
+    run.var("OMP_NUM_THREADS", "1").done().succeeds();
+    let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+    assert_eq!((report["pattern"].as_str(), report["workers"].as_u64()), (Some("threads"), Some(1)));
+    if has_mpi() {
+        let said = parpy("cpus").ranks(3).text();
+        assert_eq!(said.matches("parpy uses 3 ranks here").count(), 1, "one of them says it:\n{said}");
+        assert!(said.contains("MPI ranks on this node    3"), "{said}");
+    }
+}
+
+#[test]
+fn threads_of_ranks() {
+    if !has_mpi() {
+        return;
+    }
+    let dir = Dir::new();
+    let run = |run: Run| {
+        run.args("map --range 0..100000 -o none --report").arg(dir.path("r.json")).ranks(2).done().succeeds()
+    };
+    let workers = || {
+        let report: serde_json::Value = serde_json::from_slice(&dir.read("r.json")).unwrap();
+        let pids = report["worker"].as_array().unwrap().iter().map(|w| w["pid"].as_u64().unwrap());
+        pids.collect::<Vec<_>>()
+    };
+    let done = run(parpy("--threads 3"));
+    let pids = workers();
+    assert_eq!(pids.len(), 6);
+    assert!(pids[0] == pids[2] && pids[3] == pids[5] && pids[0] != pids[3], "{pids:?}");
+    let cpus: usize = std::thread::available_parallelism().unwrap().into();
+    assert_eq!(done.stderr.contains("they take turns"), cpus < 6, "{}", done.stderr);
+    run(parpy("").var("SLURM_CPUS_PER_TASK", "2"));
+    assert_eq!(workers().len(), 4);
+    run(parpy("--threads 1").var("SLURM_CPUS_PER_TASK", "2"));
+    assert_eq!(workers().len(), 2);
+}
+
+#[test]
+fn pools_and_mpi_do_not_mix() {
+    if has_mpi() {
+        let dir = Dir::new();
+        let tasks = "[[task]]\nmap = { values = [1] }\npattern = 'mpi'\n[[task]]\nmap = { values = [2] }\n";
+        let job = dir.write("job.toml", tasks.to_owned() + "pattern = 'pool'\n");
+        parpy("run").arg(job).ranks(2).done().fails(2, &["mpi", "pool", "two jobs"]);
+        // By itself, on the first rank alone, a pool does well.
+        let done = parpy("map 3 -p pool -q").ranks(2).done().succeeds();
+        assert_eq!(done.stdout, b"9\n");
+    }
+}
