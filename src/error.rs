@@ -7,6 +7,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
 use crate::interrupt;
 
 /// Why a run stopped early.
@@ -78,9 +80,9 @@ impl Error {
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Usage(text) | Self::Item(text) | Self::Failed(text) => Some(text),
-            Self::Interrupted(2) => Some("stopped by Ctrl-C (SIGINT)"),
-            Self::Interrupted(1) => Some("stopped by SIGHUP"),
-            Self::Interrupted(15) => Some("stopped by SIGTERM"),
+            Self::Interrupted(SIGINT) => Some("stopped by Ctrl-C (SIGINT)"),
+            Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
+            Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),
             Self::Interrupted(_) => Some("stopped by a signal"),
             Self::ClosedPipe | Self::Told(_) => None,
         }

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 
 /// What the handlers write to.
 struct Watch {
@@ -52,7 +52,7 @@ pub fn watch() -> Result<()> {
         }
         Ok(Watch { caught, pipe: read.into() })
     };
-    let watch = start().map_err(|e| Error::Failed(format!("cannot watch for signals: {e}")))?;
+    let watch = start().map_err(|e| Error::Failed(format!("cannot watch for signals: {}", plain(&e))))?;
     let _ = WATCH.set(watch);
     Ok(())
 }

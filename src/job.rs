@@ -43,8 +43,6 @@ pub struct Task {
     pub keep_going: bool,
     /// How often what a killed worker held is run again.
     pub retries: usize,
-    /// Answers are printed with their values and processes.
-    pub who: bool,
     /// How often to run; more than once for medians.
     pub repeat: usize,
 }
@@ -80,6 +78,8 @@ pub enum Work {
         function: Named,
         /// Their type, where the user has set it.
         dtype: Option<Dtype>,
+        /// Answers are printed with their values and processes.
+        who: bool,
     },
     /// A function over the lines of a file.
     Read {
@@ -239,9 +239,11 @@ impl Job {
     /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
     pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
         let tasks = match &cli.command {
-            None | Some(Command::Cpus(_)) => Self::parse(DEMO, None, &[], &cli.shared)?,
-            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, spec.who, &cli.shared)?],
-            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, false, &cli.shared)?],
+            None => Self::parse(DEMO, None, &[], &cli.shared)?,
+            // It looks, and runs nothing.
+            Some(Command::Cpus(_)) => Vec::new(),
+            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
+            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {
                 Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
             }
@@ -384,7 +386,6 @@ impl Paths<'_> {
 
 impl Task {
     fn from_spec(spec: TaskSpec, paths: &Paths, flags: &Shared) -> Result<Self> {
-        let who = spec.map.as_ref().is_some_and(|map| map.who);
         let work = match (spec.map, spec.read) {
             (Some(mut map), None) => {
                 if let Some(from) = &mut map.from {
@@ -422,7 +423,7 @@ impl Task {
             repeat: flags.repeat.or(spec.repeat),
             report: None,
         };
-        let mut task = Self::checked(work, who, &shared)?;
+        let mut task = Self::checked(work, &shared)?;
         if people {
             if matches!(
                 task.work,
@@ -442,7 +443,7 @@ impl Task {
         matches!(&self.work, Work::Map { numbers: Numbers::Typed(values), .. } if values.is_empty())
     }
 
-    fn checked(work: Work, who: bool, shared: &Shared) -> Result<Self> {
+    fn checked(work: Work, shared: &Shared) -> Result<Self> {
         let at_least_one = |flag: &str, number: Option<i64>| match number {
             Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
             Some(n) => Ok(Some(n as usize)),
@@ -488,7 +489,6 @@ impl Task {
             threads,
             keep_going: shared.keep_going,
             retries,
-            who,
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             output,
             repeat,
@@ -573,7 +573,7 @@ impl Work {
             ([], None, Some(path)) => Numbers::File(path.clone()),
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
         };
-        Ok(Self::Map { numbers, function, dtype: spec.dtype })
+        Ok(Self::Map { numbers, function, dtype: spec.dtype, who: spec.who })
     }
 
     fn read(spec: &ReadSpec) -> Result<Self> {

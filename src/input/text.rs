@@ -50,8 +50,7 @@ impl Text {
         Self { reader, name, dtype, buffer: Vec::new(), unread: 0..0, line: 0, ended: false, failed: None }
     }
 
-    /// The next number, `None` at the end.
-    /// The next number; nothing where there is none yet and `may_wait` is false.
+    /// The next number; `None` at the end, and where there is none yet and `may_wait` is false.
     fn next(&mut self, may_wait: bool) -> Result<Option<u64>> {
         loop {
             let waiting = &self.buffer[self.unread.clone()];

@@ -24,10 +24,10 @@ pub enum Form {
 impl Form {
     /// The form in which the output of `task` wants its answers.
     pub fn of(task: &Task) -> Self {
-        match task.output {
-            Output::None => Self::Raw,
-            Output::Stdout | Output::File(_) if task.who => Self::Who,
-            Output::Stdout | Output::File(_) | Output::People => Self::Text,
+        match (&task.output, &task.work) {
+            (Output::None, _) => Self::Raw,
+            (Output::Stdout | Output::File(_), Work::Map { who: true, .. }) => Self::Who,
+            _ => Self::Text,
         }
     }
 }

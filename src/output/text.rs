@@ -87,13 +87,7 @@ impl ToFile {
             let is_descriptor = ["/proc", "/dev"].iter().any(|folder| path.starts_with(folder))
                 && !path.starts_with("/dev/shm");
             if is_descriptor || old.as_ref().is_some_and(|old| !old.is_file()) {
-                return Ok(Self {
-                    path: path.to_owned(),
-                    file: Target::Direct(file),
-                    waiting: Vec::new(),
-                    written: 0,
-                    is_broken: false,
-                });
+                return Ok(Self::new(path.to_owned(), Target::Direct(file)));
             }
         }
         let path = behind_links(path);
@@ -107,13 +101,11 @@ impl ToFile {
         if let Some(old) = old {
             file.as_file().set_permissions(old.permissions()).map_err(fail)?;
         }
-        Ok(Self {
-            path,
-            file: Target::Temporary(Some(file)),
-            waiting: Vec::new(),
-            written: 0,
-            is_broken: false,
-        })
+        Ok(Self::new(path, Target::Temporary(Some(file))))
+    }
+
+    fn new(path: PathBuf, file: Target) -> Self {
+        Self { path, file, waiting: Vec::new(), written: 0, is_broken: false }
     }
 }
 

@@ -5,6 +5,7 @@
 //! number of blocks.
 
 mod crew;
+mod hands;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 pub mod pool;

@@ -484,7 +484,7 @@ impl<'a, H: Hire> Lead<'a, H> {
         descriptors.extend(signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
         let heard = match poll(&mut descriptors, most) {
             Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(Error::Failed(format!("cannot wait for workers: {errno}"))),
+            Err(errno) => Err(Error::Failed(format!("cannot wait for workers: {}", plain(&errno.into())))),
         };
         let rung: Vec<bool> = descriptors.iter().map(|d| !d.revents().is_empty()).collect();
         ring.lead_wakes();

@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use super::Errand;
 use crate::error::{Error, Result};
-use crate::function::{self, Answer, Function, lanes::Lanes};
+use crate::function::Answer;
+use crate::pattern::hands::Hands;
 use crate::pattern::receipt::{MESSAGE, Receipt};
 
 /// How often to look for work before going to sleep: about as long as falling asleep and waking up takes.
@@ -33,13 +34,13 @@ pub struct Worker<'a> {
     errand: Errand<'a>,
     /// Rings when there is work, and ends when the lead does; the other way round it wakes the lead.
     bell: Option<UnixStream>,
-    function: Option<Box<dyn Function>>,
+    hands: Hands,
 }
 
 impl<'a> Worker<'a> {
     /// A worker for `errand`; without a bell it is the lead itself, which works while it would wait.
     pub fn new(errand: Errand<'a>, bell: Option<UnixStream>) -> Self {
-        Self { errand, bell, function: None }
+        Self { errand, bell, hands: Hands::default() }
     }
 
     /// The same worker with all that it needs opened: threads share the limit of their process on open
@@ -48,7 +49,7 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// It cannot open the file.
     pub fn ready(mut self) -> Result<Self> {
-        self.function()?;
+        self.hands.open(self.errand.task, self.errand.facts)?;
         Ok(self)
     }
 
@@ -95,11 +96,9 @@ impl<'a> Worker<'a> {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
         }
         let space = room.len() - MESSAGE;
-        let work = || match self.function() {
-            Ok(function) if new_block => function.apply(&block, values, &mut room[..space]),
-            Ok(function) => function.more(&mut room[..space]),
-            Err(error) => Answer { failure: Some(error), ..Answer::default() },
-        };
+        let Errand { task, facts, .. } = self.errand;
+        let begun = new_block.then_some((&block, values));
+        let work = || self.hands.answer(task, facts, begun, &mut room[..space]);
         // A fault in parpy itself ends the run with a message, and not with a dead worker that is replaced.
         let answer = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Answer { failure: Some(fault(&*panic)), ..Answer::default() });
@@ -109,17 +108,6 @@ impl<'a> Worker<'a> {
             self.wake_lead();
         }
         more
-    }
-
-    /// This worker's function, made when the first block comes.
-    fn function(&mut self) -> Result<&mut Box<dyn Function>> {
-        match &mut self.function {
-            Some(function) => Ok(function),
-            none => {
-                let Errand { task, facts, .. } = self.errand;
-                Ok(none.insert(function::make(task, facts, Lanes::best())?))
-            }
-        }
     }
 
     /// What `look` finds, as soon as it finds something; `None` when nothing is to come any more, which

@@ -21,9 +21,9 @@ use super::memory::Memory;
 use super::segment::{Address, Segment};
 use super::{Mpi, ROOT, outcome_from_word};
 use crate::error::{Error, Result};
-use crate::function::{self, Answer, Function, lanes::Lanes};
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, Dtype, Job, Task, Work};
+use crate::pattern::hands::Hands;
 use crate::pattern::ranks::Ranks;
 use crate::pattern::receipt::Receipt;
 use crate::pattern::{Desk, Layout, Of, Opened};
@@ -102,8 +102,9 @@ pub struct Member<'a> {
     far: Vec<bool>,
     /// Values come from rank 0.
     stream: bool,
-    /// Of each thread, made when the first block comes: only then is a file known to be there on rank 0.
-    functions: Vec<Option<Box<dyn Function>>>,
+    /// Each thread's own, which open a file when the first block comes: only then is it known to be there on
+    /// rank 0.
+    hands: Vec<Hands>,
     /// Blocks and items done, for the log.
     share: (u64, u64),
 }
@@ -123,7 +124,7 @@ impl<'a> Member<'a> {
             memory: None,
             far,
             stream: true,
-            functions: vec![],
+            hands: vec![],
             share: (0, 0),
         }
     }
@@ -237,6 +238,7 @@ impl<'a> Member<'a> {
             desk.flush()?;
         }
     }
+
     /// One round on rank 0.
     fn round(&mut self, orders: &[Order]) -> Vec<Receipt> {
         self.memory().sync();
@@ -292,20 +294,20 @@ impl<'a> Member<'a> {
             return vec![Receipt::zeroed(); orders.len()];
         }
         let values_come = self.values_come();
-        self.functions.resize_with(orders.len(), || None);
+        self.hands.resize_with(orders.len(), Hands::default);
         self.memory();
-        let Self { memory: Some(memory), functions, task, layout, mpi, .. } = self else {
+        let Self { memory: Some(memory), hands, task, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
         let (values, slots) = memory.work(first_slot, orders.len());
-        let mut jobs = orders.iter().zip(functions).zip(slots).map(|((order, function), slot)| {
+        let mut jobs = orders.iter().zip(hands).zip(slots).map(|((order, hands), slot)| {
             let values = match values_come && order.kind == WORK {
                 true => &values[(order.offset - first_value) as usize..][..order.values() as usize],
                 false => &[],
             };
             let (task, mpi, room) = (*task, *mpi, layout.room);
             let tell = Teller { is_root: mpi.is_root(), rank: mpi.rank() };
-            move || order.carry_out(task, function, values, slot, room, tell)
+            move || order.carry_out(task, hands, values, slot, room, tell)
         });
         let receipts: Vec<Receipt> = match orders.len() {
             1 => jobs.map(|mut job| job()).collect(),
@@ -453,7 +455,7 @@ impl Order {
     fn carry_out(
         &self,
         task: &Task,
-        function: &mut Option<Box<dyn Function>>,
+        hands: &mut Hands,
         values: &[u64],
         slot: &mut [u8],
         room: usize,
@@ -467,26 +469,15 @@ impl Order {
         if self.kind == WORK {
             tracing::trace!("block from {} to {}", block.start, block.end);
         }
-        let answer = match self.ready(function, task) {
-            Ok(function) if self.kind == MORE => function.more(&mut slot[..room]),
-            Ok(function) => function.apply(&block, values, &mut slot[..room]),
-            Err(error) => Answer { failure: Some(error), ..Answer::default() },
-        };
+        let begun = (self.kind == WORK).then_some((&block, values));
+        let answer = hands.answer(task, &self.facts(), begun, &mut slot[..room]);
         Receipt::pack(answer, began.elapsed(), slot, |error| tell.tell(error))
     }
 
-    /// The function, made at the first order.
-    fn ready<'f>(
-        &self,
-        function: &'f mut Option<Box<dyn Function>>,
-        task: &Task,
-    ) -> Result<&'f mut Box<dyn Function>> {
-        if let Some(function) = function {
-            return Ok(function);
-        }
+    /// What rank 0 knew before the run.
+    fn facts(&self) -> Facts {
         let dtype = if self.float != 0 { Dtype::F64 } else { Dtype::I64 };
-        let facts = Facts { dtype, total: self.total, indexed: self.indexed != 0 };
-        Ok(function.insert(function::make(task, &facts, Lanes::best())?))
+        Facts { dtype, total: self.total, indexed: self.indexed != 0 }
     }
 }
 

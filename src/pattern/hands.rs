@@ -1,0 +1,43 @@
+//! What workers have in common, be they threads, processes or ranks: a function that is made when it is
+//! needed, and answers piece by piece. Who hands out the blocks, and where answers go, is not known here.
+
+use crate::error::Result;
+use crate::function::{self, Answer, Function, lanes::Lanes};
+use crate::input::{Block, Facts};
+use crate::job::Task;
+
+/// One worker's own function for a task, in vector lanes.
+#[derive(Default)]
+pub struct Hands {
+    function: Option<Box<dyn Function>>,
+}
+
+impl Hands {
+    /// Makes the function, unless it has been made, and so opens what it needs.
+    ///
+    /// # Errors
+    /// The worker cannot open the file.
+    pub fn open(&mut self, task: &Task, facts: &Facts) -> Result<&mut dyn Function> {
+        let function = match self.function.take() {
+            Some(function) => function,
+            None => function::make(task, facts, Lanes::best())?,
+        };
+        Ok(&mut **self.function.insert(function))
+    }
+
+    /// The first piece of the answer to a block, of which the values are given too where they travel; with
+    /// `None` the next piece of the same answer. That nothing could be opened is an answer, too.
+    pub fn answer(
+        &mut self,
+        task: &Task,
+        facts: &Facts,
+        block: Option<(&Block, &[u64])>,
+        room: &mut [u8],
+    ) -> Answer {
+        match (self.open(task, facts), block) {
+            (Ok(function), Some((block, values))) => function.apply(block, values, room),
+            (Ok(function), None) => function.more(room),
+            (Err(error), _) => Answer { failure: Some(error), ..Answer::default() },
+        }
+    }
+}
