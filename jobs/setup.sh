@@ -1,7 +1,11 @@
 # Sourced by jobs/demo.sh and tests/all.sh: sees that what parpy is built with is there, and installs what
 # is missing where it knows how (Debian, Ubuntu). Expects the current folder to be the checkout.
 #
-#   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none
+#   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none.
+#                   Also HDF5, of which HDF5_DIR is set to the one without MPI where there are several
+#   set_up_parallel_hdf5 MPI…    HDF5 for these MPIs, for the feature mpio
+#   hdf5_for KIND   the HDF5_DIR of Debian's HDF5 for KIND: serial, openmpi or mpich; fails where it is not
+#   python_with MODULE…          a python3 that has these modules, installed under target/ where there is none
 #   target_of MPICC the folder that a build with this MPI goes to, because cargo does not notice that
 #                   another MPI is asked for, and would go on with the build of the first
 #   mpirun_of MPICC the launcher that belongs to a compiler wrapper, e.g. mpirun.mpich to mpicc.mpich
@@ -16,12 +20,25 @@ have_libclang() {
     compgen -G '/usr/lib/llvm*/lib/libclang*.so*' >/dev/null
 }
 
+have_hdf5() {
+    [ -n "${HDF5_DIR:-}" ] || hdf5_for serial >/dev/null || pkg-config --exists hdf5 2>/dev/null ||
+        [ -e /usr/include/H5pubconf.h ] || [ -e /usr/include/H5pubconf-64.h ] ||
+        { have brew && brew --prefix hdf5 >/dev/null 2>&1; }
+}
+
+hdf5_for() {
+    local folder
+    folder=/usr/lib/$(cc -dumpmachine 2>/dev/null)/hdf5/$1
+    [ -e "$folder/include/H5pubconf.h" ] && printf '%s\n' "$folder"
+}
+
 install_packages() {
     if ! have apt-get; then
-        echo "parpy needs a C compiler, libclang, and an MPI with its headers (here: $*)." >&2
+        echo "parpy needs a C compiler, libclang, and an MPI and HDF5 with their headers (here: $*)." >&2
         echo "I know how to install them on Debian and Ubuntu only. Please install them, and run this again." >&2
-        echo "Fedora, RHEL:  gcc clang-devel openmpi-devel (and 'module load mpi')" >&2
-        echo "Arch: gcc clang openmpi;  macOS with Homebrew: llvm open-mpi" >&2
+        echo "Fedora, RHEL:  gcc clang-devel openmpi-devel hdf5-devel (and 'module load mpi')" >&2
+        echo "Arch: gcc clang openmpi hdf5;  macOS with Homebrew: llvm open-mpi hdf5" >&2
+        echo "Without HDF5: cargo build --release --no-default-features --features mpi" >&2
         return 1
     fi
     local sudo=()
@@ -49,11 +66,39 @@ set_up() {
         mpich) missing+=(mpich libmpich-dev) ;;
         esac
     done
+    have_hdf5 || missing+=(libhdf5-dev)
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}" || return
+    # Where there are several, the build would take the one that is called hdf5, whichever MPI it is for.
+    if [ -z "${HDF5_DIR:-}" ] && hdf5_for serial >/dev/null; then
+        HDF5_DIR=$(hdf5_for serial)
+        export HDF5_DIR
+    fi
     if ! have cargo; then
         echo "parpy is written in Rust, and there is no cargo here: see https://rustup.rs" >&2
         return 1
     fi
+}
+
+set_up_parallel_hdf5() {
+    local missing=() mpi
+    for mpi in "$@"; do
+        hdf5_for "$mpi" >/dev/null || missing+=("libhdf5-$mpi-dev")
+    done
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+python_with() {
+    local python venv modules
+    venv=$PWD/target/python
+    modules=$(printf 'import %s; ' "$@")
+    for python in "${PARPY_TEST_PYTHON:-python3}" "$venv/bin/python"; do
+        if "$python" -c "$modules" 2>/dev/null; then
+            command -v "$python"
+            return
+        fi
+    done
+    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "$@"; } >&2 || return
+    printf '%s\n' "$venv/bin/python"
 }
 
 target_of() {

@@ -5,10 +5,10 @@
 //! apart.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::job::{Do, Dtype};
 
@@ -29,7 +29,8 @@ Examples:
   parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
   parpy read big.txt --do count              as wc, on all CPUs
   parpy cpus                                 how many CPUs that is, and why
-  mpirun -n 4 parpy map --range 0..1000000 -o squares.txt
+  mpirun -n 4 parpy map --range 0..1000000 -o squares.h5
+  parpy show squares.h5                      what is in it, and what made it
   mpirun -n 4 parpy read big.txt --do count --report
   parpy run jobs/squares.toml
 
@@ -48,6 +49,16 @@ pub struct Cli {
     pub talk: Talk,
 }
 
+impl Cli {
+    /// The job file that is to be run, if one is.
+    pub fn job_file(&self) -> Option<&Path> {
+        match &self.command {
+            Some(Command::Run(args)) => Some(&args.job),
+            _ => None,
+        }
+    }
+}
+
 /// What parpy can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -57,6 +68,8 @@ Examples:
   parpy map 1 2 3 4 5
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
+  parpy map --from table.csv:price --dtype f64 -o prices.json
+  parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   mpirun -n 4 parpy map --from values.npy -o none --report")]
@@ -73,6 +86,7 @@ Examples:
 Examples:
   parpy run jobs/squares.toml
   mpirun -n 4 parpy run jobs/shakespeare.toml big.txt
+  parpy run squares.h5 -o again.h5           the job that made a .h5 or .json file, again
 
 A job file:
   [[task]]
@@ -83,13 +97,20 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries and repeat; map may have values, range, from, function, dtype and who; read
+keep_going, retries, repeat and compress; map may have values, range, from, function, dtype and who; read
 has file and do. They are the flags of the command line, which come before them.
 
-$1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Other
-paths in a job file are taken from the folder that the job file is in. output = \"people\" tells in
+$1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
+begin with one are taken from the current folder, others from the folder that the job file is in. output = \"people\" tells in
 words who did what, as the demo does.")]
     Run(RunArgs),
+    /// Look into a result: what made it, its shape, first and last rows, min, mean and max
+    #[command(after_help = "\
+Examples:
+  parpy show squares.h5
+  parpy show squares.h5 --job > job.toml     the job that made it, for parpy run
+  parpy show values.npy -n 3")]
+    Show(ShowArgs),
     /// Say how many CPUs parpy may use here, and which limit decides
     #[command(after_help = "\
 Examples:
@@ -100,32 +121,42 @@ Examples:
 }
 
 /// Where the values come from, and what is done with each.
-#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "expected a table, as in map = { range = '0..10' }")]
 pub struct MapSpec {
     /// The values
     #[arg(value_name = "VALUES", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<Word>,
     /// The values A, A+STEP, … up to but not including B
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line, or .npy (1-D int64 or float64); - is text from
-    /// standard input
-    #[arg(long, value_name = "FILE")]
+    /// Values from a file: text with one number per line, a column of FILE.csv:NAME (or its number, from 1),
+    /// FILE.npy, or a dataset
+    /// of FILE.h5:/GROUP/NAME, or of two dimensions one column, FILE.h5:/NAME[:,K] (from 0); - is text from standard input
+    // As people type it, which rustdoc takes for a link.
+    #[allow(rustdoc::broken_intra_doc_links)]
+    #[arg(long, value_name = "FILE[:PART]")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
     /// What to do with each value: square [default: square]
     #[arg(short, long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// Type of the values [default: that of the file; i64 for text, unless a typed value is a float]
+    /// Type of the values [default: that of the file; i64 for text and CSV, unless a typed value is a float]
     #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
-    /// Print each value, its result, and the number of the process that computed it, with tabs between
+    /// Say who computed each result. On standard output and in text: value, result and process, with tabs
+    /// between; in CSV and JSON: also rank, pid and host; in HDF5: the dataset /rank
     #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub who: bool,
 }
 
 /// Which file, and what is done with its lines.
-#[derive(Debug, Default, Clone, Args, Deserialize)]
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "expected a table, as in read = { file = 'x.txt' }")]
 pub struct ReadSpec {
     /// The file
@@ -133,19 +164,33 @@ pub struct ReadSpec {
     pub file: PathBuf,
     /// What to do with the lines [default: text]
     #[arg(long = "do", value_enum, value_name = "WHAT")]
-    #[serde(rename = "do")]
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
     pub action: Option<Do>,
 }
 
 /// A job file and what it asks for.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// The job file (TOML)
+    /// The job file (TOML), or a .h5 or .json file that parpy has written
     #[arg(value_name = "JOB.toml")]
     pub job: PathBuf,
     /// What $1, $2, … in the job file stand for
     #[arg(value_name = "ARGS")]
     pub args: Vec<PathBuf>,
+}
+
+/// Which file, and how much of it.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// A .h5, .json, .jsonl, .csv or .npy file, or text with a number on each line
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How many rows to show of the beginning, and of the end
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
+    pub rows: usize,
+    /// Print only the job that made it, as a job file
+    #[arg(long)]
+    pub job: bool,
 }
 
 /// How to say it.
@@ -184,9 +229,14 @@ pub struct Shared {
     /// to find the item that does it (process, pool) [default: 1]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub retries: Option<i64>,
-    /// Where results go: a file (written as FILE.partial until it is complete), - for standard output, none
+    /// Where results go: a file, whose name says the format (.txt, .csv, .json, .jsonl, .npy, .h5) and which
+    /// is FILE.partial until it is complete; - for standard output; none
     #[arg(short, long, global = true, value_name = "FILE|-|none")]
     pub output: Option<PathBuf>,
+    /// Compress the datasets of an HDF5 file: gzip (levels 1 to 9, [default: 4]), lzf, or blosc with zstd,
+    /// lz4 or zlib
+    #[arg(long, global = true, value_name = "gzip[:N]|lzf|blosc[:zstd|lz4|zlib]")]
+    pub compress: Option<String>,
     /// Run N times, and report medians
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub repeat: Option<i64>,
@@ -207,7 +257,7 @@ pub struct Talk {
 }
 
 /// A pattern by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PatternName {
     /// mpi when started by mpirun or srun with more than one rank, else threads
@@ -242,7 +292,7 @@ impl PatternName {
 }
 
 /// A value as typed: in a job file also a bare number.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Word(pub String);
 
 /// The words of the command line with `--report FILE.json` joined to `--report=FILE.json`, so that

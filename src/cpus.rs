@@ -57,6 +57,13 @@ pub fn usable() -> usize {
     Cpus::limits_only().usable
 }
 
+/// How many threads a rank has, where `asked` is what the user asks for: else what SLURM gives each task, or
+/// one.
+pub fn threads_of_rank(asked: Option<usize>) -> usize {
+    let from_slurm = || std::env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok().filter(|n| *n > 0);
+    asked.or_else(from_slurm).unwrap_or(1)
+}
+
 impl Cpus {
     /// Reads all there is to know of this process.
     pub fn detect() -> Self {

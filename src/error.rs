@@ -54,6 +54,14 @@ impl Error {
         Self::Usage(format!("--repeat: {what} can be read only once; save it to a file, and use --from FILE"))
     }
 
+    /// A file says nothing of how it was made.
+    pub fn no_job(path: &Path) -> Self {
+        Self::Usage(format!(
+            "{}: it does not say which job has made it; parpy writes that to .h5 and .json files",
+            path.display()
+        ))
+    }
+
     /// The same error, of one task of several.
     pub fn of_task(self, number: usize) -> Self {
         let told = |text| format!("task {number}: {text}");

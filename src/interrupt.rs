@@ -1,4 +1,5 @@
-//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP.
+//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP; and the one that should not be one
+//! (SIGXFSZ).
 //!
 //! They are only noted here; whoever works looks for them between two blocks, so that what has been done
 //! is kept and workers are gone before the process is. A second Ctrl-C ends the process at once; a second
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 
 use crate::error::{Error, Result, plain};
@@ -55,6 +56,14 @@ pub fn watch() -> Result<()> {
     let watch = start().map_err(|e| Error::Failed(format!("cannot watch for signals: {}", plain(&e))))?;
     let _ = WATCH.set(watch);
     Ok(())
+}
+
+/// From now on a file that grows beyond what this process may write (`ulimit -f`) is an error, as a full disk
+/// is, and not the end of the process. Ranks do this too.
+pub fn survive_file_limit() {
+    // A handler and not SIG_IGN, which other programs that this one starts would inherit. Where there is no
+    // room for one the process ends as it would have.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 /// Is the signal ignored in this process?

@@ -8,12 +8,15 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::cli::{Cli, Command, MapSpec, PatternName, ReadSpec, RunArgs, Shared};
+use crate::cli::{Cli, Command, MapSpec, PatternName, ReadSpec, RunArgs, Shared, Word};
 use crate::error::{Error, Result, nearest};
 use crate::function::numbers::{NAMES, Named};
+use crate::hdf5;
 use crate::input::{Range, Typed};
+use crate::output::Format;
+use crate::provenance::absolute;
 
 /// Everything one command asks for.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Task {
     pub output: Output,
     /// Who runs the blocks; never [`PatternName::Auto`] once the run has begun.
     pub pattern: PatternName,
+    /// The same as the user has asked for it.
+    pub asked: PatternName,
     /// The most workers that may take part.
     pub workers: Option<usize>,
     /// Threads of each rank, under mpi.
@@ -45,6 +50,65 @@ pub struct Task {
     pub retries: usize,
     /// How often to run; more than once for medians.
     pub repeat: usize,
+    /// How the datasets of an HDF5 file are compressed.
+    pub compress: Option<Compress>,
+}
+
+/// How the datasets of an HDF5 file are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compress {
+    /// Deflate of that level: every HDF5 reads it.
+    Gzip(u8),
+    /// Of h5py.
+    Lzf,
+    /// For readers with the Blosc plugin.
+    Blosc(Blosc),
+}
+
+/// What Blosc compresses with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Blosc {
+    Zstd,
+    Lz4,
+    Zlib,
+}
+
+impl Compress {
+    /// By the names that `--compress` knows.
+    const NAMES: [(&'static str, Self); 6] = [
+        ("gzip", Self::Gzip(4)),
+        ("lzf", Self::Lzf),
+        ("blosc", Self::Blosc(Blosc::Zstd)),
+        ("blosc:zstd", Self::Blosc(Blosc::Zstd)),
+        ("blosc:lz4", Self::Blosc(Blosc::Lz4)),
+        ("blosc:zlib", Self::Blosc(Blosc::Zlib)),
+    ];
+
+    fn parse(text: &str) -> Result<Self> {
+        let level = text.strip_prefix("gzip:").and_then(|level| level.parse().ok());
+        if let Some(level) = level.filter(|level| (1..=9).contains(level)) {
+            return Ok(Self::Gzip(level));
+        }
+        let known = Self::NAMES.iter().find(|(name, _)| *name == text);
+        known.map(|(_, compress)| *compress).ok_or_else(|| {
+            Error::Usage(format!(
+                "--compress {text}: there are gzip, gzip:1 to gzip:9, {}",
+                Self::NAMES[1..].iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+            ))
+        })
+    }
+
+    fn name(self) -> String {
+        match self {
+            Self::Gzip(level) => format!("gzip:{level}"),
+            other => {
+                // The last of them is the longest.
+                let name = Self::NAMES.iter().rev().find(|(_, compress)| *compress == other);
+                name.map_or("gzip", |(name, _)| name).to_owned()
+            }
+        }
+    }
 }
 
 /// How blocks are handed out.
@@ -97,8 +161,13 @@ pub enum Numbers {
     Typed(Typed),
     /// `--range`.
     Range(Range),
-    /// A text or `.npy` file.
-    File(PathBuf),
+    /// A file, and where it has several columns or datasets, the name of one.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Column or dataset.
+        part: Option<String>,
+    },
     /// Standard input of rank 0, as text.
     Stdin,
 }
@@ -123,7 +192,7 @@ impl TextFile {
 }
 
 /// Type of values: 64 bits either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     /// Whole numbers, exact in 64 bits
@@ -142,6 +211,22 @@ impl Dtype {
                 // 1e400 reads as infinite, and is not what it says.
                 (number.is_finite() || !word.contains(|c: char| c.is_ascii_digit())).then(|| number.to_bits())
             }
+        }
+    }
+
+    /// As typed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::I64 => "i64",
+            Self::F64 => "f64",
+        }
+    }
+
+    /// The number of these bits, in the shortest form that [`Dtype::parse`] reads back the same.
+    pub fn text(self, bits: u64) -> String {
+        match self {
+            Self::I64 => (bits as i64).to_string(),
+            Self::F64 => ryu::Buffer::new().format(f64::from_bits(bits)).to_owned(),
         }
     }
 
@@ -170,7 +255,7 @@ pub fn is_whole_literal(word: &str) -> bool {
 }
 
 /// What to do with the lines of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Do {
     /// The lines as they are
@@ -186,8 +271,8 @@ pub enum Output {
     Stdout,
     /// Gathered, and dropped.
     None,
-    /// A file.
-    File(PathBuf),
+    /// A file, and how it is written.
+    File(PathBuf, Format),
     /// Told to people on standard output: who did what. For the demo.
     People,
 }
@@ -210,18 +295,16 @@ const DEMO: &str = include_str!("../jobs/demo.toml");
 pub const SAMPLE_NAME: &str = "sample.txt";
 
 /// A job file as typed.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JobSpec {
     task: Vec<TaskSpec>,
 }
 
 /// One task of a job file as typed: the flags of the command line under their own names.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct TaskSpec {
-    map: Option<MapSpec>,
-    read: Option<ReadSpec>,
     output: Option<PathBuf>,
     pattern: Option<PatternName>,
     workers: Option<i64>,
@@ -230,6 +313,10 @@ struct TaskSpec {
     keep_going: Option<bool>,
     retries: Option<i64>,
     repeat: Option<i64>,
+    compress: Option<String>,
+    // Last, because TOML has tables last.
+    map: Option<MapSpec>,
+    read: Option<ReadSpec>,
 }
 
 impl Job {
@@ -241,7 +328,7 @@ impl Job {
         let tasks = match &cli.command {
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
             // It looks, and runs nothing.
-            Some(Command::Cpus(_)) => Vec::new(),
+            Some(Command::Cpus(_) | Command::Show(_)) => Vec::new(),
             Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
             Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {
@@ -260,7 +347,7 @@ impl Job {
                 )));
             }
         };
-        check_together(&tasks)?;
+        check_together(&tasks, &report)?;
         Ok(Self { tasks, report })
     }
 
@@ -287,18 +374,33 @@ impl Job {
 
     /// Does anybody want to know which process on which host each worker was?
     pub fn wants_names(&self) -> bool {
-        self.report != ReportTo::Nobody || self.tasks.iter().any(|task| task.output == Output::People)
+        let says_so =
+            |output: &Output| matches!(output, Output::People | Output::File(_, Format::Hdf5 | Format::Json));
+        self.report != ReportTo::Nobody || self.tasks.iter().any(|task| says_so(&task.output))
+    }
+
+    /// Is an HDF5 file read or written?
+    pub fn needs_hdf5(&self) -> bool {
+        self.tasks.iter().any(Task::needs_hdf5)
     }
 }
 
 /// What each task could do alone and all of them cannot.
-fn check_together(tasks: &[Task]) -> Result<()> {
+fn check_together(tasks: &[Task], report: &ReportTo) -> Result<()> {
     let is_stdin = |task: &&Task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. });
     if tasks.iter().filter(is_stdin).count() > 1 {
         return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
     }
     for (i, task) in tasks.iter().enumerate() {
-        if let Output::File(path) = &task.output
+        if let (Output::File(output, _), ReportTo::File(report)) = (&task.output, report)
+            && absolute(output) == absolute(report)
+        {
+            return Err(Error::Usage(format!(
+                "--report {}: the results go to this file; give the report another",
+                report.display()
+            )));
+        }
+        if let Output::File(path, _) = &task.output
             && !path.starts_with("/dev")
             && tasks[..i].iter().any(|earlier| earlier.output == task.output)
         {
@@ -365,13 +467,33 @@ impl Paths<'_> {
         Ok(word)
     }
 
-    /// `$1` is the first argument after the job file's name, taken from the current folder; any other
-    /// path is taken from the job file's folder.
+    /// `$1` is the first argument after the job file's name. A path that begins with one is taken from the
+    /// current folder; any other path is taken from the job file's folder.
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
-        let number = path.to_str().and_then(|text| text.strip_prefix('$')?.parse::<usize>().ok());
-        match number {
-            Some(number) => self.arg(number).cloned(),
-            None => Ok(self.folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))),
+        let text = path.to_str().unwrap_or_default();
+        if let Some(number) = text.strip_prefix('$').and_then(|number| number.parse().ok()) {
+            // As it is: an argument need not be UTF-8.
+            return self.arg(number).cloned();
+        }
+        let path = if text.contains('$') { self.word(text)?.into() } else { path.to_owned() };
+        let is_argument = text.starts_with('$');
+        Ok(self.folder.filter(|_| !is_argument).map_or(path.clone(), |folder| folder.join(path)))
+    }
+
+    /// As [`Paths::resolve`], for the argument of `from`, which may have a part behind the path.
+    fn resolve_from(&self, from: &Path) -> Result<PathBuf> {
+        if from == Path::new("-") {
+            return Ok(from.to_owned());
+        }
+        // `$1:column`: what `$1` stands for says whether it has columns.
+        match from.to_str().filter(|text| text.starts_with('$')).and_then(|text| text.split_once(':')) {
+            Some((path, part)) => {
+                let mut path = self.resolve(Path::new(path))?.into_os_string();
+                path.push(":");
+                path.push(part);
+                Ok(path.into())
+            }
+            None => self.resolve(from),
         }
     }
 
@@ -389,7 +511,7 @@ impl Task {
         let work = match (spec.map, spec.read) {
             (Some(mut map), None) => {
                 if let Some(from) = &mut map.from {
-                    paths.resolve_unless(&["-"], from)?;
+                    *from = paths.resolve_from(from)?;
                 }
                 for text in map.range.iter_mut().chain(map.values.iter_mut().map(|word| &mut word.0)) {
                     *text = paths.word(text)?;
@@ -412,6 +534,10 @@ impl Task {
             paths.resolve_unless(&["-", "none", "people"], path)?;
         }
         let people = output.as_deref() == Some(Path::new("people")) && flags.output.is_none();
+        // Of several tasks, and of a job with another output than its own, not each writes an HDF5 file.
+        let is_asked = spec.compress.is_some() && flags.output.is_none();
+        let (compress, output) = (flags.compress.clone().or(spec.compress), flags.output.clone().or(output));
+        let compress = compress.filter(|_| is_asked || output.as_deref().is_some_and(is_hdf5));
         let shared = Shared {
             pattern: flags.pattern.or(spec.pattern),
             workers: flags.workers.or(spec.workers),
@@ -419,8 +545,9 @@ impl Task {
             schedule: flags.schedule.clone().or(spec.schedule),
             keep_going: flags.keep_going || spec.keep_going.unwrap_or(false),
             retries: flags.retries.or(spec.retries),
-            output: flags.output.clone().or(output),
+            output,
             repeat: flags.repeat.or(spec.repeat),
+            compress,
             report: None,
         };
         let mut task = Self::checked(work, &shared)?;
@@ -460,10 +587,11 @@ impl Task {
                 Output::Stdout
             }
             Some(path) if path == Path::new("none") => Output::None,
-            Some(path) => Output::File(path.to_owned()),
+            Some(path) => Output::File(path.to_owned(), format(path, &work, shared.keep_going)?),
         };
-        if let (Work::Map { .. }, Output::File(path)) = (&work, &output) {
-            refuse_other_formats(path)?;
+        let compress = shared.compress.as_deref().map(Compress::parse).transpose()?;
+        if compress.is_some() && !matches!(output, Output::File(_, Format::Hdf5)) {
+            return Err(Error::Usage("--compress is for HDF5 files: -o FILE.h5".into()));
         }
         let workers = at_least_one("--workers", shared.workers)?;
         let threads = at_least_one("--threads", shared.threads)?;
@@ -478,7 +606,7 @@ impl Task {
         let retries = match shared.retries {
             Some(n) => usize::try_from(n)
                 .map_err(|_| Error::Usage(format!("--retries {n}: it is a number from 0")))?,
-            None => 1,
+            None => RETRIES,
         };
         Ok(Self {
             schedule: shared
@@ -490,24 +618,108 @@ impl Task {
             keep_going: shared.keep_going,
             retries,
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
+            asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
             repeat,
+            compress,
             work,
         })
     }
+
+    /// The file that the answers go to, where they go to one.
+    pub fn output_file(&self) -> Option<&Path> {
+        match &self.output {
+            Output::File(path, _) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Is an HDF5 file read or written?
+    pub fn needs_hdf5(&self) -> bool {
+        matches!(self.output, Output::File(_, Format::Hdf5))
+            || matches!(&self.work, Work::Map { numbers: Numbers::File { path, .. }, .. } if is_hdf5(path))
+    }
+
+    /// This task as a job file that does the same from any folder.
+    pub fn to_toml(&self) -> String {
+        let path = |path: &Path| absolute(path).to_string_lossy().into_owned();
+        let number = |n: Option<usize>| n.and_then(|n| i64::try_from(n).ok());
+        let (map, read) = match &self.work {
+            Work::Map { numbers, function, dtype, who } => {
+                let mut spec = MapSpec {
+                    function: Some(function.name().to_owned()),
+                    dtype: *dtype,
+                    who: *who,
+                    ..MapSpec::default()
+                };
+                match numbers {
+                    Numbers::Typed(typed) => {
+                        spec.dtype = Some(typed.dtype);
+                        spec.values = typed.words().map(Word).collect();
+                    }
+                    Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
+                    Numbers::Stdin => spec.from = Some("-".into()),
+                    Numbers::File { path: file, part: None } => spec.from = Some(path(file).into()),
+                    Numbers::File { path: file, part: Some(part) } => {
+                        spec.from = Some(format!("{}:{part}", path(file)).into());
+                    }
+                }
+                (Some(spec), None)
+            }
+            Work::Read { file, action } => {
+                (None, Some(ReadSpec { file: path(&file.name()).into(), action: Some(*action) }))
+            }
+        };
+        let task = TaskSpec {
+            output: match &self.output {
+                Output::File(file, _) => Some(path(file).into()),
+                Output::None => Some("none".into()),
+                Output::People => Some("people".into()),
+                Output::Stdout => None,
+            },
+            pattern: Some(self.asked).filter(|asked| *asked != PatternName::Auto),
+            workers: number(self.workers),
+            threads: number(self.threads),
+            schedule: self.schedule.text(),
+            keep_going: self.keep_going.then_some(true),
+            retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64),
+            repeat: number(Some(self.repeat)).filter(|n| *n > 1),
+            compress: self.compress.map(Compress::name),
+            map,
+            read,
+        };
+        toml::to_string(&JobSpec { task: vec![task] }).unwrap_or_default()
+    }
 }
 
-/// Numbers are written as text only; a name that promises another format must not get text.
-fn refuse_other_formats(path: &Path) -> Result<()> {
-    const OTHERS: [&str; 7] = ["npy", "npz", "h5", "hdf5", "json", "jsonl", "csv"];
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    if OTHERS.contains(&extension.to_ascii_lowercase().as_str()) {
-        return Err(Error::Usage(format!(
-            "-o {}: results are written as text, one per line, and not as .{extension}; name the file .txt",
-            path.display()
-        )));
+/// How often what a killed worker held is run again.
+const RETRIES: usize = 1;
+
+/// Does the name say that it is an HDF5 file?
+pub fn is_hdf5(path: &Path) -> bool {
+    Format::of_name(path) == Some(Format::Hdf5)
+}
+
+/// The format of the file `path`, in which the answers of `work` can be written.
+fn format(path: &Path, work: &Work, keep_going: bool) -> Result<Format> {
+    let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
+    match (Format::of_name(path), work) {
+        (Some(Format::Hdf5), _) if !cfg!(feature = "hdf5") => Err(hdf5::missing()),
+        (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Do::Text, .. }) => wrong(
+            "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
+        ),
+        (Some(Format::Npy), Work::Read { .. }) => wrong("counts go to .txt, .csv, .json, .jsonl or .h5"),
+        // Lines are passed on as they are, whatever they are.
+        (_, Work::Read { action: Do::Text, .. }) => Ok(Format::Text),
+        (Some(Format::Npy), Work::Map { who: true, .. }) => {
+            wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
+        }
+        (Some(Format::Npy), _) if keep_going => wrong(
+            "a .npy file has no way to say that a result is missing, as --keep-going wants it; .csv, .json and .h5 have",
+        ),
+        (Some(format), _) => Ok(format),
+        (None, _) => Err(Error::Usage(Format::complaint(path))),
     }
-    Ok(())
 }
 
 /// The most values of a block: 128 MiB of them.
@@ -553,6 +765,32 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
     }
 }
 
+/// A file and the name of its column or dataset, from `FILE:PART`: only behind a name that says that there
+/// are several.
+fn split_part(from: &Path) -> (PathBuf, Option<String>) {
+    let Some(text) = from.to_str() else { return (from.to_owned(), None) };
+    let has_parts = |path: &str| {
+        matches!(Format::of_name(Path::new(path)), Some(Format::Csv | Format::Hdf5 | Format::Npy))
+    };
+    let at = text.match_indices(':').map(|(at, _)| at).find(|at| has_parts(&text[..*at]));
+    match at {
+        Some(at) => (text[..at].into(), Some(text[at + 1..].to_owned()).filter(|part| !part.is_empty())),
+        None => (from.to_owned(), None),
+    }
+}
+
+impl Schedule {
+    /// As typed.
+    fn text(&self) -> Option<String> {
+        let name = match self.kind? {
+            ScheduleKind::Static => "static",
+            ScheduleKind::Dynamic => "dynamic",
+            ScheduleKind::Guided => "guided",
+        };
+        Some(self.block.map_or(name.to_owned(), |block| format!("{name},{block}")))
+    }
+}
+
 impl Work {
     fn map(spec: &MapSpec) -> Result<Self> {
         let name = spec.function.as_deref().unwrap_or("square");
@@ -570,7 +808,13 @@ impl Work {
             }
             ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
             ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
-            ([], None, Some(path)) => Numbers::File(path.clone()),
+            ([], None, Some(from)) => {
+                let (path, part) = split_part(from);
+                if is_hdf5(&path) && !cfg!(feature = "hdf5") {
+                    return Err(hdf5::missing());
+                }
+                Numbers::File { path, part }
+            }
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
         };
         Ok(Self::Map { numbers, function, dtype: spec.dtype, who: spec.who })

@@ -24,12 +24,26 @@ pub struct Report {
     /// Why the first of them has none.
     #[serde(skip)]
     pub first_failed: Option<String>,
+    /// The MPI run that this was, if it was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mpi: Option<OverMpi>,
     /// Of how many runs these are the medians.
     pub runs: u64,
     /// Where the time went, on rank 0.
     pub seconds: Seconds,
     /// Each worker's share.
     pub worker: Vec<WorkerReport>,
+}
+
+/// An MPI run.
+#[derive(Debug, Clone, Serialize)]
+pub struct OverMpi {
+    /// The MPI library and its version, as it gives them itself.
+    pub library: String,
+    /// Ranks that take part.
+    pub ranks: usize,
+    /// Threads of each.
+    pub threads: usize,
 }
 
 /// Seconds on rank 0. The start-up of MPI is in none of them.
@@ -104,6 +118,7 @@ impl Report {
             bytes: 0,
             failed: 0,
             first_failed: None,
+            mpi: None,
             runs: 1,
             seconds: Seconds::default(),
             worker,

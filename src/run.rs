@@ -1,6 +1,7 @@
 //! From the command line to the exit code: the one road through the house.
 
 use std::env::args_os;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::panic;
@@ -10,36 +11,47 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command, CpusArgs, PatternName, Shared, join_report};
+use crate::cli::{Cli, Command, CpusArgs, PatternName, Shared, ShowArgs, join_report};
 use crate::cpus::Cpus;
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
+use crate::hdf5;
+use crate::input;
 use crate::interrupt;
 use crate::job::{Job, ReportTo, ScheduleKind, Task};
 use crate::launch::Launch;
 use crate::log;
-use crate::output::STDOUT;
+use crate::output::file::is_same;
+use crate::output::{Format, STDOUT};
 use crate::pattern::ranks::{Door, Library, Ranks};
 use crate::pattern::{pool, process, serial, threads};
+use crate::program;
 use crate::report::{self, Report};
+use crate::show;
 
 /// The whole program: parse, run, exit code.
 pub fn main(door: &Door) -> ExitCode {
     let launch = Launch::detect();
     stop_all_on_panic(launch.rank, door.abort);
-    if launch.ranks > 1
-        && let Library::Elsewhere = door.library
-    {
-        // Before anything is said: the program with MPI would say it again. Where there is none, joining
-        // fails again when it is needed, and then says so.
+    let words: Vec<OsString> = args_os().collect();
+    let is_rank = launch.ranks > 1;
+    // Before anything is said: the other program would say it again. Where there is none, that is said when
+    // it is needed.
+    if cfg!(feature = "hdf5") && !hdf5::is_here() && program::may_need_hdf5(&words, is_rank) {
+        let _ = program::HDF5.become_it();
+    }
+    if is_rank && matches!(door.library, Library::Elsewhere) {
         let _ = (door.join)(&launch);
     }
-    let matches = Cli::command().try_get_matches_from(join_report(args_os()));
+    let matches = Cli::command().try_get_matches_from(join_report(words));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(&cli, &launch, door),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
-            let text = format!("parpy {}\nMPI: {}\n", env!("CARGO_PKG_VERSION"), door.library.name());
-            if launch.rank == 0 { print(&text) } else { 0 }
+            if launch.rank == 0 {
+                version(door)
+            } else {
+                0
+            }
         }
         Err(error) => {
             // All ranks were given the same words: one of them says what is wrong with them.
@@ -54,6 +66,30 @@ pub fn main(door: &Door) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Says why this program cannot run at all, once for all ranks.
+pub fn refuse(error: &Error) -> ExitCode {
+    // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
+    if Launch::detect().rank > 0 {
+        return ExitCode::SUCCESS;
+    }
+    say(&format!("parpy: {error}\n"));
+    ExitCode::from(error.exit_code())
+}
+
+/// Says which version this is, and of which libraries: those of the program that is linked with them all.
+fn version(door: &Door) -> u8 {
+    if cfg!(feature = "hdf5") && !hdf5::is_here() {
+        let _ = program::HDF5.become_it();
+    }
+    let hdf5 = match hdf5::library() {
+        Ok(library) => library.version(),
+        Err(_) if cfg!(feature = "hdf5") => program::HDF5.missing("it is not there"),
+        Err(_) => "none (built without the feature hdf5)".to_owned(),
+    };
+    let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("PARPY_COMMIT"));
+    print(&format!("parpy {version} ({commit})\nMPI: {}\nHDF5: {hdf5}\n", door.library.name()))
+}
+
 /// A member of an MPI run, once this process is one.
 type Member = Option<Box<dyn Ranks>>;
 
@@ -65,6 +101,16 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
             return complain(launch, door, "parpy cpus looks, and runs nothing: it takes no flag but --json");
         }
         return if launch.rank == 0 { cpus(args) } else { 0 };
+    }
+    if let Some(Command::Show(args)) = &cli.command {
+        if cli.shared != Shared::default() {
+            return complain(
+                launch,
+                door,
+                "parpy show looks, and runs nothing: it takes no flag but -n and --job",
+            );
+        }
+        return if launch.rank == 0 { show(args) } else { 0 };
     }
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
     let over_ranks = launch.ranks > 1 && matches!(asked, PatternName::Auto | PatternName::Mpi);
@@ -97,6 +143,20 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
 fn cpus(args: CpusArgs) -> u8 {
     let cpus = Cpus::detect();
     print(&if args.json { cpus.json() } else { cpus.table() })
+}
+
+fn show(args: &ShowArgs) -> u8 {
+    let text = match args.job {
+        true => show::job_of(&args.file),
+        false => show::look(&args.file, args.rows).map(|look| look.text(&args.file)),
+    };
+    match text {
+        Ok(text) => print(&text),
+        Err(error) => {
+            say(&format!("parpy: {error}\n"));
+            error.exit_code()
+        }
+    }
 }
 
 /// Prints to standard output; the exit code.
@@ -142,6 +202,10 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         Some(ranks) => ranks.share(&mut || read_job_file(path)),
         None => read_job_file(path),
     })?;
+    if job.needs_hdf5() && cfg!(feature = "hdf5") && !hdf5::is_here() {
+        // Said by a job file alone: as one of several ranks this is the right program already.
+        return Err(program::HDF5.become_it());
+    }
     for task in &mut job.tasks {
         if task.pattern == PatternName::Auto {
             task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
@@ -162,6 +226,7 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         ));
     }
     join_where(over_ranks, member, launch, door)?;
+    interrupt::survive_file_limit();
     if member.is_none() {
         interrupt::watch()?;
     }
@@ -171,15 +236,45 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         Some(ranks) => ranks.agree(outcome),
         None => outcome,
     };
-    if let ReportTo::File(path) = &job.report {
-        // Before the work, not after it.
-        agree(if is_root { report::can_save(path) } else { Ok(()) })?;
-    }
+    // Before the work, not after it.
+    agree(if is_root { can_write(&job, cli.job_file()) } else { Ok(()) })?;
     let (reports, outcome) = tasks(&job, is_root, ranks);
     // Also of a job that has failed: what was done before was done.
     let told = if is_root { tell(&reports, &job.report) } else { Ok(()) };
     outcome?;
     agree(told.and_then(|()| passed_over(&reports)))
+}
+
+/// Sees that neither report nor results replace what they should not, by whatever name, and that the report
+/// can be written.
+fn can_write(job: &Job, job_file: Option<&Path>) -> Result<()> {
+    let outputs = || job.tasks.iter().filter_map(Task::output_file);
+    // A result may be made again by the job that it holds.
+    let plain_job = job_file.filter(|path| !show::holds_job(path));
+    if let Some(own) = plain_job
+        && let Some(path) = outputs().find(|path| is_same(path, own))
+    {
+        return Err(Error::Failed(format!(
+            "cannot write {}: it is the job file {}, and would be replaced; give the output another name",
+            path.display(),
+            own.display()
+        )));
+    }
+    let ReportTo::File(report) = &job.report else { return Ok(()) };
+    let is_new = !report.exists();
+    report::can_save(report)?;
+    let inputs = job.tasks.iter().filter_map(input::file);
+    let taken = outputs().chain(inputs).chain(job_file).find(|path| is_same(path, report));
+    taken.map_or(Ok(()), |path| {
+        if is_new {
+            let _ = fs::remove_file(report);
+        }
+        Err(Error::Failed(format!(
+            "cannot write the report to {}: it is {}, and would be replaced; give the report another name",
+            report.display(),
+            path.display()
+        )))
+    })
 }
 
 /// Have items been passed over?
@@ -245,6 +340,9 @@ fn here(task: &Task, first: bool) -> Result<Report> {
 }
 
 fn read_job_file(path: &Path) -> Result<String> {
+    if !matches!(Format::of_name(path), Some(Format::Text) | None) {
+        return show::job_of(path);
+    }
     let bytes = fs::read(path).map_err(|e| Error::Usage(Error::io("open", path, &e).to_string()))?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Usage(format!("{}: a job file is UTF-8 text, and this is not", path.display())))

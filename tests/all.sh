@@ -7,11 +7,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 read -ra mpis <<<"${PARPY_TEST_MPIS:-}"
 set_up "${mpis[@]}"
-if [ ${#mpis[@]} -eq 0 ] && [ -z "${MPICC:-}" ]; then
+if [ ${#mpis[@]} -gt 0 ]; then
+    set_up_parallel_hdf5 "${mpis[@]}"
+elif [ -z "${MPICC:-}" ]; then
     for mpi in openmpi mpich; do
         if have "mpicc.$mpi"; then mpis+=("$mpi"); fi
     done
 fi
+# Whether others can open what parpy writes. Without it these tests are skipped, and say so.
+if python=$(python_with numpy h5py pandas); then export PARPY_TEST_PYTHON=$python; fi
 
 if [ ${#mpis[@]} -eq 0 ]; then
     # One MPI: the one that MPICC names, or the only one there is, under its plain name.
@@ -20,7 +24,16 @@ else
     for mpi in "${mpis[@]}"; do
         echo "== with $mpi" >&2
         MPICC=mpicc.$mpi cargo test --target-dir "$(target_of "mpicc.$mpi")"
+        if ! hdf5=$(hdf5_for "$mpi"); then
+            echo "SKIPPED: files that all ranks write to: there is no parallel HDF5 for $mpi (libhdf5-$mpi-dev)" >&2
+            continue
+        fi
+        echo "== with $mpi and its HDF5" >&2
+        HDF5_DIR=$hdf5 MPICC=mpicc.$mpi \
+            cargo test --features mpio --target-dir "$(target_of "mpio.$mpi")" --test parpy -- hdf5 same python
     done
 fi
 echo "== without MPI" >&2
+cargo test --no-default-features --features hdf5 --target-dir "$(target_of without-mpi)" --test parpy -- hdf5 same python
+echo "== without MPI and HDF5" >&2
 cargo test --no-default-features --target-dir "$(target_of without-mpi)"

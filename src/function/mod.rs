@@ -59,11 +59,12 @@ fn pages(bytes: usize) -> Vec<Page> {
     vec![Page::zeroed(); bytes.div_ceil(size_of::<Page>())]
 }
 
-/// This worker's function for a task, with what it needs opened, computed with `lanes`.
+/// The function for a task of worker (or rank) number `rank`, with what it needs opened, computed with
+/// `lanes`.
 ///
 /// # Errors
 /// The worker cannot open the file.
-pub fn make(task: &Task, facts: &Facts, lanes: Lanes) -> Result<Box<dyn Function>> {
+pub fn make(task: &Task, facts: &Facts, rank: usize, lanes: Lanes) -> Result<Box<dyn Function>> {
     Ok(match &task.work {
         Work::Map { numbers, function, .. } => {
             let source = if facts.indexed { Some(input::open_indexed(numbers, facts)?) } else { None };
@@ -74,7 +75,7 @@ pub fn make(task: &Task, facts: &Facts, lanes: Lanes) -> Result<Box<dyn Function
                 lanes,
                 keep_going: task.keep_going,
             };
-            Box::new(numbers::Numbers::new(manner, source))
+            Box::new(numbers::Numbers::new(manner, rank, source))
         }
         Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, facts.total)?),
         Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, facts.total, lanes)?),

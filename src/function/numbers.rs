@@ -9,7 +9,7 @@ use crate::function::lanes::{Lanes, kernel};
 use crate::function::{Answer, Function, Page, pages};
 use crate::input::{Block, Indexed};
 use crate::job::Dtype;
-use crate::output::Form;
+use crate::output::{Form, Frame, Who};
 
 /// The functions that `--function` knows, for messages and help.
 pub const NAMES: &[&str] =
@@ -64,6 +64,19 @@ impl Named {
             #[cfg(debug_assertions)]
             "nap" => Some(Self::Fault(Fault::Nap)),
             _ => None,
+        }
+    }
+
+    /// As [`Named::from_name`] knows it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Square => "square",
+            #[cfg(debug_assertions)]
+            Self::Fault(Fault::Panic) => "panic",
+            #[cfg(debug_assertions)]
+            Self::Fault(Fault::Die) => "die",
+            #[cfg(debug_assertions)]
+            Self::Fault(Fault::Nap) => "nap",
         }
     }
 
@@ -181,14 +194,56 @@ pub struct Numbers {
     values: Vec<Page>,
     /// Answers before they are text.
     answers: Vec<u64>,
-    pid: u32,
+    /// What stands around them.
+    frame: Frame,
 }
 
 impl Numbers {
-    /// Answers as `manner` says, the values from `source` or else as they are handed over.
-    pub fn new(manner: Manner, source: Option<Box<dyn Indexed>>) -> Self {
+    /// Answers as `manner` says, as worker `rank`, the values from `source` or else as they are handed over.
+    pub fn new(manner: Manner, rank: usize, source: Option<Box<dyn Indexed>>) -> Self {
         let values = pages(source.as_ref().map_or(0, |source| source.piece() * size_of::<u64>()));
-        Self { manner, source, values, answers: vec![0; PIECE], pid: std::process::id() }
+        let frame = frame(manner.form, Some(rank));
+        Self { manner, source, values, answers: vec![0; PIECE], frame }
+    }
+}
+
+/// What stands around answers of `form`, which `rank` has given, or nobody.
+fn frame(form: Form, rank: Option<usize>) -> Frame {
+    match form {
+        Form::Rows(rows) => rows.frame(rank.map(Who::here).as_ref()),
+        Form::Raw | Form::Pairs { .. } | Form::Text => Frame::default(),
+    }
+}
+
+/// Where the runs of [`Form::Pairs`] stand in the room of a block that has `of` values.
+#[derive(Clone, Copy)]
+struct Runs {
+    of: usize,
+    gaps: bool,
+}
+
+impl Runs {
+    /// Value number `i`, its answer, and whether it is a gap.
+    fn put(self, room: &mut [u8], i: usize, value: u64, answer: u64, is_gap: bool) {
+        let (values, rest) = room.split_at_mut(self.of * size_of::<u64>());
+        let (answers, gaps) = rest.split_at_mut(self.of * size_of::<u64>());
+        let at = i * size_of::<u64>()..(i + 1) * size_of::<u64>();
+        values[at.clone()].copy_from_slice(bytemuck::bytes_of(&value));
+        answers[at].copy_from_slice(bytemuck::bytes_of(&answer));
+        if self.gaps {
+            gaps[i] = u8::from(is_gap);
+        }
+    }
+
+    /// Moves the runs together when there are only `count` values. Returns how many bytes that are.
+    fn close_up(self, room: &mut [u8], count: usize) -> usize {
+        let words = count * size_of::<u64>();
+        let start = self.of * size_of::<u64>();
+        room.copy_within(start..start + words, words);
+        if self.gaps {
+            room.copy_within(2 * start..2 * start + count, 2 * words);
+        }
+        Form::Pairs { gaps: self.gaps }.width() * count
     }
 }
 
@@ -206,8 +261,17 @@ impl Manner {
         }
     }
 
-    /// Answers `x` behind what `answer` already has in `room`; false when the run is to stop.
-    fn answer(&self, x: &[u64], y: &mut [u64], pid: u32, room: &mut [u8], answer: &mut Answer) -> bool {
+    /// Answers `x` behind what `answer` already has in `room`, which is for `of` values; false when the run
+    /// is to stop.
+    fn answer(
+        &self,
+        x: &[u64],
+        y: &mut [u64],
+        of: usize,
+        frame: &Frame,
+        room: &mut [u8],
+        answer: &mut Answer,
+    ) -> bool {
         let mut rest = x;
         loop {
             let space = &mut room[answer.bytes..];
@@ -216,13 +280,21 @@ impl Manner {
                     let done = self.compute(rest, bytemuck::cast_slice_mut(&mut space[..size_of_val(rest)]));
                     (done, done * size_of::<u64>())
                 }
+                Form::Pairs { .. } => {
+                    // Bytes are counted when all is done: until then the runs grow apart from each other.
+                    let at = (answer.items + answer.failed) as usize;
+                    let (values, behind) = room.split_at_mut(of * size_of::<u64>());
+                    let words = at * size_of::<u64>()..at * size_of::<u64>() + size_of_val(rest);
+                    values[words.clone()].copy_from_slice(bytemuck::cast_slice(rest));
+                    (self.compute(rest, bytemuck::cast_slice_mut(&mut behind[words])), 0)
+                }
                 Form::Text => {
                     let done = self.compute(rest, &mut y[..rest.len()]);
                     (done, render(self.dtype, &y[..done], space))
                 }
-                Form::Who => {
+                Form::Rows(_) => {
                     let done = self.compute(rest, &mut y[..rest.len()]);
-                    (done, render_who(self.dtype, &rest[..done], &y[..done], Some(pid), space))
+                    (done, render_rows(self.dtype, &rest[..done], &y[..done], frame, space))
                 }
             };
             answer.bytes += bytes;
@@ -233,44 +305,67 @@ impl Manner {
                 answer.failure = Some(Error::Item(complaint));
                 return false;
             }
+            match self.form {
+                Form::Pairs { gaps } => {
+                    let at = (answer.items + answer.failed) as usize;
+                    Runs { of, gaps }.put(room, at, *bits, missing(self.dtype), true);
+                }
+                form => {
+                    answer.bytes += leave_gap(form, self.dtype, *bits, frame, &mut room[answer.bytes..]);
+                }
+            }
             answer.failed += 1;
             answer.first_failed.get_or_insert(complaint);
-            let space = &mut room[answer.bytes..];
-            answer.bytes += leave_gap(self.form, self.dtype, *bits, Some(pid), space);
             rest = &rest[done + 1..];
         }
     }
 }
 
+/// What stands in a list of numbers for one that is missing.
+fn missing(dtype: Dtype) -> u64 {
+    match dtype {
+        Dtype::I64 => 0,
+        Dtype::F64 => f64::NAN.to_bits(),
+    }
+}
+
 /// What is left where an answer would be, so that the others still stand beside their values.
-fn leave_gap(form: Form, dtype: Dtype, bits: u64, pid: Option<u32>, room: &mut [u8]) -> usize {
+fn leave_gap(form: Form, dtype: Dtype, bits: u64, frame: &Frame, room: &mut [u8]) -> usize {
     match form {
         Form::Raw => {
             room[..size_of::<u64>()].fill(0);
             size_of::<u64>()
         }
+        Form::Pairs { gaps } => {
+            let runs = Runs { of: 1, gaps };
+            runs.put(room, 0, bits, missing(dtype), true);
+            runs.close_up(room, 1)
+        }
         Form::Text => {
             room[0] = b'\n';
             1
         }
-        Form::Who => render_who(dtype, &[bits], &[], pid, room),
+        Form::Rows(_) => render_rows(dtype, &[bits], &[], frame, room),
     }
 }
 
 /// The gap for a value that no process has answered.
 pub fn gap(form: Form, dtype: Dtype, bits: u64) -> Vec<u8> {
-    let mut room = vec![0; WIDEST_WHO];
-    let len = leave_gap(form, dtype, bits, None, &mut room);
+    let mut room = vec![0; form.width()];
+    let len = leave_gap(form, dtype, bits, &frame(form, None), &mut room);
     room.truncate(len);
     room
 }
 
 impl Function for Numbers {
     fn apply(&mut self, block: &Block, values: &[u64], room: &mut [u8]) -> Answer {
-        let Self { manner, source, values: own, answers, pid } = self;
+        let Self { manner, source, values: own, answers, frame } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let mut answer = Answer::default();
         let count = block.len() as usize;
+        if let Form::Pairs { gaps: true } = manner.form {
+            room[2 * size_of::<u64>() * count..][..count].fill(0);
+        }
         let mut at = 0;
         while at < count {
             let (x, fault) = match source {
@@ -284,7 +379,7 @@ impl Function for Numbers {
             };
             at += x.len();
             answer.input_bytes += size_of_val(x) as u64;
-            if !x.chunks(PIECE).all(|x| manner.answer(x, answers, *pid, room, &mut answer)) {
+            if !x.chunks(PIECE).all(|x| manner.answer(x, answers, count, frame, room, &mut answer)) {
                 break;
             }
             if let Err(error) = fault {
@@ -292,16 +387,13 @@ impl Function for Numbers {
                 break;
             }
         }
+        if let Form::Pairs { gaps } = manner.form {
+            let done = (answer.items + answer.failed) as usize;
+            answer.bytes = Runs { of: count, gaps }.close_up(room, done);
+        }
         answer
     }
 }
-
-/// The most bytes that one number and what ends it take as text: `-1.7976931348623157e308`, and
-/// `-9223372036854775808` is shorter.
-pub const WIDEST: usize = 25;
-
-/// The most bytes that a line of [`Form::Who`] takes.
-pub const WIDEST_WHO: usize = 2 * WIDEST + 11;
 
 /// Appends words to the front of a room.
 struct Line<'a> {
@@ -316,49 +408,61 @@ impl<'a> Line<'a> {
         Self { room, at: 0, whole: itoa::Buffer::new(), float: ryu::Buffer::new() }
     }
 
-    /// A number, and the byte that ends it.
-    fn put(&mut self, dtype: Dtype, bits: u64, end: u8) {
+    fn number(&mut self, dtype: Dtype, bits: u64) {
         let text = match dtype {
             Dtype::I64 => self.whole.format(bits as i64),
             Dtype::F64 => self.float.format(f64::from_bits(bits)),
         };
         self.room[self.at..self.at + text.len()].copy_from_slice(text.as_bytes());
-        self.room[self.at + text.len()] = end;
-        self.at += text.len() + 1;
+        self.at += text.len();
     }
 
-    fn byte(&mut self, byte: u8) {
-        self.room[self.at] = byte;
+    /// A number, and the end of its line.
+    fn line(&mut self, dtype: Dtype, bits: u64) {
+        self.number(dtype, bits);
+        self.room[self.at] = b'\n';
         self.at += 1;
+    }
+
+    fn word(&mut self, word: &str) {
+        self.room[self.at..self.at + word.len()].copy_from_slice(word.as_bytes());
+        self.at += word.len();
+    }
+
+    /// A number of a row.
+    fn field(&mut self, dtype: Dtype, bits: u64, is_json: bool) {
+        match (dtype, f64::from_bits(bits)) {
+            (Dtype::F64, x) if is_json && !x.is_finite() => self.word("null"),
+            _ => self.number(dtype, bits),
+        }
     }
 }
 
-/// Writes numbers one per line to the front of `room`, which must have [`WIDEST`] bytes for each, and
+/// Writes numbers one per line to the front of `room`, which must have [`crate::output::WIDEST`] bytes for each, and
 /// returns how many bytes. Floats in the shortest form that reads back the same (Ryū, PLDI 2018).
 pub fn render(dtype: Dtype, bits: &[u64], room: &mut [u8]) -> usize {
     let mut line = Line::new(room);
     match dtype {
         // Told apart once and not for each number.
-        Dtype::I64 => bits.iter().for_each(|bits| line.put(Dtype::I64, *bits, b'\n')),
-        Dtype::F64 => bits.iter().for_each(|bits| line.put(Dtype::F64, *bits, b'\n')),
+        Dtype::I64 => bits.iter().for_each(|bits| line.line(Dtype::I64, *bits)),
+        Dtype::F64 => bits.iter().for_each(|bits| line.line(Dtype::F64, *bits)),
     }
     line.at
 }
 
-/// As [`render`], but with the value before its answer and the process behind it, with tabs between; where
-/// there are fewer answers than values the rest have none. [`WIDEST_WHO`] bytes for each.
-fn render_who(dtype: Dtype, values: &[u64], answers: &[u64], pid: Option<u32>, room: &mut [u8]) -> usize {
+/// As [`render`], but a row for each value, as `frame` has it; where there are fewer answers than values the
+/// rest have none. [`Form::width`] bytes for each.
+fn render_rows(dtype: Dtype, values: &[u64], answers: &[u64], frame: &Frame, room: &mut [u8]) -> usize {
     let mut line = Line::new(room);
     for (i, value) in values.iter().enumerate() {
-        line.put(dtype, *value, b'\t');
+        line.word(frame.open);
+        line.field(dtype, *value, frame.is_json);
+        line.word(frame.between);
         match answers.get(i) {
-            Some(answer) => line.put(dtype, *answer, b'\t'),
-            None => line.byte(b'\t'),
+            Some(answer) => line.field(dtype, *answer, frame.is_json),
+            None => line.word(frame.missing),
         }
-        match pid {
-            Some(pid) => line.put(Dtype::I64, u64::from(pid), b'\n'),
-            None => line.byte(b'\n'),
-        }
+        line.word(&frame.close);
     }
     line.at
 }
@@ -366,14 +470,15 @@ fn render_who(dtype: Dtype, values: &[u64], answers: &[u64], pid: Option<u32>, r
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::{Rows, WIDEST};
     use proptest::prelude::*;
 
     fn numbers(dtype: Dtype, form: Form, lanes: Lanes, keep_going: bool) -> Numbers {
-        Numbers::new(Manner { function: Named::Square, dtype, form, lanes, keep_going }, None)
+        Numbers::new(Manner { function: Named::Square, dtype, form, lanes, keep_going }, 0, None)
     }
 
     fn text(mut numbers: Numbers, bits: &[u64]) -> (String, Answer) {
-        let mut room = vec![0; bits.len() * WIDEST_WHO];
+        let mut room = vec![0; bits.len() * numbers.manner.form.width()];
         let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, bits, &mut room);
         room.truncate(answer.bytes);
         (String::from_utf8(room).unwrap(), answer)
@@ -407,7 +512,7 @@ mod tests {
             assert_eq!((answer.items, answer.failed, answer.failure.is_none()), (2, 2, true));
             assert!(answer.first_failed.unwrap().starts_with("-9223372036854775808: its square"));
         }
-        let (out, _) = text(numbers(Dtype::I64, Form::Who, Lanes::best(), true), &values[..3]);
+        let (out, _) = text(numbers(Dtype::I64, Form::Rows(Rows::Tabs), Lanes::best(), true), &values[..3]);
         let pid = std::process::id();
         assert_eq!(out, format!("3\t9\t{pid}\n-9223372036854775808\t\t{pid}\n4\t16\t{pid}\n"));
     }

@@ -4,7 +4,11 @@
 //! Of the first two only offsets travel; a stream's values travel in rounds. Nothing here decides who runs
 //! a block.
 
-mod npy;
+mod csv;
+pub mod flat;
+#[cfg(feature = "hdf5")]
+pub mod hdf5;
+pub mod npy;
 pub mod section;
 mod text;
 mod typed;
@@ -15,11 +19,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::cli::PatternName;
+use crate::cpus;
 use crate::cut;
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
 use crate::interrupt;
 use crate::job::{Dtype, Numbers, Task, TextFile, Work};
+use crate::output::Format;
 
 pub use typed::{Range, Typed};
 
@@ -54,6 +61,11 @@ pub trait Indexed: Send {
 
     /// How many are best asked for at once.
     fn piece(&self) -> usize;
+
+    /// What a user should know of how they are taken.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What only rank 0 knows before the run; every other rank is told.
@@ -116,19 +128,22 @@ impl Feed {
             |stream, total| Self { stream, total, next: 0, parts: 0..0, ended: total == Some(0), item_bytes };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
-                if let Numbers::File(path) = numbers
+                if let Numbers::File { path, .. } = numbers
                     && task.repeat > 1
                     && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
                 {
                     return Err(Error::once_only(path));
                 }
-                Ok(match open_numbers(numbers, *dtype)? {
+                Ok(match open_numbers(numbers, *dtype, readers(task))? {
                     (Values::Stream(source), dtype) => {
                         let total = source.count();
                         (of(Some(source), total), Facts { dtype, total: 0, indexed: false })
                     }
                     (Values::Indexed(values), dtype) => {
                         let total = values.count();
+                        if let Some(note) = values.note() {
+                            tracing::warn!("{note}");
+                        }
                         (of(None, Some(total)), Facts { dtype, total, indexed: true })
                     }
                 })
@@ -223,21 +238,79 @@ enum Values {
     Indexed(Box<dyn Indexed>),
 }
 
-fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>) -> Result<(Values, Dtype)> {
+/// How many threads may turn the text that `task` takes into numbers: as many as work on them in the process
+/// that reads it.
+fn readers(task: &Task) -> usize {
+    match task.pattern {
+        PatternName::Serial | PatternName::Simd => 1,
+        PatternName::Mpi => cpus::threads_of_rank(task.threads).min(cpus::usable()),
+        _ => task.workers.or(task.threads).unwrap_or(usize::MAX).min(cpus::usable()),
+    }
+}
+
+fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<(Values, Dtype)> {
     let text = |reader: Box<dyn text::Input>, name| {
         let dtype = dtype.unwrap_or(Dtype::I64);
-        (Values::Stream(Box::new(text::Text::new(reader, name, dtype))), dtype)
+        (Values::Stream(Box::new(text::Text::new(reader, name, dtype, readers))), dtype)
     };
     Ok(match numbers {
         Numbers::Typed(values) => (Values::Stream(Box::new(values.clone())), values.dtype),
         Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
         Numbers::Stdin => text(Box::new(Patient(std::io::stdin())), PathBuf::from(STDIN)),
-        Numbers::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("npy")) => {
-            let (npy, dtype) = npy::open(path, dtype)?;
-            (Values::Indexed(Box::new(npy)), dtype)
+        Numbers::File { path, part } => {
+            let part = part.as_deref();
+            match Format::of_name(path) {
+                Some(Format::Hdf5) => {
+                    let (values, dtype) = crate::hdf5::library()?.open(path, part, dtype)?;
+                    (Values::Indexed(values), dtype)
+                }
+                Some(Format::Npy) => {
+                    let (npy, dtype) = npy::open(path, part, dtype)?;
+                    (Values::Indexed(Box::new(npy)), dtype)
+                }
+                Some(Format::Csv) => {
+                    let dtype = dtype.unwrap_or(Dtype::I64);
+                    let reader = Box::new(Patient(open(path)?));
+                    (Values::Stream(Box::new(csv::Column::open(reader, path, part, dtype)?)), dtype)
+                }
+                Some(Format::Json | Format::JsonLines) => {
+                    return Err(Error::Usage(format!(
+                        "--from {}: JSON is not read; save the values as .csv, .npy, .h5 or text",
+                        path.display()
+                    )));
+                }
+                _ => text(Box::new(Patient(open(path)?)), path.clone()),
+            }
         }
-        Numbers::File(path) => text(Box::new(Patient(open(path)?)), path.clone()),
     })
+}
+
+/// The file that the values or lines of a task come from, where they come from one.
+pub fn file(task: &Task) -> Option<&Path> {
+    match &task.work {
+        Work::Map { numbers: Numbers::File { path, .. }, .. } => Some(path),
+        Work::Read { file: TextFile::Path(path), .. } => Some(path),
+        _ => None,
+    }
+}
+
+/// How many values an array of that shape has; `None` for more than their bytes could be counted.
+fn count_of(shape: &[u64]) -> Option<u64> {
+    let product = |of: u64, n: &u64| of.checked_mul(*n);
+    // A dimension of none makes none of all, however large the others.
+    if shape.contains(&0) {
+        Some(0)
+    } else {
+        shape.iter().try_fold(1, product).filter(|n| *n <= u64::MAX / 16)
+    }
+}
+
+/// What is to be said of an array of several dimensions.
+fn flattened(name: &Path, shape: &[u64]) -> Option<String> {
+    let count = count_of(shape)?;
+    let extent = shape.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ");
+    let name = name.display();
+    (shape.len() > 1).then(|| format!("{name} has the shape {extent}: taken row by row, as {count} values"))
 }
 
 /// The name of standard input in messages.
@@ -248,11 +321,11 @@ pub const STDIN: &str = "standard input";
 /// # Errors
 /// They cannot be opened here, or are not as many as rank 0 saw.
 pub fn open_indexed(numbers: &Numbers, facts: &Facts) -> Result<Box<dyn Indexed>> {
-    let (Values::Indexed(values), _) = open_numbers(numbers, Some(facts.dtype))? else {
+    let (Values::Indexed(values), _) = open_numbers(numbers, Some(facts.dtype), 1)? else {
         return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
     };
     match (numbers, values.count()) {
-        (Numbers::File(path), count) if count != facts.total => Err(Error::Failed(format!(
+        (Numbers::File { path, .. }, count) if count != facts.total => Err(Error::Failed(format!(
             "cannot use {}: it has {count} values here and {} where rank 0 opened it, so it is another file",
             path.display(),
             facts.total
@@ -287,12 +360,35 @@ impl<R: Read + AsFd> Read for Patient<R> {
 }
 
 /// Opens a file that is read front to back; a pipe will do.
-fn open(path: &Path) -> Result<File> {
+///
+/// # Errors
+/// It is missing, unreadable, or a directory.
+pub fn open(path: &Path) -> Result<File> {
     let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
     }
     Ok(file)
+}
+
+/// Sees that `path` is what several workers can read, each at its own offsets.
+///
+/// # Errors
+/// It is missing, a directory, or no regular file.
+pub fn regular(path: &Path) -> Result<()> {
+    // Looked at before it is opened, because opening a named pipe waits for its writer.
+    let kind = fs::metadata(path).map_err(|e| Error::io("open", path, &e))?;
+    if kind.is_dir() {
+        return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
+    }
+    if !kind.is_file() {
+        return Err(Error::Failed(format!(
+            "cannot read {}: it is read at many places at once, and this is not a regular file (save it to one \
+             first)",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Opens a text for reading by sections, and says how many bytes it has.
@@ -305,17 +401,7 @@ pub fn open_text(text: &TextFile) -> Result<(File, u64)> {
         TextFile::Sample => return section::sample(),
         TextFile::Path(path) => path,
     };
-    // Looked at before it is opened, because opening a named pipe waits for its writer.
-    let kind = fs::metadata(path).map_err(|e| Error::io("open", path, &e))?;
-    if kind.is_dir() {
-        return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
-    }
-    if !kind.is_file() {
-        return Err(Error::Failed(format!(
-            "cannot read {} by sections: it is not a regular file (save it to one first)",
-            path.display()
-        )));
-    }
+    regular(path)?;
     let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
     let len = file.metadata().map_err(|e| Error::io("examine", path, &e))?.len();
     if len == 0 && section::has_hidden_bytes(&file) {

@@ -1,114 +1,67 @@
-//! Values from numpy's `.npy` files: one dimension, little-endian int64 or float64.
+//! Values from numpy's `.npy` files: whole numbers and floats of up to 64 bits, in either byte order.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Seek};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::io::Seek;
+use std::path::Path;
+
+use npyz::{DType, Endianness, Order, TypeChar};
 
 use crate::error::{Error, Result, plain};
-use crate::function::lanes::Lanes;
-use crate::input::{Indexed, open as open_file};
+use crate::input::flat::{Flat, Kind, Stored};
+use crate::input::{count_of, open as open_file, regular};
 use crate::job::Dtype;
-
-/// A `.npy` file behind its header.
-pub struct Npy {
-    file: File,
-    path: PathBuf,
-    /// Where the header ends.
-    first_byte: u64,
-    count: u64,
-    /// The file has whole numbers and floats are wanted.
-    to_float: bool,
-}
 
 /// Opens `path`, of the type that its header says or, where that loses nothing, `wanted`.
 ///
 /// # Errors
 /// Not a `.npy` file, or one of a shape or type that parpy does not read.
-pub fn open(path: &Path, wanted: Option<Dtype>) -> Result<(Npy, Dtype)> {
+pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(Flat, Dtype)> {
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
-    // Looked at before it is opened, because opening a named pipe waits for its writer.
-    if fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
-        return Err(wrong(
-            "a .npy file is read by all workers at their own offsets, and this is not a regular file (save it \
-             to one first)"
-                .into(),
-        ));
+    if let Some(part) = part {
+        return Err(Error::Usage(format!(
+            "--from {}:{part}: a .npy file has no parts (in numpy: save the column alone, a[:, 0])",
+            path.display()
+        )));
     }
+    regular(path)?;
     let file = open_file(path)?;
     let npy = npyz::NpyFile::new(file)
         .map_err(|e| wrong(format!("it is not a .npy file, or its header is damaged ({})", plain(&e))))?;
-    let stored = match npy.dtype().descr().as_str() {
-        "'<i8'" => Dtype::I64,
-        "'<f8'" => Dtype::F64,
-        other => {
-            return Err(wrong(format!(
-                "its type is {other}; parpy reads '<i8' and '<f8' (in numpy: a.astype('int64') or 'float64')"
-            )));
-        }
-    };
-    let [count] = *npy.shape() else {
+    let descr = npy.dtype().descr();
+    let Some(stored) = stored(&npy.dtype()) else {
         return Err(wrong(format!(
-            "its shape is {:?}; parpy reads one dimension (in numpy: a.ravel())",
-            npy.shape()
+            "its type is {descr}; parpy reads whole numbers, and floats of 32 and 64 bits (in numpy: \
+             a.astype('int64') or 'float64')"
         )));
     };
-    if stored == Dtype::F64 && wanted == Some(Dtype::I64) {
-        return Err(wrong("it holds floats, which --dtype i64 would cut off".into()));
+    match *npy.shape() {
+        [_] => {}
+        [] => return Err(wrong("it is a single number, without dimensions (in numpy: a.reshape(1))".into())),
+        _ if npy.order() == Order::C => {}
+        ref shape => {
+            return Err(wrong(format!(
+                "its shape is {shape:?} in Fortran's order; parpy reads rows one after the other (in numpy: a.ravel())"
+            )));
+        }
     }
-    let dtype = wanted.unwrap_or(stored);
+    let shape = npy.shape().to_vec();
+    if count_of(&shape).is_none() {
+        return Err(wrong(format!("its shape {shape:?} is of too many values")));
+    }
+    let dtype = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
     let mut file = npy.into_inner();
     let first_byte = file.stream_position().map_err(|e| Error::io("read", path, &e))?;
-    let npy = Npy { file, path: path.to_owned(), first_byte, count, to_float: dtype != stored };
-    Ok((npy, dtype))
+    Ok((Flat::new(file, path, first_byte, &shape, stored, dtype), dtype))
 }
 
-impl Indexed for Npy {
-    fn count(&self) -> u64 {
-        self.count
-    }
-
-    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
-        let at = self.first_byte + start * size_of::<u64>() as u64;
-        let (bytes, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(room));
-        // Whole values that are there are delivered before a cut-off file is complained of.
-        let whole = bytes / size_of::<u64>();
-        for word in &mut room[..whole] {
-            *word = u64::from_le(*word);
-            if self.to_float {
-                *word = (*word as i64 as f64).to_bits();
-            }
-        }
-        let outcome = outcome.and_then(|()| match whole < room.len() {
-            false => Ok(()),
-            true => Err(Error::Failed(format!(
-                "cannot read {}: it ends after {} of the {} values that its header promises",
-                self.path.display(),
-                start + whole as u64,
-                self.count
-            ))),
-        });
-        (whole, outcome)
-    }
-
-    fn piece(&self) -> usize {
-        // 64 KiB: large enough that the system call does not count, small enough for the second-level cache.
-        8192
-    }
-}
-
-impl Npy {
-    /// Reads until `room` is full or the file ends.
-    fn read_up_to(&self, at: u64, room: &mut [u8]) -> (usize, Result<()>) {
-        let mut done = 0;
-        while done < room.len() {
-            match self.file.read_at(&mut room[done..], at + done as u64) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return (done, Err(Error::io("read", &self.path, &e))),
-            }
-        }
-        (done, Ok(()))
-    }
+/// How numbers of numpy's type are stored; `None` for what is no number, or too wide.
+fn stored(dtype: &DType) -> Option<Stored> {
+    let DType::Plain(dtype) = dtype else { return None };
+    let kind = match dtype.type_char() {
+        TypeChar::Int => Kind::Signed,
+        TypeChar::Uint => Kind::Unsigned,
+        TypeChar::Float => Kind::Float,
+        _ => return None,
+    };
+    let bytes = dtype.num_bytes().filter(|n| *n <= 8 && (kind != Kind::Float || *n >= 4))?;
+    Some(Stored { kind, bytes, is_big_endian: dtype.endianness() == Endianness::Big })
 }

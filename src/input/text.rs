@@ -1,18 +1,28 @@
 //! Values from text, one number per line, from a file or a pipe.
 //!
 //! Blank lines and blanks around a number are passed over. Held in memory: one buffer, and no line longer
-//! than a number can be.
+//! than a number can be. Turning text into numbers takes longer than nearly anything that is done with them,
+//! so threads share it.
 
 use std::io::{ErrorKind, Read};
+use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
+use crate::cut;
 use crate::error::{Error, Result};
 use crate::input::Source;
 use crate::job::Dtype;
+use crate::side_by_side;
 
-/// Bytes read at once.
-const BUFFER: usize = 256 * 1024;
+/// Bytes read at once for each thread: measured as the size where starting threads costs little.
+const BUFFER: usize = 1024 * 1024;
+/// Bytes read at first: few numbers need no more.
+const FIRST_BUFFER: usize = 64 * 1024;
+/// No line is longer in most files.
+const LIKELY_LINE: usize = 64;
+/// Text that is worth a thread of its own.
+const WORTH_SHARING: usize = 128 * 1024;
 /// No number needs a longer line: past this the input is something else, perhaps without any newline.
 const LONGEST_LINE: usize = 4096;
 /// How much of a wrong line a message shows.
@@ -36,61 +46,112 @@ pub struct Text {
     reader: Box<dyn Input>,
     name: PathBuf,
     dtype: Dtype,
+    /// How many may turn text into numbers at once.
+    threads: usize,
     buffer: Vec<u8>,
     /// The part of `buffer` that has been read and not yet parsed.
-    unread: std::ops::Range<usize>,
+    unread: Range<usize>,
+    /// Lines parsed.
     line: u64,
+    /// The last read filled the buffer.
+    was_filled: bool,
     ended: bool,
     failed: Option<Error>,
 }
 
 impl Text {
-    /// Numbers of type `dtype` from `reader`; `name` is for messages.
-    pub fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype) -> Self {
-        Self { reader, name, dtype, buffer: Vec::new(), unread: 0..0, line: 0, ended: false, failed: None }
-    }
-
-    /// The next number; `None` at the end, and where there is none yet and `may_wait` is false.
-    fn next(&mut self, may_wait: bool) -> Result<Option<u64>> {
-        loop {
-            let waiting = &self.buffer[self.unread.clone()];
-            let (line, used) = match memchr::memchr(b'\n', waiting) {
-                Some(at) => (&waiting[..at], at + 1),
-                None if self.ended && waiting.is_empty() => return Ok(None),
-                None if self.ended => (waiting, waiting.len()),
-                None if waiting.len() > LONGEST_LINE => {
-                    self.line += 1;
-                    return Err(self.complaint(waiting.trim_ascii()));
-                }
-                None if !may_wait && !self.reader.comes_soon() => return Ok(None),
-                None => {
-                    self.read_more()?;
-                    continue;
-                }
-            };
-            self.line += 1;
-            let number = line.trim_ascii();
-            if number.is_empty() {
-                self.unread.start += used;
-                continue;
-            }
-            let parsed = std::str::from_utf8(number).ok().and_then(|word| self.dtype.parse(word));
-            let Some(bits) = parsed else {
-                return Err(self.complaint(number));
-            };
-            self.unread.start += used;
-            return Ok(Some(bits));
+    /// Numbers of type `dtype` from `reader`, parsed by so many threads; `name` is for messages.
+    pub fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype, threads: usize) -> Self {
+        let (buffer, unread) = (Vec::new(), 0..0);
+        Self {
+            reader,
+            name,
+            dtype,
+            threads,
+            buffer,
+            unread,
+            line: 0,
+            was_filled: false,
+            ended: false,
+            failed: None,
         }
     }
 
+    /// Bytes of whole lines that wait to be parsed; 0 at the end, and where there are none yet and `may_wait`
+    /// is false.
+    fn whole_lines(&mut self, may_wait: bool) -> Result<usize> {
+        loop {
+            let waiting = &self.buffer[self.unread.clone()];
+            match memchr::memrchr(b'\n', waiting) {
+                Some(at) => return Ok(at + 1),
+                None if self.ended => return Ok(waiting.len()),
+                None if waiting.len() > LONGEST_LINE => {
+                    return Err(self.complaint(self.line + 1, waiting.trim_ascii()));
+                }
+                None if !may_wait && !self.reader.comes_soon() => return Ok(0),
+                None => self.read_more()?,
+            }
+        }
+    }
+
+    /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many numbers they
+    /// hold, up to a fault.
+    fn parse(&mut self, whole: usize, room: &mut [u64]) -> (usize, Result<()>) {
+        let lines = &self.buffer[self.unread.start..][..whole];
+        // No more than there will be room for, as far as can be seen: what is looked at for one number should
+        // not be a whole buffer.
+        let likely = room.len().saturating_mul(LIKELY_LINE);
+        let lines = match lines.get(..likely) {
+            Some(start) => {
+                &lines[..memchr::memrchr(b'\n', start).map_or_else(|| next_line(lines, 0), |at| at + 1)]
+            }
+            None => lines,
+        };
+        let parts = parts(lines, self.threads, room.len());
+        let (mut rooms, mut rest) = (Vec::new(), &mut *room);
+        for part in &parts {
+            let (own, others) = rest.split_at_mut(part.lines);
+            rooms.push(own);
+            rest = others;
+        }
+        let dtype = self.dtype;
+        let jobs = parts.iter().zip(rooms).map(|(part, room)| {
+            let text = &lines[part.bytes.clone()];
+            move || parse_lines(text, dtype, room)
+        });
+        let parsed = side_by_side::run(jobs);
+        let (mut count, mut first) = (0, 0);
+        for (part, Parsed { numbers, fault }) in parts.iter().zip(parsed) {
+            // Blank lines leave room between the parts.
+            room.copy_within(first..first + numbers, count);
+            count += numbers;
+            first += part.lines;
+            if let Some((line, word)) = fault {
+                let word = &lines[part.bytes.clone()][word];
+                let error = self.complaint(self.line + line, word);
+                return (count, Err(error));
+            }
+            self.line += part.lines as u64;
+        }
+        self.unread.start += parts.last().map_or(0, |part| part.bytes.end);
+        (count, Ok(()))
+    }
+
     fn read_more(&mut self) -> Result<()> {
-        self.buffer.resize(BUFFER, 0);
+        // It grows only where it is filled.
+        let size = if self.was_filled { 4 * self.buffer.len() } else { self.buffer.len() };
+        self.buffer.resize(size.clamp(FIRST_BUFFER, BUFFER * self.threads), 0);
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
         loop {
             match self.reader.read(&mut self.buffer[self.unread.end..]) {
                 Ok(count) => {
                     self.unread.end += count;
+                    self.was_filled = self.unread.end == self.buffer.len();
+                    if self.line == 0 && self.buffer[self.unread.clone()].starts_with(b"\xef\xbb\xbf") {
+                        // A mark that some editors begin a file with.
+                        self.unread.start += 3;
+                    }
                     self.ended = count == 0;
                     return Ok(());
                 }
@@ -100,18 +161,120 @@ impl Text {
         }
     }
 
-    fn complaint(&self, number: &[u8]) -> Error {
-        if self.line == 1 && number.starts_with(b"\x93NUMPY") {
+    fn complaint(&self, line: u64, number: &[u8]) -> Error {
+        if line == 1 && number.starts_with(b"\x93NUMPY") {
             return Error::Failed(format!(
                 "cannot read {} as text: it is a .npy file; give it a name that ends in .npy, and --from FILE",
                 self.name.display()
             ));
         }
-        let shown: String = String::from_utf8_lossy(number).chars().take(SHOWN).collect();
-        let dots = if number.len() > shown.len() { "…" } else { "" };
-        let what = self.dtype.complaint(&format!("{}{dots}", shown.escape_debug()));
-        Error::Failed(format!("{}, line {}: {what}", self.name.display(), self.line))
+        if line == 1 && number.starts_with(b"\x89HDF") {
+            return Error::Failed(format!(
+                "cannot read {} as text: it is an HDF5 file; give it a name that ends in .h5, and --from \
+                 FILE:DATASET",
+                self.name.display()
+            ));
+        }
+        let what = self.dtype.complaint(&shown(number));
+        Error::Failed(format!("{}, line {line}: {what}", self.name.display()))
     }
+}
+
+/// Whole lines for one thread.
+struct Part {
+    bytes: Range<usize>,
+    lines: usize,
+}
+
+/// The first of `lines`, no more of them than `most`, in parts for so many threads.
+fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<Part> {
+    let mut window = lines.len();
+    loop {
+        let count = (window / WORTH_SHARING).clamp(1, threads) as u64;
+        let mut bounds: Vec<usize> = (0..count)
+            .map(|i| cut::part(window as u64, count, i).start as usize)
+            .map(|at| if at == 0 { 0 } else { next_line(lines, at - 1) })
+            .collect();
+        bounds.push(window);
+        let parts: Vec<Part> = bounds
+            .windows(2)
+            .map(|bounds| {
+                let bytes = bounds[0].min(window)..bounds[1].min(window);
+                let text = &lines[bytes.clone()];
+                let unfinished = usize::from(text.last().is_some_and(|byte| *byte != b'\n'));
+                Part { bytes, lines: memchr::memchr_iter(b'\n', text).count() + unfinished }
+            })
+            .collect();
+        let all: usize = parts.iter().map(|part| part.lines).sum();
+        if all <= most {
+            return parts;
+        }
+        // About as many as there is room for, and at least one.
+        let about = (window as u128 * most as u128 / all as u128) as usize;
+        window = memchr::memrchr(b'\n', &lines[..about]).map_or_else(|| next_line(lines, 0), |at| at + 1);
+    }
+}
+
+/// Where the line behind the one that byte `at` is part of begins.
+fn next_line(lines: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |i| at + i + 1)
+}
+
+/// What has been found in a part.
+struct Parsed {
+    numbers: usize,
+    /// The number of the line, from 1, that is no number, and where in the part it stands.
+    fault: Option<(u64, Range<usize>)>,
+}
+
+/// The float that begins at byte `at` and ends with its line, as nearly all do, and where the next line begins.
+fn quick(lines: &[u8], at: usize, dtype: Dtype) -> Option<(u64, usize)> {
+    if dtype != Dtype::F64 {
+        return None;
+    }
+    let (number, len) = fast_float2::parse_partial::<f64, _>(&lines[at..]).ok()?;
+    let is_line = lines.get(at + len) == Some(&b'\n') && number.is_finite() && len < LONGEST_LINE;
+    is_line.then(|| (number.to_bits(), at + len + 1))
+}
+
+/// Parses lines, for each of which there is room.
+fn parse_lines(lines: &[u8], dtype: Dtype, room: &mut [u64]) -> Parsed {
+    let (mut at, mut line, mut numbers) = (0, 0, 0);
+    // Asked once: of every word by itself it takes a tenth of the time.
+    let text = std::str::from_utf8(lines).ok();
+    while at < lines.len() {
+        line += 1;
+        if let Some((bits, end)) = quick(lines, at, dtype) {
+            room[numbers] = bits;
+            numbers += 1;
+            at = end;
+            continue;
+        }
+        let end = next_line(lines, at);
+        let start = at + lines[at..end].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let word = start..start + lines[start..end].trim_ascii_end().len();
+        if !word.is_empty() {
+            let spelled = match text {
+                Some(text) => Some(&text[word.clone()]),
+                None => std::str::from_utf8(&lines[word.clone()]).ok(),
+            };
+            let fits = end - at <= LONGEST_LINE;
+            match spelled.filter(|_| fits).and_then(|word| dtype.parse(word)) {
+                Some(bits) => room[numbers] = bits,
+                None => return Parsed { numbers, fault: Some((line, word)) },
+            }
+            numbers += 1;
+        }
+        at = end;
+    }
+    Parsed { numbers, fault: None }
+}
+
+/// As much of a wrong word as a message shows.
+pub fn shown(word: &[u8]) -> String {
+    let start: String = String::from_utf8_lossy(word).chars().take(SHOWN).collect();
+    let dots = if word.len() > start.len() { "…" } else { "" };
+    format!("{}{dots}", start.escape_debug())
 }
 
 impl Source for Text {
@@ -119,18 +282,24 @@ impl Source for Text {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        for (count, word) in room.iter_mut().enumerate() {
-            match self.next(count == 0) {
-                Ok(Some(bits)) => *word = bits,
-                Ok(None) => return Ok(count),
+        let mut count = 0;
+        while count < room.len() {
+            let outcome = self.whole_lines(count == 0).and_then(|whole| {
+                let (found, outcome) = self.parse(whole, &mut room[count..]);
+                count += found;
+                outcome.map(|()| whole)
+            });
+            match outcome {
+                Ok(0) => break,
+                Ok(_) => {}
                 Err(error) if count == 0 => return Err(error),
                 Err(error) => {
                     self.failed = Some(error);
-                    return Ok(count);
+                    break;
                 }
             }
         }
-        Ok(room.len())
+        Ok(count)
     }
 
     fn count(&self) -> Option<u64> {
@@ -161,9 +330,23 @@ mod tests {
         }
     }
 
+    /// Delivers as much as there is room for.
+    struct Flood(std::io::Cursor<Vec<u8>>);
+
+    impl Input for Flood {}
+
+    impl Read for Flood {
+        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(room)
+        }
+    }
+
     fn numbers(bytes: &[u8], dtype: Dtype, room: usize) -> (Vec<u64>, Option<String>) {
-        let reader = Trickle(std::io::Cursor::new(bytes.to_vec()));
-        let mut text = Text::new(Box::new(reader), "numbers.txt".into(), dtype);
+        all(Box::new(Trickle(std::io::Cursor::new(bytes.to_vec()))), dtype, room, 1)
+    }
+
+    fn all(reader: Box<dyn Input>, dtype: Dtype, room: usize, threads: usize) -> (Vec<u64>, Option<String>) {
+        let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
         let (mut out, mut buffer) = (Vec::new(), vec![0; room]);
         loop {
             match text.fill(&mut buffer) {
@@ -212,12 +395,70 @@ mod tests {
         assert!(error.contains("line 1") && error.contains('…') && error.len() < 250, "{error}");
     }
 
+    #[test]
+    fn any_number_of_threads_reads_the_same() {
+        // Lines of many lengths, blank ones among them, and a fault far behind.
+        let text: String = (0..200_000u64)
+            .map(|i| {
+                if i % 7 == 0 {
+                    "\n".repeat(i as usize % 3)
+                } else {
+                    format!(" {}\r\n", i.pow(2 + i as u32 % 2))
+                }
+            })
+            .collect();
+        let faulty = text.clone() + "12\nthirteen\n14";
+        // A number that is longer than any should be, across the end of a buffer and not.
+        let long = |before: usize| "7\n".repeat(before) + &"0".repeat(LONGEST_LINE) + "1\n2\n";
+        for text in [text, faulty, long(BUFFER / 2 - 1000), long(3)] {
+            let read = |room, threads| {
+                let reader = Flood(std::io::Cursor::new(text.clone().into_bytes()));
+                all(Box::new(reader), Dtype::I64, room, threads)
+            };
+            let alone = read(1000, 1);
+            for (room, threads) in [(1 << 16, 2), (999, 2), (300_000, 3), (70_001, 7)] {
+                assert!(read(room, threads) == alone, "{room} {threads}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts_are_whole_lines_and_no_more_than_fit() {
+        let text = b"1\n\n22\n333333333333\n4\n\n\n5".repeat(20_000);
+        for (threads, most) in [(1, 1), (2, 1), (3, 10), (2, 70_000), (5, 1 << 20)] {
+            let mut at = 0;
+            let mut lines = 0;
+            for part in parts(&text, threads, most) {
+                assert_eq!(part.bytes.start, at);
+                at = part.bytes.end;
+                lines += part.lines;
+                assert!(part.bytes.is_empty() || at == text.len() || text[at - 1] == b'\n');
+            }
+            assert!(0 < lines && lines <= most, "{lines} lines for {most}");
+            assert!(most < 1 << 20 || at == text.len());
+        }
+    }
+
     proptest! {
         #[test]
         fn numbers_survive_text(values: Vec<i64>, room in 1usize..20) {
             let text: String = values.iter().map(|v| format!("{v}\n")).collect();
             let expected: Vec<u64> = values.iter().map(|v| *v as u64).collect();
             prop_assert_eq!(numbers(text.as_bytes(), Dtype::I64, room), (expected, None));
+        }
+
+        #[test]
+        fn floats_survive_text(values: Vec<f64>, digits in 0usize..25, room in 1usize..20) {
+            for text in [
+                values.iter().map(|v| format!("{v}\n")).collect::<String>(),
+                values.iter().map(|v| format!("{v:.digits$e}\n")).collect(),
+                values.iter().map(|v| format!("+{} \r\n", v.abs())).collect(),
+            ] {
+                // As the standard library reads each.
+                let words = text.lines().map(|line| line.trim().parse::<f64>().unwrap());
+                let expected: Vec<u64> = words.map(f64::to_bits).collect();
+                prop_assert_eq!(numbers(text.as_bytes(), Dtype::F64, room), (expected, None));
+            }
         }
 
         #[test]

@@ -34,6 +34,11 @@ impl Typed {
 }
 
 impl Typed {
+    /// The numbers, in a form that reads back the same.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        self.bits.iter().map(|bits| self.dtype.text(*bits))
+    }
+
     /// Nothing was typed.
     pub fn is_empty(&self) -> bool {
         self.bits.is_empty()
@@ -75,6 +80,7 @@ impl Source for Typed {
 /// `A..B[:STEP]`: A, A+STEP, … up to but not including B, as in Rust and Python.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
+    text: String,
     bounds: Bounds,
     count: u64,
 }
@@ -133,7 +139,12 @@ impl Range {
                 (Bounds::Float { first, step }, count)
             }
         };
-        Ok(Self { bounds, count })
+        Ok(Self { text: text.to_owned(), bounds, count })
+    }
+
+    /// As typed.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Whole numbers, or floats.

@@ -1,13 +1,73 @@
-//! Where answers go, in block order. One file per kind of output, behind one seam; only rank 0 has one.
+//! Where answers go, in block order. One file per format, behind one seam; only rank 0 has one.
 
+mod csv;
+pub mod file;
+#[cfg(feature = "hdf5")]
+pub mod hdf5;
+mod json;
+mod npy;
 mod people;
 mod text;
 
-use crate::error::Result;
+use std::path::Path;
+
+use crate::error::{Error, Result, nearest};
 use crate::function::lines::Tally;
-use crate::input::Block;
+use crate::input::{self, Block, Facts};
 use crate::job::{Do, Output, Task, Work};
 use crate::report::Report;
+
+/// How a file is written, which its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// `.txt`, or a name without an extension: one answer per line.
+    Text,
+    /// `.csv`: a header, and one row per value.
+    Csv,
+    /// `.json`: one object with all results, and where they came from.
+    Json,
+    /// `.jsonl`: one object per line.
+    JsonLines,
+    /// `.npy`: numpy's own.
+    Npy,
+    /// `.h5`, `.hdf5`.
+    Hdf5,
+}
+
+/// Formats by extension.
+const FORMATS: [(&str, Format); 7] = [
+    ("txt", Format::Text),
+    ("csv", Format::Csv),
+    ("json", Format::Json),
+    ("jsonl", Format::JsonLines),
+    ("npy", Format::Npy),
+    ("h5", Format::Hdf5),
+    ("hdf5", Format::Hdf5),
+];
+
+impl Format {
+    /// The format that the extension of `path` stands for; that of no extension is text. Without regard to
+    /// case, and to the `.partial` of a file that has not been completed.
+    pub fn of_name(path: &Path) -> Option<Self> {
+        let partial = path.extension().is_some_and(|extension| extension == "partial");
+        let path = if partial { Path::new(path.file_stem().unwrap_or_default()) } else { path };
+        let Some(extension) = path.extension() else { return Some(Self::Text) };
+        FORMATS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name)).map(|(_, format)| *format)
+    }
+
+    /// What there is instead of an extension that nobody knows.
+    pub fn complaint(path: &Path) -> String {
+        let extension = path.extension().unwrap_or_default().to_string_lossy();
+        let known = FORMATS.map(|(name, _)| name);
+        let near =
+            nearest(&extension, known).map_or(String::new(), |near| format!("; did you mean .{near}?"));
+        format!(
+            "-o {}: no format has the extension .{extension}{near}; there are .txt (one result per line), .csv, \
+             .json, .jsonl, .npy and .h5",
+            path.display()
+        )
+    }
+}
 
 /// What the answers of a `map` should look like when they arrive. Workers turn numbers into text, because
 /// that takes longer than computing them.
@@ -15,20 +75,118 @@ use crate::report::Report;
 pub enum Form {
     /// 64-bit numbers, little-endian, one after the other.
     Raw,
+    /// The values of the block, little-endian, and behind them its answers; with `gaps` behind those a byte
+    /// for each, 1 where there is no answer.
+    Pairs {
+        /// Some values may have no answer.
+        gaps: bool,
+    },
     /// One per line.
     Text,
-    /// One per line, behind its value and before the process that computed it.
-    Who,
+    /// One row of text for each value.
+    Rows(Rows),
+}
+
+/// Kinds of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Value, answer and process, with tabs between.
+    Tabs,
+    /// As in a CSV file.
+    Csv {
+        /// With the columns rank, pid and host.
+        who: bool,
+    },
+    /// Objects of a JSON-lines file, or the members of a JSON list, each behind a comma.
+    Json {
+        /// With the members rank, pid and host.
+        who: bool,
+        /// Members of a list.
+        list: bool,
+    },
 }
 
 impl Form {
     /// The form in which the output of `task` wants its answers.
     pub fn of(task: &Task) -> Self {
-        match (&task.output, &task.work) {
-            (Output::None, _) => Self::Raw,
-            (Output::Stdout | Output::File(_), Work::Map { who: true, .. }) => Self::Who,
-            _ => Self::Text,
+        let Work::Map { who, .. } = task.work else { return Self::Text };
+        match &task.output {
+            Output::None | Output::File(_, Format::Npy) => Self::Raw,
+            Output::Stdout | Output::File(_, Format::Text) if who => Self::Rows(Rows::Tabs),
+            Output::Stdout | Output::File(_, Format::Text) | Output::People => Self::Text,
+            Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
+            Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
+            Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
+            Output::File(_, Format::Hdf5) => Self::Pairs { gaps: task.keep_going },
         }
+    }
+
+    /// Bytes that the answer to one value takes at the most.
+    pub fn width(self) -> usize {
+        match self {
+            Self::Raw => size_of::<u64>(),
+            Self::Pairs { gaps } => 2 * size_of::<u64>() + usize::from(gaps),
+            Self::Text => WIDEST,
+            Self::Rows(rows) => rows.width(),
+        }
+    }
+}
+
+/// The most bytes that one number and what ends it take as text: `-1.7976931348623157e308`, and
+/// `-9223372036854775808` is shorter.
+pub const WIDEST: usize = 25;
+
+/// Who has answered, for rows that say so.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// The rank, or the worker's number where there are no ranks.
+    pub rank: usize,
+    /// Its process.
+    pub pid: u32,
+    /// Its host.
+    pub host: String,
+}
+
+impl Who {
+    /// This process, as `rank`.
+    pub fn here(rank: usize) -> Self {
+        Self { rank, pid: std::process::id(), host: crate::report::host() }
+    }
+}
+
+/// What stands around the numbers of a row.
+#[derive(Debug, Default)]
+pub struct Frame {
+    /// Before the value.
+    pub open: &'static str,
+    /// Between value and answer.
+    pub between: &'static str,
+    /// In place of an answer that is missing.
+    pub missing: &'static str,
+    /// Behind the answer, with the end of the line.
+    pub close: String,
+    /// Infinity, and what is not a number, are written as JSON has it.
+    pub is_json: bool,
+}
+
+impl Rows {
+    /// What these rows look like; `who` has answered, or nobody.
+    pub fn frame(self, who: Option<&Who>) -> Frame {
+        match self {
+            Self::Tabs => text::frame(who),
+            Self::Csv { who: false } => csv::frame(None),
+            Self::Csv { who: true } => csv::frame(Some(who)),
+            Self::Json { who: false, list } => json::frame(list, None),
+            Self::Json { who: true, list } => json::frame(list, Some(who)),
+        }
+    }
+
+    /// Bytes that a row takes at the most: the frame around the widest numbers, the same on every host.
+    fn width(self) -> usize {
+        // The longest name that Linux gives a host, each character escaped.
+        let widest = Who { rank: usize::MAX, pid: u32::MAX, host: "\u{1}".repeat(64) };
+        let Frame { open, between, close, .. } = self.frame(Some(&widest));
+        open.len() + between.len() + close.len() + 2 * WIDEST
     }
 }
 
@@ -38,8 +196,10 @@ pub const STDOUT: &str = "standard output";
 /// The answer to one block, or a further piece of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
-    /// Who answered.
-    pub worker: usize,
+    /// Who answered; `None` for what no worker has lived to answer.
+    pub worker: Option<usize>,
+    /// The rank that the worker belongs to; the worker's number where there are no ranks.
+    pub rank: Option<usize>,
     /// What was asked.
     pub block: Block,
     /// Values, or lines of the section.
@@ -70,6 +230,15 @@ pub trait Sink {
     /// It cannot be made to last.
     fn finish(&mut self, report: &Report) -> Result<()>;
 
+    /// The file that every rank writes its own part of, as [`crate::hdf5::SharedFile`]; the sink then takes
+    /// pieces without bytes.
+    fn shared_file(&self) -> Option<&Path> {
+        None
+    }
+
+    /// All ranks have closed their ends of that file, which is whole or not.
+    fn parts_closed(&mut self, _are_whole: bool) {}
+
     /// The run has failed: what was taken before is to be kept for the user, under a name that says so.
     fn fail(&mut self) {}
 }
@@ -79,19 +248,27 @@ pub trait Sink {
 ///
 /// # Errors
 /// A file cannot be created.
-pub fn open(task: &Task, first: bool) -> Result<Box<dyn Sink + '_>> {
-    let sink: Box<dyn Sink> = match &task.output {
+pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Sink + 'a>> {
+    if let Output::File(path, _) = &task.output
+        && input::file(task).is_some_and(|input| file::is_same(input, path))
+    {
+        return Err(Error::Failed(format!(
+            "cannot write {}: it is the input, and would be replaced; give the output another name",
+            path.display()
+        )));
+    }
+    Ok(match &task.output {
         Output::None => Box::new(Nothing),
-        Output::File(path) => Box::new(text::ToFile::create(path)?),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
-        Output::Stdout => Box::new(text::ToStdout::new()),
-        Output::People => return Ok(Box::new(people::People::new(task))),
-    };
-    Ok(match &task.work {
-        Work::Read { file, action: Do::Count } => {
-            Box::new(Total { tally: Tally::default(), name: file.name(), sink })
+        Output::People => Box::new(people::People::new(task)),
+        Output::Stdout => Total::around(task, text::ToStdout::new()),
+        Output::File(path, Format::Hdf5) => crate::hdf5::library()?.create(task, path, facts)?,
+        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, facts.dtype)?),
+        Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
+        Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path)?),
+        Output::File(path, Format::Text | Format::JsonLines) => {
+            Total::around(task, text::ToFile::create(path)?)
         }
-        _ => sink,
     })
 }
 
@@ -108,14 +285,25 @@ impl Sink for Nothing {
     }
 }
 
-/// Adds up the workers' tallies and writes the sum as `wc` does: columns as wide as the number of bytes.
-struct Total {
+/// Adds up the workers' tallies and writes the sum: as `wc` does, in columns as wide as the number of bytes,
+/// or as a row of the format.
+struct Total<'a, S> {
     tally: Tally,
-    name: std::path::PathBuf,
-    sink: Box<dyn Sink>,
+    task: &'a Task,
+    sink: S,
 }
 
-impl Sink for Total {
+impl<'a, S: Sink + 'a> Total<'a, S> {
+    /// `sink`, or where `task` counts, one that adds up for it.
+    fn around(task: &'a Task, sink: S) -> Box<dyn Sink + 'a> {
+        match task.work {
+            Work::Read { action: Do::Count, .. } => Box::new(Self { tally: Tally::default(), task, sink }),
+            _ => Box::new(sink),
+        }
+    }
+}
+
+impl<S: Sink> Sink for Total<'_, S> {
     fn take(&mut self, piece: &Piece) -> Result<()> {
         // A worker that failed has sent none.
         if let Some(tally) = Tally::from_bytes(piece.bytes) {
@@ -125,13 +313,21 @@ impl Sink for Total {
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {
-        let Tally { lines, words, bytes } = self.tally;
-        let width = bytes.to_string().len();
-        let mut line = format!("{lines:>width$} {words:>width$} {bytes:>width$} ").into_bytes();
-        // As it is: a file's name need not be UTF-8.
-        line.extend_from_slice(self.name.as_os_str().as_encoded_bytes());
-        line.push(b'\n');
-        self.sink.take(&Piece { worker: 0, block: Block::default(), items: 1, bytes: &line })?;
+        let Work::Read { file, .. } = &self.task.work else { return self.sink.finish(report) };
+        let name = file.name();
+        let line = match &self.task.output {
+            Output::File(_, Format::Csv) => csv::total(&self.tally, &name),
+            Output::File(_, Format::Json) => json::total(&self.tally, &name, true),
+            Output::File(_, Format::JsonLines) => json::total(&self.tally, &name, false),
+            _ => text::total(&self.tally, &name),
+        };
+        self.sink.take(&Piece {
+            worker: None,
+            rank: None,
+            block: Block::default(),
+            items: 1,
+            bytes: &line,
+        })?;
         self.sink.finish(report)
     }
 

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
-use crate::function::numbers::{WIDEST, render};
+use crate::function::numbers::render;
 use crate::input::{self, Block, Feed};
 use crate::job::{Task, Work};
-use crate::output::{Piece, STDOUT, Sink};
+use crate::output::{Piece, STDOUT, Sink, WIDEST};
 use crate::report::{Report, counted};
 
 /// Gathers the answers and tells them at the end.
@@ -23,7 +23,7 @@ pub struct People<'a> {
 
 /// What one worker answered to one block.
 struct Part {
-    worker: usize,
+    worker: Option<usize>,
     block: Block,
     items: u64,
     bytes: std::ops::Range<usize>,
@@ -37,9 +37,9 @@ impl<'a> People<'a> {
 
     fn tell(&self, report: &Report) -> Result<String> {
         let name = if report.pattern == "mpi" { "rank" } else { "worker" };
-        let who = |worker: usize| match report.worker.get(worker) {
-            Some(w) => format!("  {name} {worker} (pid {} on {})", w.pid, w.host),
-            None => format!("  {name} {worker}"),
+        let who = |worker: Option<usize>| match worker.and_then(|number| report.worker.get(number)) {
+            Some(w) => format!("  {name} {} (pid {} on {})", w.worker, w.pid, w.host),
+            None => format!("  no {name}"),
         };
         let over = counted(report.workers as u64, name);
         let (mut text, end);

@@ -7,12 +7,18 @@ use crate::input::{Block, Facts};
 use crate::job::Task;
 
 /// One worker's own function for a task, in vector lanes.
-#[derive(Default)]
 pub struct Hands {
+    /// The worker's number, or its rank.
+    rank: usize,
     function: Option<Box<dyn Function>>,
 }
 
 impl Hands {
+    /// Of worker, or rank, number `rank`.
+    pub fn of(rank: usize) -> Self {
+        Self { rank, function: None }
+    }
+
     /// Makes the function, unless it has been made, and so opens what it needs.
     ///
     /// # Errors
@@ -20,7 +26,7 @@ impl Hands {
     pub fn open(&mut self, task: &Task, facts: &Facts) -> Result<&mut dyn Function> {
         let function = match self.function.take() {
             Some(function) => function,
-            None => function::make(task, facts, Lanes::best())?,
+            None => function::make(task, facts, self.rank, Lanes::best())?,
         };
         Ok(&mut **self.function.insert(function))
     }

@@ -18,12 +18,11 @@ pub mod threads;
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::function::numbers::{WIDEST, WIDEST_WHO};
 use crate::function::{Answer, lines::Tally};
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, ScheduleKind, Task, Work};
 use crate::output::{self, Form, Piece, Sink};
-use crate::report::{Report, Seconds, WorkerReport};
+use crate::report::{OverMpi, Report, Seconds, WorkerReport};
 
 /// How large the blocks of a task are, and how much memory a worker's answer gets. The same on every rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,19 +63,10 @@ const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
 /// not matter, so few that handing out does not.
 const BLOCKS_PER_WORKER: u64 = 4;
 
-/// Bytes that the answer to one value takes at the most.
-fn width(task: &Task) -> usize {
-    match Form::of(task) {
-        Form::Raw => size_of::<u64>(),
-        Form::Text => WIDEST,
-        Form::Who => WIDEST_WHO,
-    }
-}
-
 /// A block that the user has asked for, or else `default`, each within what memory allows when `blocks`
 /// are in flight.
 fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
-    let fits = |memory: usize| (memory / blocks / (size_of::<u64>() + width(task))).max(1);
+    let fits = |memory: usize| (memory / blocks / (size_of::<u64>() + Form::of(task).width())).max(1);
     let limit = |memory: usize, n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(fits(memory)).max(1);
     match task.schedule.block {
         Some(n) => limit(MOST_ROUND_MEMORY, n),
@@ -85,6 +75,12 @@ fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
 }
 
 impl Layout {
+    /// The number by which the worker in a crew's seat is known: the one behind the last is for workers that
+    /// help out for a single block, which count as the last.
+    fn number(&self, seat: usize) -> usize {
+        seat.min(self.workers - 1)
+    }
+
     /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round
     /// `costs_more`.
     pub fn in_rounds(task: &Task, workers: usize, costs_more: bool) -> Self {
@@ -93,7 +89,7 @@ impl Layout {
             Work::Map { .. } => {
                 let values = values_of_block(task, workers, VALUES * larger);
                 let block = values as u64;
-                Self { workers, block, smallest: block, values, room: values * width(task) }
+                Self { workers, block, smallest: block, values, room: values * Form::of(task).width() }
             }
             Work::Read { action: Do::Text, .. } => {
                 let room = ((SECTION * larger) as usize).min(ROUND_MEMORY / workers).max(4096);
@@ -133,7 +129,7 @@ impl Layout {
                 };
                 let block = values as u64;
                 let smallest = task.schedule.block.unwrap_or(grain).min(block);
-                Self { workers, block, smallest, values, room: values * width(task) }
+                Self { workers, block, smallest, values, room: values * Form::of(task).width() }
             }
             Work::Read { action, .. } => {
                 let largest = match action {
@@ -193,19 +189,22 @@ struct Desk<'a> {
     workers: Vec<WorkerReport>,
     failed: u64,
     first_failed: Option<String>,
+    /// The MPI run that this is, if it is one.
+    mpi: Option<OverMpi>,
 }
 
 impl<'a> Desk<'a> {
-    /// For a run that `began`; `first` as in [`output::open`].
-    fn open(task: &'a Task, workers: usize, began: Instant, first: bool) -> Result<Self> {
+    /// For a run that `began`, over so many workers; `first` as in [`output::open`].
+    fn open(task: &'a Task, facts: &Facts, workers: usize, began: Instant, first: bool) -> Result<Self> {
         let zero = Duration::ZERO;
         Ok(Self {
             task,
             watch: Stopwatch { began, load: zero, map: zero, write: zero },
-            sink: output::open(task, first)?,
+            sink: output::open(task, facts, first)?,
             workers: (0..workers).map(WorkerReport::here).collect(),
             failed: 0,
             first_failed: None,
+            mpi: None,
         })
     }
 
@@ -228,6 +227,13 @@ impl<'a> Desk<'a> {
         result
     }
 
+    /// So much of the time that the work took was for writing.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    fn was_writing(&mut self, time: Duration) {
+        self.watch.map = self.watch.map.saturating_sub(time);
+        self.watch.write += time;
+    }
+
     /// Lets go of what has been taken, before a time in which nothing is.
     fn flush(&mut self) -> Result<()> {
         Stopwatch::time(&mut self.watch.write, || self.sink.flush())
@@ -238,13 +244,16 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// It cannot be written, or the answer ends with a failure.
     fn take(&mut self, of: Of, answer: Answer, bytes: &[u8]) -> Result<()> {
-        let worker = &mut self.workers[of.worker];
-        worker.blocks += u64::from(of.new_block);
-        worker.items += answer.items;
-        worker.bytes += answer.input_bytes;
-        worker.busy_seconds += of.busy.as_secs_f64();
+        if let Some(worker) = of.worker.map(|number| &mut self.workers[number]) {
+            worker.blocks += u64::from(of.new_block);
+            worker.items += answer.items;
+            worker.bytes += answer.input_bytes;
+            worker.busy_seconds += of.busy.as_secs_f64();
+        }
         self.pass_over(answer.failed, answer.first_failed);
-        let piece = Piece { worker: of.worker, block: of.block, items: answer.items, bytes };
+        let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
+        let rank = of.worker.map(|worker| worker / threads);
+        let piece = Piece { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
         Stopwatch::time(&mut self.watch.write, || self.sink.take(&piece))?;
         answer.failure.map_or(Ok(()), Err)
     }
@@ -264,6 +273,7 @@ impl<'a> Desk<'a> {
     fn close(mut self, outcome: Result<()>) -> Result<Report> {
         let finished = outcome.and_then(|()| {
             let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
+            report.mpi = self.mpi.take();
             report.failed = self.failed;
             report.first_failed = self.first_failed.take();
             report.add_up(self.watch.seconds());
@@ -280,7 +290,8 @@ impl<'a> Desk<'a> {
 
 /// What a piece of an answer is part of.
 struct Of {
-    worker: usize,
+    /// Whose it is; `None` for what no worker has lived to answer.
+    worker: Option<usize>,
     block: Block,
     /// How long it took.
     busy: Duration,

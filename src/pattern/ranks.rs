@@ -1,8 +1,7 @@
 //! What the rest of parpy sees of an MPI run, and the doors that lead into one.
 //!
-//! parpy is built as two programs that differ in their door alone: `parpy-mpi` is linked with MPI; `parpy`
-//! is not, starts in half the time, and becomes `parpy-mpi` (`exec`, in the same process) when it turns out
-//! to be one of several ranks. So no local run, and no worker process, ever loads MPI.
+//! parpy's programs differ in their door: one that is linked with MPI joins the run; any other becomes one
+//! that is ([`crate::program`]).
 
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
@@ -77,27 +76,10 @@ impl Library {
     }
 }
 
-/// The program with MPI, which stands beside this one.
-#[cfg(feature = "mpi")]
-const NAME: &str = "parpy-mpi";
-
 /// Becomes the program with MPI; returns only when that fails.
 #[cfg(feature = "mpi")]
 fn elsewhere(_launch: &Launch) -> Error {
-    use std::os::unix::process::CommandExt;
-    let become_it = || -> std::io::Result<std::convert::Infallible> {
-        let path = std::env::current_exe()?.with_file_name(NAME);
-        let mut words = std::env::args_os();
-        // Under the name that the user knows.
-        let name = words.next().unwrap_or_default();
-        Err(std::process::Command::new(&path).arg0(name).args(words).exec())
-    };
-    let Err(error) = become_it();
-    Error::Failed(format!(
-        "cannot start {NAME}, the part of parpy that is linked with MPI and stands beside it: {}; cargo build \
-         --release makes both",
-        crate::error::plain(&error)
-    ))
+    crate::program::MPI.become_it()
 }
 
 /// Says that there is no program with MPI, and what to do.

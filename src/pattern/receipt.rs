@@ -79,6 +79,18 @@ impl Receipt {
         (answer, Duration::from_nanos(self.busy_nanoseconds))
     }
 
+    /// The answer, in a room that [`Receipt::pack`] has filled.
+    pub fn bytes_in<'a>(&self, room: &'a [u8]) -> &'a [u8] {
+        &room[..self.bytes as usize]
+    }
+
+    /// Nobody needs the bytes of the answer any more: the message takes their place.
+    pub fn drop_bytes(&mut self, room: &mut [u8]) {
+        let bytes = self.bytes as usize;
+        room.copy_within(bytes..bytes + self.message as usize, 0);
+        self.bytes = 0;
+    }
+
     /// Is there more of the answer?
     pub fn goes_on(&self) -> bool {
         self.more != 0

@@ -28,7 +28,7 @@ pub(super) fn run_opened(
     first: bool,
 ) -> Result<Report> {
     let Opened { began, feed, facts } = opened;
-    let mut desk = Desk::open(task, 1, began, first)?;
+    let mut desk = Desk::open(task, &facts, 1, began, first)?;
     let outcome = blocks(task, layout, feed, &facts, lanes, &mut desk);
     desk.close(outcome)
 }
@@ -42,7 +42,7 @@ fn blocks(
     desk: &mut Desk,
 ) -> Result<()> {
     tracing::debug!("lanes: {}", lanes.name());
-    let mut function = function::make(task, facts, lanes)?;
+    let mut function = function::make(task, facts, 0, lanes)?;
     let mut values = vec![0; if feed.is_stream() { layout.values } else { 0 }];
     // Of words, so that raw numbers are aligned.
     let mut room = vec![0u64; layout.room.div_ceil(size_of::<u64>())];
@@ -60,7 +60,11 @@ fn blocks(
                 false => function.more(room),
             });
             let (bytes, more) = (answer.bytes, answer.more);
-            desk.take(Of { worker: 0, block, busy: began.elapsed(), new_block }, answer, &room[..bytes])?;
+            desk.take(
+                Of { worker: Some(0), block, busy: began.elapsed(), new_block },
+                answer,
+                &room[..bytes],
+            )?;
             if !more {
                 break;
             }

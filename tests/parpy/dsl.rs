@@ -167,6 +167,17 @@ impl Run {
         self
     }
 
+    /// The same way of running, for the words of `other`.
+    pub fn then(&self, other: &Self) -> Self {
+        let args = other.args.iter().chain(&self.args).cloned().collect();
+        Self { args, ..self.clone() }
+    }
+
+    /// The words behind the program's name.
+    pub fn words(&self) -> &[OsString] {
+        &self.args
+    }
+
     pub fn is_stdin(&self) -> bool {
         !self.stdin.is_empty()
     }

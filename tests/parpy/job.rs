@@ -109,3 +109,26 @@ fn a_task_that_fails_ends_the_job_on_every_rank() {
         assert_eq!(done.stdout, b"4\n");
     }
 }
+
+#[test]
+fn arguments_inside_longer_paths() {
+    let dir = Dir::new();
+    let job = dir.write(
+        "jobs/job.toml",
+        "[[task]]\nmap = { range = '0..$1' }\noutput = 'squares-$1.txt'\n\
+         [[task]]\nmap = { from = '$2/in-$1.csv:x' }\noutput = '$2.csv'\n",
+    );
+    dir.write("data/in-3.csv", "x\n5\n");
+    parpy("run").arg(job).args("3 data").folder(dir.path("")).done().succeeds();
+    assert_eq!(dir.read("jobs/squares-3.txt"), b"0\n1\n4\n");
+    assert_eq!(dir.read("data.csv"), b"input,output\n5,25\n");
+}
+
+#[test]
+fn what_holds_no_job_says_so() {
+    let dir = Dir::new();
+    for name in ["a.csv", "a.npy", "a.jsonl"] {
+        parpy("map 1 -o").arg(dir.path(name)).done().succeeds();
+        parpy("run").arg(dir.path(name)).done().fails(2, &[name, "does not say which job"]);
+    }
+}

@@ -4,11 +4,16 @@ mod bad_input;
 mod big;
 mod demo;
 mod dsl;
+mod formats;
+#[cfg(feature = "hdf5")]
+mod hdf5;
 mod job;
 mod launch;
 mod map;
+mod python;
 mod read;
 mod readme;
 mod report;
 mod same;
+mod show;
 mod workers;

@@ -172,10 +172,3 @@ fn a_closed_pipe_ends_its_task_and_not_the_job() {
     assert_eq!(dir.read("second.txt"), b"9\n");
     assert!(dir.path("r.json").exists());
 }
-
-#[test]
-fn suffixes_of_other_formats_are_refused() {
-    for name in ["a.npy", "a.h5", "a.json", "a.csv"] {
-        parpy("map 1 -o").arg(name).done().fails(2, &["as text", ".txt"]);
-    }
-}

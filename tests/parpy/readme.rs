@@ -24,6 +24,22 @@ fn examples(readme: &str) -> Vec<(String, String)> {
     examples
 }
 
+/// How lines begin that say on what machine, by which build, or when.
+const LOCAL: [&str; 12] = [
+    "MPI:",
+    "HDF5:",
+    "parpy 0.1.0 (",
+    "mpi:",
+    "parpy_commit:",
+    "hosts:",
+    "cpus:",
+    "cpus_usable:",
+    "began:",
+    "ended:",
+    "output =",
+    "seconds:",
+];
+
 /// Without what differs from run to run: process numbers, hosts, seconds, and the blanks between columns.
 fn lasting(text: &str) -> Vec<String> {
     let word = |(previous, word): (&str, &str)| match previous {
@@ -32,8 +48,9 @@ fn lasting(text: &str) -> Vec<String> {
         _ => word.to_owned(),
     };
     let line = |line: &str| {
-        if line.starts_with("MPI: ") {
-            return "MPI: …".to_owned();
+        let key = line.trim_start().split_inclusive([':', '(', '=']).next().unwrap_or_default();
+        if LOCAL.contains(&key) {
+            return format!("{key} …");
         }
         // The process that `--who` names.
         let line = if line.matches('\t').count() == 2 { line.rsplit_once('\t').unwrap().0 } else { line };
@@ -41,10 +58,12 @@ fn lasting(text: &str) -> Vec<String> {
         let previous = std::iter::once("").chain(words.iter().copied());
         previous.zip(words.iter().copied()).map(word).collect::<Vec<_>>().join(" ")
     };
-    // A row of the report's table names a process and a host, and shares differ with the number of cores.
+    // A row of the report's table, or of a file's workers, names a process and a host, and shares differ with
+    // the number of cores.
     let is_row = |line: &&str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        words.len() == 8 && words[..2].iter().all(|word| word.parse::<u64>().is_ok())
+        let has_pid = words.len() > 1 && words[..2].iter().all(|word| word.parse::<u64>().is_ok());
+        has_pid && (words.len() == 8 || words.len() == 5 && words[4].contains('.'))
     };
     text.lines().filter(|line| !is_row(line)).map(line).collect()
 }

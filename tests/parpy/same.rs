@@ -2,6 +2,7 @@
 //! of workers, every size of a round, and every way in which blocks travel.
 
 use crate::dsl::*;
+use crate::formats::extensions;
 
 /// Jobs that end well and jobs that do not.
 fn jobs(dir: &Dir) -> Vec<Run> {
@@ -126,6 +127,72 @@ fn rounds_of_one_value_or_byte_are_still_the_same() {
             };
             assert_eq!(run("map --range 0..25").text(), parpy("map --range 0..25").text());
             assert_eq!(run("read").arg(&text).text(), "a\nbc\n\n\ndefg\nh");
+        }
+    }
+}
+
+/// One job that writes every kind of values and failures in every format.
+fn files_job(dir: &Dir) -> Run {
+    let inputs = [
+        ("values = [-3, 0, 12, 3037000499]", false),
+        ("values = [0.1, -2.5, 1e300, 'nan', 'inf']", false),
+        ("range = '0..1000:0.25'", false),
+        ("range = '0..20000'", false),
+        ("values = ['9223372036854775807', 3037000500, 5]", true),
+        ("values = []", false),
+    ];
+    let mut job = String::new();
+    for (i, (input, keep_going)) in inputs.into_iter().enumerate() {
+        for extension in extensions() {
+            // A .npy file has no way to say that a result is missing.
+            if keep_going && extension == "npy" {
+                continue;
+            }
+            job += &format!(
+                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n"
+            );
+        }
+    }
+    parpy("-q run").arg(dir.write("job.toml", job))
+}
+
+/// What must be the same in a file whoever has written it.
+fn lasting(path: &std::path::Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    match path.extension().unwrap().to_str() {
+        Some("json") => {
+            let text = String::from_utf8(bytes).unwrap();
+            text.split("\n],\n\"parpy\": {").next().unwrap().into()
+        }
+        #[cfg(feature = "hdf5")]
+        Some("h5") => format!("{:?}", crate::hdf5::contents(path)).into_bytes(),
+        _ => bytes,
+    }
+}
+
+#[test]
+fn every_pattern_writes_the_same_files() {
+    let expected = Dir::new();
+    assert_eq!(files_job(&expected).args("-p serial").done().code, 1);
+    let mut runs: Vec<Run> =
+        LOCAL.iter().map(|(pattern, rest)| parpy("-p").arg(*pattern).args(rest)).collect();
+    if has_mpi() {
+        for ranks in [2, 3, 7] {
+            runs.push(parpy("-p mpi").ranks(ranks));
+        }
+        runs.push(parpy("-p mpi --schedule static,83").ranks(3).var("PARPY_MPI_SHARED", "always"));
+        runs.push(parpy("-p mpi --schedule static,97").ranks(3).var("PARPY_MPI_SHARED", "never"));
+        runs.push(parpy("-p mpi --threads 2 --schedule static,700").ranks(2));
+        runs.push(parpy("-p mpi --repeat 2 -j 2").ranks(3));
+    }
+    for run in runs {
+        let dir = Dir::new();
+        let done = run.then(&files_job(&dir)).done();
+        assert_eq!(done.code, 1, "{:?}\n{}", run.command(), done.stderr);
+        assert_eq!(dir.names(), expected.names(), "{:?}", run.command());
+        for name in expected.names().iter().filter(|name| *name != "job.toml") {
+            let (found, expected) = (lasting(&dir.path(name)), lasting(&expected.path(name)));
+            assert!(found == expected, "{name} by {:?}", run.command());
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::function::lanes::Lanes;
 use crate::function::numbers;
 use crate::input::{self, Block};
 use crate::job::Work;
-use crate::output::Form;
+use crate::output::{Form, WIDEST};
 use crate::pattern::crew::ring::State;
 use crate::pattern::crew::worker::Start;
 use crate::pattern::{Desk, Of};
@@ -81,7 +81,7 @@ impl<H: Hire> Lead<'_, H> {
         let value = self.value(whole, item);
         let what = match value {
             Some(bits) => {
-                let mut text = [0; numbers::WIDEST];
+                let mut text = [0; WIDEST];
                 let len = numbers::render(self.errand.facts.dtype, &[bits], &mut text);
                 format!("value {} (no. {})", String::from_utf8_lossy(&text[..len - 1]), item.start + 1)
             }
@@ -97,7 +97,7 @@ impl<H: Hire> Lead<'_, H> {
         let gap =
             value.map_or(Vec::new(), |bits| numbers::gap(Form::of(task), self.errand.facts.dtype, bits));
         let known = self.progress.see(gap.len());
-        let of = Of { worker: 0, block: item, busy: std::time::Duration::ZERO, new_block: false };
+        let of = Of { worker: None, block: item, busy: std::time::Duration::ZERO, new_block: false };
         desk.take(of, crate::function::Answer::default(), &gap[known..])
     }
 

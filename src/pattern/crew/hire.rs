@@ -49,7 +49,7 @@ impl Hire for Threads<'_, '_> {
         // Whether there is room for the file that it works on, too, as the system's own error.
         drop(theirs.try_clone()?);
         // Opened here and not in the thread, which other threads could leave without a descriptor.
-        let worker = Worker::new(errand, Some(theirs)).ready().map_err(io::Error::other)?;
+        let worker = Worker::new(errand, start.worker, Some(theirs)).ready().map_err(io::Error::other)?;
         let thread = std::thread::Builder::new().name(format!("worker {}", start.worker));
         thread.spawn_scoped(self.scope, move || worker.run(start))?;
         Ok(Mate { bell: ours, process: None, held: start.held })
@@ -59,9 +59,10 @@ impl Hire for Threads<'_, '_> {
 /// Workers that are forked processes.
 ///
 /// A fork has one thread, the one that forked; what other threads held (locks, above all) stays held for
-/// ever. So this is for a process that has one thread: [`Forks::new`] sees to that, and a lead of forks
-/// starts none. Nothing that does not survive a fork has been initialised then: MPI and HDF5 are not even
-/// loaded.
+/// ever. So this is for a process that has one thread: [`Forks::new`] sees to that, and threads that help the
+/// lead of forks to read numbers have ended before it forks. Nothing that does not survive a fork has been
+/// initialised then: MPI is not even loaded. HDF5, where it is, is used by the lead between forks, never in
+/// the middle of one; a child reads through files of its own, and leaves by `_exit` without closing the lead's.
 pub struct Forks<'a> {
     errand: Errand<'a>,
 }
@@ -90,7 +91,8 @@ impl<'a> Forks<'a> {
         unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
         if threads > 1 {
             return Err(Error::Failed(format!(
-                "cannot start worker processes from a process that has {threads} threads; start it with -p threads"
+                "cannot start worker processes from a process that has {threads} threads (under mpirun it has some); \
+                 use -p threads, or -p mpi"
             )));
         }
         Ok(Self { errand })
@@ -103,7 +105,7 @@ impl Hire for Forks<'_> {
         let parent = rustix::process::getpid();
         // A signal that came before the child has its own idea of signals would be taken for the lead's.
         let signals = HeldBack::all();
-        // SAFETY: this process has one thread (see `Forks`), so the child has a whole copy of it. The child
+        // SAFETY: this process has one thread now (see `Forks`), so the child has a whole copy of it. The child
         // leaves by `_exit` below: it never returns into what its parent was doing, and drops nothing that
         // is its parent's, such as temporary files.
         match unsafe { libc::fork() } {
@@ -182,7 +184,7 @@ fn be_a_worker(
     drop(signals);
     // The lead says what happened: it gets the text of a panic as the failure of the block.
     panic::set_hook(Box::new(|_| {}));
-    let worker = Worker::new(errand, Some(bell));
+    let worker = Worker::new(errand, start.worker, Some(bell));
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| worker.run(start)));
     if outcome.is_ok() { 0 } else { PANICKED }
 }

@@ -163,7 +163,7 @@ impl<'a, H: Hire> Lead<'a, H> {
     /// # Errors
     /// It cannot open the file.
     pub fn works(mut self) -> Result<Self> {
-        self.own = Some(Worker::new(self.errand, None).ready()?);
+        self.own = Some(Worker::new(self.errand, OWN, None).ready()?);
         self.started = 1;
         Ok(self)
     }
@@ -414,7 +414,7 @@ impl<'a, H: Hire> Lead<'a, H> {
             (answer.items, answer.input_bytes) = (0, 0);
         }
         let of = Of {
-            worker: worker.min(self.errand.layout.workers - 1),
+            worker: Some(self.errand.layout.number(worker)),
             block,
             busy,
             new_block: progress.pieces == 0,
@@ -592,7 +592,7 @@ pub fn over_processes(
     let ring = new_ring(layout, &feed)?;
     let errand = Errand { task, facts: &facts, layout, ring: &ring };
     let hire = Forks::new(errand)?;
-    let mut desk = Desk::open(task, layout.workers, began, first)?;
+    let mut desk = Desk::open(task, &facts, layout.workers, began, first)?;
     let outcome = desk.whole(|desk| Lead::new(errand, hire, stay).run(&mut feed, desk));
     desk.close(outcome)
 }

@@ -38,9 +38,10 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// A worker for `errand`; without a bell it is the lead itself, which works while it would wait.
-    pub fn new(errand: Errand<'a>, bell: Option<UnixStream>) -> Self {
-        Self { errand, bell, hands: Hands::default() }
+    /// Worker number `worker`, for `errand`; without a bell it is the lead itself, which works while it
+    /// would wait.
+    pub fn new(errand: Errand<'a>, worker: usize, bell: Option<UnixStream>) -> Self {
+        Self { errand, bell, hands: Hands::of(errand.layout.number(worker)) }
     }
 
     /// The same worker with all that it needs opened: threads share the limit of their process on open

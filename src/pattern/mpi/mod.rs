@@ -1,28 +1,33 @@
 //! Blocks over MPI ranks: rank 0 scatters values and offsets, every rank works, rank 0 gathers.
 //!
 //! Here: joining and leaving the MPI run, and what all ranks agree on. What they do in a round is in
-//! `round`, the memory of a round in `memory`, and how ranks of one node share it in `segment`.
+//! `round`, the memory of a round in `memory`, how ranks of one node share it in `segment`, and files that
+//! all ranks write to in `file`.
 //!
 //! Whatever fails, on whichever rank, travels to rank 0 in a receipt and back as an order to stop, so that
 //! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.
 
+mod file;
 mod memory;
 mod round;
 mod segment;
 
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use mpi::Threading;
+use mpi::collective::SystemOperation;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
 
-use crate::cpus::Cpus;
+use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
 use crate::pattern::ranks::{Door, Library, Ranks};
+use crate::pattern::receipt::MESSAGE;
 use crate::report::{Report, counted};
 
 /// The way into an MPI run from a process that is linked with MPI.
@@ -31,6 +36,9 @@ pub const HERE: Door =
 
 /// The rank that reads values, writes answers and speaks.
 const ROOT: i32 = 0;
+
+/// How long a rank that has failed waits for the others to hear of it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// MPI is initialised and not yet finalised.
 static RUNNING: AtomicBool = AtomicBool::new(false);
@@ -52,6 +60,7 @@ impl Mpi {
     /// process would be alone.
     pub fn start(launch: &Launch) -> Result<Self> {
         prefer_shared_memory(launch);
+        prefer_romio();
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
@@ -75,8 +84,7 @@ impl Mpi {
     /// Threads of each rank for `task`; says so when there are more than CPUs for them. On rank 0, whose
     /// word counts for all.
     fn threads_for(&self, task: &Task) -> usize {
-        let from_slurm = || env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok().filter(|n| *n > 0);
-        let threads = task.threads.or_else(from_slurm).unwrap_or(1);
+        let threads = cpus::threads_of_rank(task.threads);
         if threads > 1 {
             let cpus = Cpus::detect();
             let ranks = cpus.mpi_ranks_on_node.min(task.workers.unwrap_or(usize::MAX));
@@ -94,6 +102,72 @@ impl Mpi {
             }
         }
         threads
+    }
+
+    /// Rank 0's bytes, on every rank. Collective.
+    fn broadcast(&self, bytes: &mut Vec<u8>) {
+        let root = self.world.process_at_rank(ROOT);
+        let mut len = bytes.len() as u64;
+        root.broadcast_into(&mut len);
+        if len > 0 {
+            bytes.resize(len as usize, 0);
+            root.broadcast_into(&mut bytes[..]);
+        }
+    }
+
+    /// Has it gone well on every rank? Collective.
+    ///
+    /// # Errors
+    /// On rank 0 that of the first rank where it has not; [`Error::Told`] on the other ranks.
+    fn all_fine(&self, outcome: Result<()>) -> Result<()> {
+        if !self.any_failed(&outcome) {
+            return Ok(());
+        }
+        let mut mine = [0; MESSAGE];
+        if let Err(error) = outcome {
+            let text = self.teller().tell(&error);
+            let text = &text.as_bytes()[..text.floor_char_boundary(MESSAGE)];
+            mine[..text.len()].copy_from_slice(text);
+        }
+        let root = self.world.process_at_rank(ROOT);
+        if !self.is_root() {
+            root.gather_into(&mine[..]);
+            return Err(Error::Told(1));
+        }
+        let mut all = vec![0; MESSAGE * self.ranks()];
+        root.gather_into_root(&mine[..], &mut all[..]);
+        let mut said = all.chunks(MESSAGE).map(<[u8]>::trim_ascii).map(|text| text.split(|b| *b == 0).next());
+        let first = said.find_map(|text| text.filter(|text| !text.is_empty())).unwrap_or_default();
+        Err(Error::Failed(String::from_utf8_lossy(first).into_owned()))
+    }
+
+    /// Has any rank failed? Collective. A rank that has failed waits for the others no longer than
+    /// [`PATIENCE`]: they may wait for it within what has failed, for ever.
+    fn any_failed(&self, outcome: &Result<()>) -> bool {
+        let (mine, mut failed) = (u64::from(outcome.is_err()), 0);
+        mpi::request::scope(|scope| {
+            let began = Instant::now();
+            let mut request =
+                self.world.immediate_all_reduce_into(scope, &mine, &mut failed, SystemOperation::max());
+            loop {
+                request = match request.test() {
+                    Ok(_) => return,
+                    Err(request) => request,
+                };
+                if let Err(error) = outcome
+                    && began.elapsed() > PATIENCE
+                {
+                    eprintln!("parpy: {}; other ranks do not answer", self.teller().tell(error));
+                    abort();
+                }
+                std::thread::yield_now();
+            }
+        });
+        failed > 0
+    }
+
+    fn teller(&self) -> Teller {
+        Teller { is_root: self.is_root(), rank: self.rank() }
     }
 
     fn rank(&self) -> usize {
@@ -117,13 +191,7 @@ impl Ranks for Mpi {
             Err(error) => (Err(error), Vec::new()),
         };
         self.agree(outcome)?;
-        let root = self.world.process_at_rank(ROOT);
-        let mut len = bytes.len() as u64;
-        root.broadcast_into(&mut len);
-        if len > 0 {
-            bytes.resize(len as usize, 0);
-            root.broadcast_into(&mut bytes[..]);
-        }
+        self.broadcast(&mut bytes);
         String::from_utf8(bytes).map_err(|_| Error::Failed("the job's text was damaged on its way".into()))
     }
 
@@ -141,6 +209,26 @@ impl Ranks for Mpi {
         let report = member.lead(job, first);
         member.stop(outcome_to_word(&report));
         report.map(Some)
+    }
+}
+
+/// Says a failure as rank 0 will print it.
+#[derive(Clone, Copy)]
+struct Teller {
+    is_root: bool,
+    rank: usize,
+}
+
+impl Teller {
+    /// One item's failure is the same whichever rank met it; that a rank cannot do its work is news of that
+    /// rank, unless it is rank 0, which a user sees as parpy.
+    fn tell(self, error: &Error) -> String {
+        match error {
+            Error::Failed(text) if !self.is_root => {
+                format!("rank {} on host {} {text}", self.rank, crate::report::host())
+            }
+            other => other.to_string(),
+        }
     }
 }
 
@@ -164,12 +252,26 @@ fn outcome_from_word(word: u64) -> Result<()> {
 fn prefer_shared_memory(launch: &Launch) {
     const SETTINGS: [(&str, &str); 2] = [("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,vader")];
     let untouched = SETTINGS.iter().all(|(name, _)| env::var_os(name).is_none());
-    if launch.ranks > 1 && launch.one_node && untouched && library().starts_with("Open MPI v4.") {
+    if launch.ranks > 1 && launch.one_node && untouched && is_open_mpi_4() {
         for (name, value) in SETTINGS {
             // SAFETY: called once, before MPI is initialised and before there is any other thread.
             unsafe { env::set_var(name, value) };
         }
     }
+}
+
+/// Tells Open MPI 4 to write files through ROMIO, unless somebody has told it anything of the kind: its own
+/// OMPIO (seen with 4.1.4) waits for ever when the disk is full for one rank of a collective write.
+fn prefer_romio() {
+    const SETTING: &str = "OMPI_MCA_io";
+    if cfg!(feature = "mpio") && env::var_os(SETTING).is_none() && is_open_mpi_4() {
+        // SAFETY: as above.
+        unsafe { env::set_var(SETTING, "romio321") };
+    }
+}
+
+fn is_open_mpi_4() -> bool {
+    library().starts_with("Open MPI v4.")
 }
 
 /// The MPI library's name and version, as it gives them itself. Can be asked before MPI is initialised.

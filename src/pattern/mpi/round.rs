@@ -10,24 +10,26 @@
 //! own; messages hold those of all its workers, one after the other, and MPI is called by one thread alone.
 
 use std::env;
-use std::thread;
 use std::time::Instant;
 
 use bytemuck::{Pod, Zeroable};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::traits::*;
 
+use super::file::OwnPart;
 use super::memory::Memory;
 use super::segment::{Address, Segment};
-use super::{Mpi, ROOT, outcome_from_word};
+use super::{Mpi, ROOT, Teller, outcome_from_word};
 use crate::error::{Error, Result};
+use crate::hdf5::Plan;
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, Dtype, Job, Task, Work};
 use crate::pattern::hands::Hands;
 use crate::pattern::ranks::Ranks;
 use crate::pattern::receipt::Receipt;
 use crate::pattern::{Desk, Layout, Of, Opened};
-use crate::report::{Report, WorkerReport, counted, peak_memory};
+use crate::report::{OverMpi, Report, WorkerReport, counted, peak_memory};
+use crate::side_by_side;
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
 const WORTH_SHARING: u64 = 1024 * 1024;
@@ -51,11 +53,13 @@ struct Order {
     float: u64,
     /// 1 when every rank finds its values by itself.
     indexed: u64,
-    /// With [`STOP`]: how the task has ended. With [`TEAM`]: the threads of a rank.
+    /// With [`STOP`]: how the task has ended. With [`TEAM`]: the threads of a rank. With [`WORK`] and
+    /// [`WAIT`]: how many values there are up to the end of the round. With [`CLOSE`]: how many stand.
     number: u64,
 }
 
-/// Set up shared memory. Orders of this kind, [`NAME`], [`TEAM`] and [`STOP`] are the same for all ranks.
+/// Set up shared memory. Orders of this kind, [`NAME`], [`TEAM`], [`OPEN`], [`CLOSE`] and [`STOP`] are the
+/// same for all ranks.
 const SHARE: u64 = 1;
 /// Start on a block.
 const WORK: u64 = 2;
@@ -69,6 +73,10 @@ const NAME: u64 = 5;
 const STOP: u64 = 6;
 /// From now on each rank has so many threads, and gets as many orders.
 const TEAM: u64 = 7;
+/// Open the file that all ranks write to.
+const OPEN: u64 = 8;
+/// Close it.
+const CLOSE: u64 = 9;
 
 const ORDER_WORDS: usize = size_of::<Order>() / 8;
 
@@ -105,6 +113,8 @@ pub struct Member<'a> {
     /// Each thread's own, which open a file when the first block comes: only then is it known to be there on
     /// rank 0.
     hands: Vec<Hands>,
+    /// This rank's end of a file that all ranks write to.
+    file: OwnPart,
     /// Blocks and items done, for the log.
     share: (u64, u64),
 }
@@ -125,6 +135,7 @@ impl<'a> Member<'a> {
             far,
             stream: true,
             hands: vec![],
+            file: OwnPart::default(),
             share: (0, 0),
         }
     }
@@ -146,13 +157,28 @@ impl<'a> Member<'a> {
             self.set_threads(threads);
         }
         let Opened { began, mut feed, facts } = Opened::of(self.task)?;
-        let mut desk = Desk::open(self.task, self.layout.workers, began, first)?;
+        let mut desk = Desk::open(self.task, &facts, self.layout.workers, began, first)?;
+        desk.mpi = Some(OverMpi { library: super::library(), ranks: self.ranks, threads: self.threads });
         self.stream = !facts.indexed;
+        if let Some(path) = desk.sink.shared_file() {
+            let plan = Plan { path: path.to_owned(), dtype: facts.dtype, extent: feed.left() };
+            self.order_all(OPEN, 0);
+            if let Err(error) = self.file.open(self.mpi, self.task, Some(&plan)) {
+                return desk.close(Err(error));
+            }
+        }
         if self.worth_sharing(&feed) {
             self.order_all(SHARE, 0);
             self.set_up_shared();
         }
-        let outcome = self.rounds(&mut feed, &facts, &mut desk);
+        let mut outcome = self.rounds(&mut feed, &facts, &mut desk);
+        if self.file.is_open() {
+            let count = desk.workers.iter().map(|worker| worker.items).sum();
+            self.order_all(CLOSE, count);
+            let closed = self.file.close(self.mpi, count);
+            desk.sink.parts_closed(closed.is_ok());
+            outcome = outcome.and(closed);
+        }
         if outcome.is_ok() && job.wants_names() {
             self.gather_names(&mut desk.workers);
         }
@@ -185,6 +211,9 @@ impl<'a> Member<'a> {
                 SHARE => self.set_up_shared(),
                 NAME => self.send_name(),
                 TEAM => self.set_threads(order.number as usize),
+                // Rank 0 hears how these went, and says what follows.
+                OPEN => _ = self.file.open(self.mpi, self.task, None),
+                CLOSE => _ = self.file.close(self.mpi, order.number),
                 STOP => {
                     self.say_share();
                     return outcome_from_word(order.number);
@@ -196,12 +225,14 @@ impl<'a> Member<'a> {
 
     fn rounds(&mut self, feed: &mut Feed, facts: &Facts, desk: &mut Desk) -> Result<()> {
         let indexed = u64::from(facts.indexed);
-        let waiting = vec![Order { kind: WAIT, indexed, ..Order::zeroed() }; self.mpi.ranks() * self.threads];
+        let waiting = Order { kind: WAIT, indexed, ..Order::zeroed() };
+        let everybody = self.mpi.ranks() * self.threads;
         let (workers, most) = (self.layout.workers, self.layout.block);
         loop {
             let room = self.memory().values_mut();
             let Some(blocks) = desk.load(|| feed.next_round(workers, most, room))? else { return Ok(()) };
-            let mut orders = waiting.clone();
+            let end = blocks.last().map_or(0, |block| block.end);
+            let mut orders = vec![Order { number: end, ..waiting }; everybody];
             for (order, block) in orders.iter_mut().zip(&blocks) {
                 *order = Order {
                     kind: WORK,
@@ -211,10 +242,11 @@ impl<'a> Member<'a> {
                     total: facts.total,
                     float: u64::from(facts.dtype == Dtype::F64),
                     indexed,
-                    number: 0,
+                    number: end,
                 };
             }
-            let receipts = desk.map(|| self.round(&orders));
+            let receipts = desk.map(|| self.round(&orders))?;
+            desk.was_writing(self.file.take_time());
             for (worker, block) in blocks.iter().enumerate() {
                 let (mut receipt, mut new_block) = (receipts[worker], true);
                 loop {
@@ -225,13 +257,13 @@ impl<'a> Member<'a> {
                     if let Some(Error::Failed(text)) = &mut answer.failure {
                         text.push_str(&also_failed(&receipts[worker + 1..]));
                     }
-                    desk.take(Of { worker, block: *block, busy, new_block }, answer, bytes)?;
+                    desk.take(Of { worker: Some(worker), block: *block, busy, new_block }, answer, bytes)?;
                     if !more {
                         break;
                     }
-                    let mut orders = waiting.clone();
+                    let mut orders = vec![waiting; everybody];
                     orders[worker].kind = MORE;
-                    receipt = desk.map(|| self.round(&orders))[worker];
+                    receipt = desk.map(|| self.round(&orders))?[worker];
                     new_block = false;
                 }
             }
@@ -240,13 +272,17 @@ impl<'a> Member<'a> {
     }
 
     /// One round on rank 0.
-    fn round(&mut self, orders: &[Order]) -> Vec<Receipt> {
+    ///
+    /// # Errors
+    /// A rank could not write its part of the file.
+    fn round(&mut self, orders: &[Order]) -> Result<Vec<Receipt>> {
         self.memory().sync();
         self.scatter_orders(orders);
         if self.values_travel() {
             self.scatter_values(orders);
         }
-        let mine = self.work(&orders[..self.threads], 0, 0);
+        let mut mine = self.work(&orders[..self.threads], 0, 0);
+        let written = self.write_own(&orders[..self.threads], &mut mine, 0);
         let mut receipts = vec![Receipt::zeroed(); orders.len()];
         let root = self.mpi.world.process_at_rank(ROOT);
         let words: &mut [u64] = bytemuck::cast_slice_mut(&mut receipts);
@@ -255,7 +291,31 @@ impl<'a> Member<'a> {
             self.gather_answers(&receipts);
         }
         self.memory().sync();
-        receipts
+        written.map(|()| receipts)
+    }
+
+    /// Writes the answers that are in the slots from number `first_slot` on to the file that all ranks write
+    /// to, if there is one: rank 0 then needs nothing of them but the receipts.
+    fn write_own(&mut self, orders: &[Order], receipts: &mut [Receipt], first_slot: usize) -> Result<()> {
+        if !self.file.is_open() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        if orders.iter().all(|order| order.kind == WAIT) {
+            for order in orders {
+                outcome = outcome.and(self.file.write(self.mpi, order.number, 0, &[]));
+            }
+            return outcome;
+        }
+        self.memory();
+        let Self { memory: Some(memory), file, mpi, .. } = self else { unreachable!("just made") };
+        let (_, slots) = memory.work(first_slot, orders.len());
+        for ((order, receipt), slot) in orders.iter().zip(receipts).zip(slots) {
+            let written = file.write(mpi, order.number, order.start, receipt.bytes_in(slot));
+            receipt.drop_bytes(slot);
+            outcome = outcome.and(written);
+        }
+        outcome
     }
 
     /// One round on another rank.
@@ -271,7 +331,9 @@ impl<'a> Member<'a> {
             root.scatter_varcount_into(&mut self.memory().values_mut()[..count]);
         }
         self.memory().sync();
-        let receipts = self.work(orders, first_value, first_slot);
+        let mut receipts = self.work(orders, first_value, first_slot);
+        // Rank 0 has heard of it too, and ends the run.
+        let _ = self.write_own(orders, &mut receipts, first_slot);
         self.memory().sync();
         root.gather_into(bytemuck::cast_slice::<_, u64>(&receipts));
         if self.any_far() {
@@ -294,33 +356,23 @@ impl<'a> Member<'a> {
             return vec![Receipt::zeroed(); orders.len()];
         }
         let values_come = self.values_come();
-        self.hands.resize_with(orders.len(), Hands::default);
+        let rank = self.mpi.rank();
+        self.hands.resize_with(orders.len(), || Hands::of(rank));
         self.memory();
         let Self { memory: Some(memory), hands, task, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
         let (values, slots) = memory.work(first_slot, orders.len());
-        let mut jobs = orders.iter().zip(hands).zip(slots).map(|((order, hands), slot)| {
+        let jobs = orders.iter().zip(hands).zip(slots).map(|((order, hands), slot)| {
             let values = match values_come && order.kind == WORK {
                 true => &values[(order.offset - first_value) as usize..][..order.values() as usize],
                 false => &[],
             };
             let (task, mpi, room) = (*task, *mpi, layout.room);
-            let tell = Teller { is_root: mpi.is_root(), rank: mpi.rank() };
+            let tell = mpi.teller();
             move || order.carry_out(task, hands, values, slot, room, tell)
         });
-        let receipts: Vec<Receipt> = match orders.len() {
-            1 => jobs.map(|mut job| job()).collect(),
-            _ => thread::scope(|scope| {
-                let own = jobs.next();
-                let others: Vec<_> = jobs.map(|job| scope.spawn(job)).collect();
-                // A panic has ended the run already.
-                own.into_iter()
-                    .map(|mut job| job())
-                    .chain(others.into_iter().map(|other| other.join().unwrap_or(Receipt::zeroed())))
-                    .collect()
-            }),
-        };
+        let receipts = side_by_side::run(jobs.collect::<Vec<_>>().into_iter());
         self.share.0 += orders.iter().filter(|order| order.kind == WORK).count() as u64;
         self.share.1 += receipts.iter().map(Receipt::items).sum::<u64>();
         receipts
@@ -478,26 +530,6 @@ impl Order {
     fn facts(&self) -> Facts {
         let dtype = if self.float != 0 { Dtype::F64 } else { Dtype::I64 };
         Facts { dtype, total: self.total, indexed: self.indexed != 0 }
-    }
-}
-
-/// Says a failure as rank 0 will print it.
-#[derive(Clone, Copy)]
-struct Teller {
-    is_root: bool,
-    rank: usize,
-}
-
-impl Teller {
-    /// One item's failure is the same whichever rank met it; that a rank cannot do its work is news of that
-    /// rank, unless it is rank 0, which a user sees as parpy.
-    fn tell(self, error: &Error) -> String {
-        match error {
-            Error::Failed(text) if !self.is_root => {
-                format!("rank {} on host {} {text}", self.rank, crate::report::host())
-            }
-            other => other.to_string(),
-        }
     }
 }
 

@@ -1,0 +1,181 @@
+//! Numbers that lie one after the other in a file, of any type that 64 bits can hold: what is behind the
+//! header of a `.npy` file, or a contiguous dataset of an HDF5 file. Every worker reads its own part.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
+use crate::input::{Indexed, count_of, flattened};
+use crate::job::Dtype;
+
+/// How one number is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stored {
+    /// What kind of number.
+    pub kind: Kind,
+    /// Its size: 1, 2, 4 or 8 (floats: 4 or 8).
+    pub bytes: usize,
+    /// Its most significant byte comes first.
+    pub is_big_endian: bool,
+}
+
+/// Kinds of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Whole numbers with a sign.
+    Signed,
+    /// Whole numbers without.
+    Unsigned,
+    /// IEEE 754 floats.
+    Float,
+}
+
+impl Stored {
+    /// The type that such numbers are read as, where `wanted` is what the user asks for.
+    ///
+    /// # Errors
+    /// That would lose something; says what, for a message that names the input.
+    pub fn dtype(self, wanted: Option<Dtype>) -> std::result::Result<Dtype, &'static str> {
+        match (self.kind, wanted) {
+            (Kind::Float, Some(Dtype::I64)) => Err("it holds floats, which --dtype i64 would cut off"),
+            (Kind::Float, _) => Ok(Dtype::F64),
+            (_, wanted) => Ok(wanted.unwrap_or(Dtype::I64)),
+        }
+    }
+}
+
+/// Numbers in a file.
+pub struct Flat {
+    file: File,
+    /// For messages: the file, and which part of it.
+    name: PathBuf,
+    first_byte: u64,
+    count: u64,
+    stored: Stored,
+    dtype: Dtype,
+    /// See [`Indexed::note`].
+    note: Option<String>,
+    /// Bytes as they are stored, where they are to be converted.
+    raw: Vec<u8>,
+}
+
+impl Flat {
+    /// The numbers of an array of that shape, which holds [`count_of`] of them, from `first_byte` of `file` on,
+    /// to be read as `dtype`.
+    pub fn new(
+        file: File,
+        name: &Path,
+        first_byte: u64,
+        shape: &[u64],
+        stored: Stored,
+        dtype: Dtype,
+    ) -> Self {
+        let (count, note) = (count_of(shape).unwrap_or(u64::MAX), flattened(name, shape));
+        Self { file, name: name.to_owned(), first_byte, count, stored, dtype, note, raw: Vec::new() }
+    }
+
+    /// They lie in the file as they are used.
+    fn is_native(&self) -> bool {
+        let kind = match self.dtype {
+            Dtype::I64 => Kind::Signed,
+            Dtype::F64 => Kind::Float,
+        };
+        self.stored == Stored { kind, bytes: 8, is_big_endian: cfg!(target_endian = "big") }
+    }
+
+    /// Reads until `room` is full or the file ends.
+    fn read_up_to(&self, at: u64, room: &mut [u8]) -> (usize, Result<()>) {
+        let mut done = 0;
+        while done < room.len() {
+            match self.file.read_at(&mut room[done..], at + done as u64) {
+                Ok(0) => break,
+                Ok(count) => done += count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return (done, Err(Error::io("read", &self.name, &e))),
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// Turns stored numbers into those of the type. Returns how many: fewer than all where the next does not
+    /// fit, with what is wrong with it.
+    fn convert(&self, raw: &[u8], room: &mut [u64]) -> (usize, Result<()>) {
+        let Stored { kind, bytes, is_big_endian } = self.stored;
+        for (i, (raw, word)) in raw.chunks_exact(bytes).zip(&mut *room).enumerate() {
+            let mut wide = [0; 8];
+            wide[..bytes].copy_from_slice(raw);
+            if is_big_endian {
+                wide[..bytes].reverse();
+            }
+            let bits = u64::from_le_bytes(wide);
+            let unused = 64 - 8 * bytes as u32;
+            *word = match (kind, self.dtype) {
+                (Kind::Float, _) if bytes == 4 => f64::from(f32::from_bits(bits as u32)).to_bits(),
+                (Kind::Float, _) => bits,
+                (Kind::Signed, Dtype::I64) => ((bits << unused) as i64 >> unused) as u64,
+                (Kind::Signed, Dtype::F64) => (((bits << unused) as i64 >> unused) as f64).to_bits(),
+                (Kind::Unsigned, Dtype::F64) => (bits as f64).to_bits(),
+                (Kind::Unsigned, Dtype::I64) => match i64::try_from(bits) {
+                    Ok(_) => bits,
+                    Err(_) => return (i, Err(too_large(&self.name, bits))),
+                },
+            };
+        }
+        (room.len(), Ok(()))
+    }
+}
+
+/// A whole number without sign that is too large.
+pub fn too_large(name: &Path, value: u64) -> Error {
+    Error::Failed(format!(
+        "{}: {value} does not fit in a 64-bit whole number with a sign; for floats: --dtype f64",
+        name.display()
+    ))
+}
+
+impl Indexed for Flat {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+        let bytes = self.stored.bytes;
+        let at = self.first_byte + start * bytes as u64;
+        let (read, converted, outcome) = if self.is_native() {
+            let (read, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(room));
+            (read, (read / bytes, Ok(())), outcome)
+        } else {
+            let mut raw = std::mem::take(&mut self.raw);
+            raw.resize(room.len() * bytes, 0);
+            let (read, outcome) = self.read_up_to(at, &mut raw);
+            let whole = read / bytes;
+            let converted = self.convert(&raw[..whole * bytes], &mut room[..whole]);
+            self.raw = raw;
+            (read, converted, outcome)
+        };
+        // Whole values that are there are delivered before a cut-off file is complained of.
+        let (whole, fits) = converted;
+        let outcome = fits.and(outcome).and_then(|()| match read < room.len() * bytes {
+            false => Ok(()),
+            true => Err(Error::Failed(format!(
+                "cannot read {}: it ends after {} of the {} values that its header promises",
+                self.name.display(),
+                start + whole as u64,
+                self.count
+            ))),
+        });
+        (whole, outcome)
+    }
+
+    fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+
+    fn piece(&self) -> usize {
+        // 64 KiB: large enough that the system call does not count, small enough for the second-level cache.
+        8192
+    }
+}

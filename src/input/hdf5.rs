@@ -1,0 +1,365 @@
+//! Values from datasets of HDF5 files. A worker reads its own part: from a contiguous dataset straight from
+//! the file, from any other as hyperslabs through the HDF5 library.
+
+use std::collections::{HashSet, VecDeque};
+use std::iter;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use ::hdf5::types::{FloatSize, IntSize, TypeDescriptor};
+use ::hdf5::{Dataset, File, Group, H5Type, Hyperslab, LocationInfo, LocationType, SliceOrIndex};
+
+use crate::error::{Error, Result, nearest};
+use crate::function::lanes::Lanes;
+use crate::hdf5::plain;
+use crate::input::flat::{Flat, Kind, Stored};
+use crate::input::{Indexed, count_of, flattened, open as open_file, regular};
+use crate::job::Dtype;
+
+/// Bytes that chunks of an open file may take, so that a compressed one is unpacked once and not for every
+/// piece of it.
+const CHUNK_CACHE: usize = 32 * 1024 * 1024;
+
+/// How many names a message lists.
+const LISTED: usize = 20;
+
+/// Opens a file for reading.
+///
+/// # Errors
+/// It is missing, unreadable, or no HDF5 file.
+pub fn open_hdf5(path: &Path) -> Result<File> {
+    let wrong = |why: &str| Error::Failed(format!("cannot read {}: {why}", path.display()));
+    regular(path)?;
+    // The system's own reasons are clearer than the library's.
+    drop(open_file(path)?);
+    let mut options = File::with_options();
+    options.with_fapl(|access| access.chunk_cache(521, CHUNK_CACHE, 0.75));
+    options.open(path).map_err(|e| {
+        let why = plain(&e);
+        wrong(&match why.contains("temporarily unavailable") || why.contains("already open") {
+            true => format!("another program has it open for writing ({why}); close it there"),
+            false => format!("it is not an HDF5 file, or it is damaged ({why})"),
+        })
+    })
+}
+
+/// Opens dataset `part` of `path`; see [`crate::hdf5::Library::open`].
+///
+/// # Errors
+/// As there.
+pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(Box<dyn Indexed>, Dtype)> {
+    let file = open_hdf5(path)?;
+    let (name, column) = match part {
+        // A name may itself end in brackets.
+        Some(name) if file.dataset(name).is_ok() => (name.to_owned(), None),
+        Some(part) => split_column(part).map(|(name, column)| (name.to_owned(), column))?,
+        None => (only_dataset(&file, path)?, None),
+    };
+    let full: PathBuf = format!("{}:{name}", path.display()).into();
+    let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", full.display()));
+    let dataset = file.dataset(&name).map_err(|e| match file.loc_type_by_name(&name) {
+        Ok(LocationType::Dataset) => wrong(plain(&e)),
+        _ => no_such_dataset(&file, path, &name),
+    })?;
+    let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
+    let Some(stored) = dtype.as_ref().ok().and_then(stored) else {
+        let what = dtype.map_or("of a type that parpy does not know".into(), |dtype| describe(&dtype));
+        return Err(wrong(format!(
+            "its values are {what}; parpy reads whole numbers, and floats of 32 and 64 bits"
+        )));
+    };
+    let read_as = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
+    let space = dataset.space().map_err(|e| wrong(plain(&e)))?;
+    let shape = space.shape();
+    if shape.is_empty() {
+        let what = if space.size() == 0 { "it is empty" } else { "it is a single number" };
+        return Err(wrong(format!("{what}, without dimensions (in h5py: f[{name:?}].shape == ())")));
+    }
+    if let Some(column) = column {
+        let [rows, columns] = shape[..] else {
+            return Err(wrong(format!("[:,{column}] is for two dimensions, and its shape is {shape:?}")));
+        };
+        if column >= columns {
+            return Err(wrong(format!("there is no column {column}: it has {columns}, from 0 on")));
+        }
+        let count = rows as u64;
+        let slab = Slab { dataset, name: full, shape, column: Some(column), count, stored, dtype: read_as };
+        return Ok((Box::new(slab), read_as));
+    }
+    let extent: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+    let count =
+        count_of(&extent).ok_or_else(|| wrong(format!("its shape {shape:?} is of too many values")))?;
+    // What a link leads to may stand in another file.
+    let is_here = dataset.filename() == file.filename() && file.userblock() == 0;
+    let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
+    let values: Box<dyn Indexed> = match first_byte {
+        Some(at) => Box::new(Flat::new(open_file(path)?, &full, at, &extent, stored, read_as)),
+        None => Box::new(Slab { dataset, name: full, shape, column: None, count, stored, dtype: read_as }),
+    };
+    Ok((values, read_as))
+}
+
+/// `NAME[:,K]`: column K of a dataset of two dimensions.
+fn split_column(part: &str) -> Result<(&str, Option<usize>)> {
+    let Some((name, index)) = part.split_once('[') else { return Ok((part, None)) };
+    let column = index.strip_suffix(']').and_then(|index| index.split_once(','));
+    let column = column.filter(|(rows, _)| rows.trim() == ":").and_then(|(_, k)| k.trim().parse().ok());
+    match column {
+        Some(column) => Ok((name, Some(column))),
+        None => Err(Error::Usage(format!(
+            "--from …:{part}: what can be taken of a dataset is [:,K], its column K"
+        ))),
+    }
+}
+
+/// How the numbers of a type are stored; `None` for what is no number, or too wide.
+pub fn stored(dtype: &TypeDescriptor) -> Option<Stored> {
+    let whole = |size: &IntSize| *size as usize;
+    let (kind, bytes) = match dtype {
+        TypeDescriptor::Integer(size) => (Kind::Signed, whole(size)),
+        TypeDescriptor::Unsigned(size) => (Kind::Unsigned, whole(size)),
+        TypeDescriptor::Float(FloatSize::U4) => (Kind::Float, 4),
+        TypeDescriptor::Float(FloatSize::U8) => (Kind::Float, 8),
+        _ => return None,
+    };
+    Some(Stored { kind, bytes, is_big_endian: false })
+}
+
+/// Do the numbers of a dataset lie in the file one after the other, as this machine has them?
+fn is_plain(dataset: &Dataset, stored: Stored) -> bool {
+    let Ok(dtype) = dataset.dtype() else { return false };
+    let is_native = match (stored.kind, stored.bytes) {
+        (Kind::Signed, 1) => dtype.is::<i8>(),
+        (Kind::Signed, 2) => dtype.is::<i16>(),
+        (Kind::Signed, 4) => dtype.is::<i32>(),
+        (Kind::Signed, _) => dtype.is::<i64>(),
+        (Kind::Unsigned, 1) => dtype.is::<u8>(),
+        (Kind::Unsigned, 2) => dtype.is::<u16>(),
+        (Kind::Unsigned, 4) => dtype.is::<u32>(),
+        (Kind::Unsigned, _) => dtype.is::<u64>(),
+        (Kind::Float, 4) => dtype.is::<f32>(),
+        (Kind::Float, _) => dtype.is::<f64>(),
+    };
+    is_native
+        && cfg!(target_endian = "little")
+        && matches!(dataset.layout(), ::hdf5::dataset::Layout::Contiguous)
+}
+
+/// A type in words.
+pub fn describe(dtype: &TypeDescriptor) -> String {
+    match dtype {
+        TypeDescriptor::FixedAscii(_)
+        | TypeDescriptor::FixedUnicode(_)
+        | TypeDescriptor::VarLenAscii
+        | TypeDescriptor::VarLenUnicode => "strings".into(),
+        TypeDescriptor::Compound(compound) => {
+            let names: Vec<_> = compound.fields.iter().map(|field| field.name.as_str()).collect();
+            format!("rows of {}", names.join(", "))
+        }
+        TypeDescriptor::Boolean => "truth values".into(),
+        other => other.to_string(),
+    }
+}
+
+/// Names of all datasets below `group`, with their paths, up to `most`.
+pub fn datasets(group: &Group, most: usize) -> Vec<String> {
+    let identity = |info: LocationInfo| format!("{} {:?}", info.fileno, info.token);
+    // A link may lead back to where it stands.
+    let mut visited: HashSet<_> = group.loc_info().ok().map(identity).into_iter().collect();
+    let (mut found, mut waiting) = (Vec::new(), VecDeque::from([(group.clone(), String::new())]));
+    while let Some((group, prefix)) = waiting.pop_front() {
+        for name in group.member_names().unwrap_or_default() {
+            if found.len() == most {
+                break;
+            }
+            let full = format!("{prefix}/{name}");
+            let Ok(info) = group.loc_info_by_name(&name) else { continue };
+            match info.loc_type {
+                LocationType::Dataset => found.push(full),
+                LocationType::Group if visited.insert(identity(info)) => {
+                    waiting.extend(group.group(&name).map(|group| (group, full)));
+                }
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn list(file: &File) -> String {
+    let names = datasets(file, LISTED + 1);
+    match names.len() {
+        0 => "there are no datasets in it".into(),
+        n if n > LISTED => format!("there are {}, …", names[..LISTED].join(", ")),
+        _ => format!("there is {}", names.join(", ")),
+    }
+}
+
+fn no_such_dataset(file: &File, path: &Path, name: &str) -> Error {
+    let names = datasets(file, usize::MAX);
+    let absolute = format!("/{}", name.trim_start_matches('/'));
+    let near = nearest(&absolute, names.iter().map(String::as_str));
+    let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+    Error::Failed(format!("cannot read {}: no dataset {name}; {}{near}", path.display(), list(file)))
+}
+
+/// The name of the only dataset of numbers.
+fn only_dataset(file: &File, path: &Path) -> Result<String> {
+    let is_of_numbers = |name: &String| {
+        let dataset = file.dataset(name);
+        let dtype = dataset.and_then(|dataset| dataset.dtype()).and_then(|dtype| dtype.to_descriptor());
+        dtype.is_ok_and(|dtype| stored(&dtype).is_some())
+    };
+    let mut of_numbers = datasets(file, usize::MAX).into_iter().filter(is_of_numbers);
+    match (of_numbers.next(), of_numbers.next()) {
+        (Some(name), None) => Ok(name),
+        _ => Err(Error::Failed(format!(
+            "cannot read {0}: say which dataset, --from {0}:/NAME; {1}",
+            path.display(),
+            list(file)
+        ))),
+    }
+}
+
+/// A dataset, or a column of one, through the library.
+struct Slab {
+    dataset: Dataset,
+    name: PathBuf,
+    shape: Vec<usize>,
+    column: Option<usize>,
+    count: u64,
+    stored: Stored,
+    dtype: Dtype,
+}
+
+impl Slab {
+    /// Reads `selection` to the front of `room`. Returns how many numbers: fewer than all where the next does
+    /// not fit, with what is wrong with it.
+    fn read(&self, selection: Hyperslab, room: &mut [u64]) -> (usize, Result<()>) {
+        match (self.dtype, self.stored.kind) {
+            (Dtype::F64, _) => self.convert::<f64>(selection, room, |x| Ok(x.to_bits())),
+            (Dtype::I64, Kind::Unsigned) => {
+                self.convert::<u64>(selection, room, |x| match i64::try_from(x) {
+                    Ok(_) => Ok(x),
+                    Err(_) => Err(crate::input::flat::too_large(&self.name, x)),
+                })
+            }
+            (Dtype::I64, _) => self.convert::<i64>(selection, room, |x| Ok(x as u64)),
+        }
+    }
+
+    fn convert<T: H5Type + Copy>(
+        &self,
+        selection: Hyperslab,
+        room: &mut [u64],
+        bits: impl Fn(T) -> Result<u64>,
+    ) -> (usize, Result<()>) {
+        let found = match self.dataset.read_slice::<T, _, ndarray::IxDyn>(selection) {
+            Ok(found) => found,
+            Err(e) => {
+                let why = format!("cannot read {}: {}", self.name.display(), plain(&e));
+                return (0, Err(Error::Failed(why)));
+            }
+        };
+        for (i, (x, word)) in found.iter().zip(room).enumerate() {
+            match bits(*x) {
+                Ok(bits) => *word = bits,
+                Err(error) => return (i, Err(error)),
+            }
+        }
+        (found.len(), Ok(()))
+    }
+}
+
+impl Indexed for Slab {
+    fn count(&self) -> u64 {
+        self.count
+    }
+
+    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+        let (start, end) = (start as usize, start as usize + room.len());
+        if let Some(column) = self.column {
+            let selection =
+                Hyperslab::from(vec![SliceOrIndex::from(start..end), SliceOrIndex::Index(column)]);
+            return self.read(selection, room);
+        }
+        let mut done = 0;
+        for slab in slabs(&self.shape, start..end) {
+            let count: usize = slab.iter().map(ExactSizeIterator::len).product();
+            let selection: Vec<SliceOrIndex> = slab.into_iter().map(SliceOrIndex::from).collect();
+            let (found, outcome) = self.read(selection.into(), &mut room[done..done + count]);
+            done += found;
+            if outcome.is_err() {
+                return (done, outcome);
+            }
+        }
+        (done, Ok(()))
+    }
+
+    fn note(&self) -> Option<String> {
+        let shape: Vec<u64> = self.shape.iter().map(|n| *n as u64).collect();
+        if self.column.is_none() { flattened(&self.name, &shape) } else { None }
+    }
+
+    fn piece(&self) -> usize {
+        // The library takes some microseconds for each call.
+        64 * 1024
+    }
+}
+
+/// The hyperslabs that elements `of` of an array in C order consist of, in order: whole rows together, and
+/// what is left before and behind them as slabs of a row.
+fn slabs(shape: &[usize], of: Range<usize>) -> Vec<Vec<Range<usize>>> {
+    let [rows, rest @ ..] = shape else { return Vec::new() };
+    if of.is_empty() {
+        return Vec::new();
+    }
+    if rest.is_empty() {
+        return vec![vec![of]];
+    }
+    let row: usize = rest.iter().product();
+    let within = |i: usize, part: Range<usize>| {
+        slabs(rest, part).into_iter().map(move |slab| iter::once(i..i + 1).chain(slab).collect())
+    };
+    let (first, last) = (of.start / row, of.end / row);
+    let (before, behind) = (of.start % row, of.end % row);
+    debug_assert!(last <= *rows);
+    if first == last {
+        return within(first, before..behind).collect();
+    }
+    let mut all: Vec<_> = if before > 0 { within(first, before..row).collect() } else { Vec::new() };
+    let whole = first + usize::from(before > 0)..last;
+    if !whole.is_empty() {
+        all.push(iter::once(whole).chain(rest.iter().map(|n| 0..*n)).collect());
+    }
+    all.extend(within(last, 0..behind));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn slabs_are_the_elements_in_order(
+            shape in prop::collection::vec(1usize..5, 1..4),
+            ends in (0usize..1000, 0usize..1000),
+        ) {
+            let count: usize = shape.iter().product();
+            let (a, b) = (ends.0 % (count + 1), ends.1 % (count + 1));
+            let mut found = Vec::new();
+            for slab in slabs(&shape, a.min(b)..a.max(b)) {
+                prop_assert_eq!(slab.len(), shape.len());
+                let mut indices = vec![0];
+                for (range, n) in slab.iter().zip(&shape) {
+                    indices = indices.iter().flat_map(|i| range.clone().map(move |j| i * n + j)).collect();
+                }
+                found.extend(indices);
+            }
+            prop_assert_eq!(found, (a.min(b)..a.max(b)).collect::<Vec<_>>());
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! CSV files: a header, and one row for each value.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::function::lines::Tally;
+use crate::job::{Task, Work};
+use crate::output::text::ToFile;
+use crate::output::{Frame, Who};
+
+/// A row; `who` is `None` without the columns for it, and has `None` where nobody has answered.
+pub fn frame(who: Option<Option<&Who>>) -> Frame {
+    let close = match who {
+        None => "\n".to_owned(),
+        Some(None) => ",,,\n".to_owned(),
+        Some(Some(Who { rank, pid, host })) => format!(",{rank},{pid},{}\n", field(host.as_bytes())),
+    };
+    Frame { open: "", between: ",", missing: "", close, is_json: false }
+}
+
+/// A field, in quotes where it needs them.
+fn field(bytes: &[u8]) -> String {
+    let mut writer =
+        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record([bytes]);
+    let line = writer.into_inner().unwrap_or_default();
+    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+}
+
+/// What is counted of a file.
+pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
+    let Tally { lines, words, bytes } = tally;
+    format!("{lines},{words},{bytes},{}\n", field(name.as_os_str().as_encoded_bytes())).into_bytes()
+}
+
+/// A file that begins with its header.
+///
+/// # Errors
+/// It cannot be created.
+pub fn create(task: &Task, path: &Path) -> Result<ToFile> {
+    let mut file = ToFile::create(path)?;
+    let heading = match &task.work {
+        Work::Map { who: false, .. } => "input,output\n",
+        Work::Map { who: true, .. } => "input,output,rank,pid,host\n",
+        Work::Read { .. } => "lines,words,bytes,file\n",
+    };
+    file.begin(heading.as_bytes());
+    Ok(file)
+}

@@ -1,0 +1,273 @@
+//! HDF5 files: for a map the datasets `/input` and `/output` (and `/rank` with `--who`, and `/failed`, the
+//! numbers of the values without an answer), for a count of lines the table `/sections`; for both the table
+//! `/workers`, and where it all came from as attributes of the file.
+
+mod dataset;
+#[cfg(feature = "mpio")]
+mod shared;
+pub mod tables;
+
+use std::borrow::Cow;
+use std::io;
+use std::path::Path;
+
+use ::hdf5::File;
+use ::hdf5::types::VarLenUnicode;
+
+use crate::error::{Error, Result};
+use crate::function::lines::Tally;
+use crate::hdf5::{Library, plain};
+#[cfg(feature = "mpio")]
+use crate::hdf5::{Plan, SharedFile};
+use crate::input::{self, Facts, Indexed};
+use crate::job::{Dtype, Task, Work};
+use crate::output::file::Draft;
+use crate::output::{Form, Piece, Sink};
+use crate::provenance::{JOB, Origin};
+use crate::report::{Report, counted};
+use crate::show::{self, Look};
+use dataset::{Column, Numbers};
+use tables::Section;
+
+/// This program is linked with HDF5. To be called before MPI is initialised.
+///
+/// # Errors
+/// Its HDF5 was built for another MPI than parpy.
+pub fn provide() -> Result<()> {
+    check_mpi()?;
+    // A parallel HDF5 that is initialised after MPI has itself ended by `MPI_Finalize`, and would then try
+    // once more, and for ever, what could not be written to a full disk.
+    let _ = ::hdf5::library_version();
+    crate::hdf5::provide(&Here);
+    Ok(())
+}
+
+/// Two MPIs in one process call each other's functions. They get there where HDF5 was built for another MPI
+/// than parpy, which no linker minds.
+fn check_mpi() -> Result<()> {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    match (maps.contains("/libmpi.so"), maps.contains("/libmpich.so")) {
+        (true, true) => Err(Error::Usage(
+            "this parpy and its HDF5 were built for two different MPIs, Open MPI and MPICH. Rebuild it with an \
+             HDF5 for the MPI that MPICC names, or for none: HDF5_DIR=/usr/lib/x86_64-linux-gnu/hdf5/serial (or \
+             …/openmpi, …/mpich) cargo build --release"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// See [`provide`].
+struct Here;
+
+impl Library for Here {
+    fn version(&self) -> String {
+        let (major, minor, patch) = ::hdf5::library_version();
+        format!("{major}.{minor}.{patch}")
+    }
+
+    fn open(
+        &self,
+        path: &Path,
+        part: Option<&str>,
+        wanted: Option<Dtype>,
+    ) -> Result<(Box<dyn Indexed>, Dtype)> {
+        input::hdf5::open(path, part, wanted)
+    }
+
+    fn create<'a>(&self, task: &'a Task, path: &Path, facts: &Facts) -> Result<Box<dyn Sink + 'a>> {
+        #[cfg(feature = "mpio")]
+        if shared::serves(task) {
+            return Ok(Box::new(shared::ToShared::create(task, path)?));
+        }
+        Ok(Box::new(ToHdf5::create(task, path, facts)?))
+    }
+
+    #[cfg(feature = "mpio")]
+    fn join(
+        &self,
+        task: &Task,
+        plan: &Plan,
+        rank: usize,
+        over: mpi::ffi::MPI_Comm,
+    ) -> Result<Box<dyn SharedFile>> {
+        Ok(Box::new(shared::Part::create(task, plan, rank, over)?))
+    }
+
+    fn show(&self, path: &Path, rows: usize) -> Result<Look> {
+        show::hdf5::look(path, rows)
+    }
+
+    fn job(&self, path: &Path) -> Result<String> {
+        let file = input::hdf5::open_hdf5(path)?;
+        let job = file.attr(JOB).and_then(|attribute| attribute.read_scalar::<VarLenUnicode>());
+        job.map(|text| text.to_string()).map_err(|_| Error::no_job(path))
+    }
+}
+
+/// A file on its way.
+struct ToHdf5<'a> {
+    task: &'a Task,
+    origin: Origin<'a>,
+    draft: Draft,
+    /// `None` when it has been closed.
+    file: Option<File>,
+    tables: Tables,
+    /// A write has failed.
+    is_broken: bool,
+}
+
+/// What is written while answers arrive.
+enum Tables {
+    /// Of a map.
+    Values(Box<Values>),
+    /// Of a count of lines.
+    Sections(Column<Section>),
+}
+
+/// In `/rank` for a value that no worker has lived to answer.
+const NOBODY: u32 = u32::MAX;
+
+/// The datasets of a map.
+struct Values {
+    input: Numbers,
+    output: Numbers,
+    rank: Option<Column<u32>>,
+    /// Where items are passed over.
+    failed: Option<Column<u64>>,
+}
+
+impl<'a> ToHdf5<'a> {
+    fn create(task: &'a Task, path: &Path, facts: &Facts) -> Result<Self> {
+        let mut options = File::with_options();
+        options.with_fapl(dataset::aligned);
+        // Not `create`, which would empty a file that is there: ext4 then writes all of it to the disk when it
+        // is closed, which takes as long as the job.
+        let create =
+            |new: &Path| options.create_excl(new).map_err(|e| io::Error::other(cannot_write(path, &e)));
+        let (draft, file) = Draft::create_by(path, create)?;
+        let compress = task.compress;
+        let tables = match &task.work {
+            Work::Map { who, .. } => Tables::Values(Box::new(Values {
+                input: Numbers::new(facts.dtype, "input", compress),
+                output: Numbers::new(facts.dtype, "output", compress),
+                rank: who.then(|| Column::new("rank", compress)),
+                failed: task.keep_going.then(|| Column::new("failed", compress)),
+            })),
+            Work::Read { .. } => Tables::Sections(Column::new("sections", compress)),
+        };
+        Ok(Self { task, origin: Origin::of(task), draft, file: Some(file), tables, is_broken: false })
+    }
+
+    /// Does `step` with the open file, and remembers when it fails.
+    fn with<T>(&mut self, step: impl FnOnce(&File, &mut Tables) -> ::hdf5::Result<T>) -> Result<T> {
+        let Some(file) = &self.file else {
+            return Err(Error::Failed(format!("cannot write {}: it is closed", self.draft.path().display())));
+        };
+        let outcome = step(file, &mut self.tables);
+        self.is_broken |= outcome.is_err();
+        outcome.map_err(|e| cannot_write(self.draft.path(), &e))
+    }
+
+    fn close(&mut self) -> Result<()> {
+        let Some(file) = self.file.take() else { return Ok(()) };
+        let closed = file.close();
+        self.is_broken |= closed.is_err();
+        closed.map_err(|e| cannot_write(self.draft.path(), &e))
+    }
+}
+
+impl Values {
+    fn take(&mut self, file: &File, piece: &Piece, form: Form) -> ::hdf5::Result<()> {
+        let count = piece.bytes.len() / form.width();
+        let (values, rest) = piece.bytes.split_at(count * size_of::<u64>());
+        let (answers, gaps) = rest.split_at(count * size_of::<u64>());
+        if let Some(failed) = &mut self.failed {
+            for (place, _) in gaps.iter().enumerate().filter(|(_, gap)| **gap != 0) {
+                failed.push(file, &[(self.input.len() + place) as u64])?;
+            }
+        }
+        self.input.push(file, &words(values))?;
+        self.output.push(file, &words(answers))?;
+        self.rank.as_mut().map_or(Ok(()), |rank| {
+            rank.push(file, &vec![piece.rank.map_or(NOBODY, |rank| rank as u32); count])
+        })
+    }
+
+    fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
+        self.input.close(file)?;
+        self.output.close(file)?;
+        self.rank.as_mut().map_or(Ok(()), |rank| rank.close(file))?;
+        self.failed.as_mut().map_or(Ok(()), |failed| failed.close(file))
+    }
+}
+
+impl Tables {
+    /// Writes what waits.
+    fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
+        match self {
+            Self::Values(values) => values.close(file),
+            Self::Sections(sections) => sections.close(file),
+        }
+    }
+
+    /// What there is so far; `None` where there is nothing.
+    fn done(&self) -> Option<String> {
+        let (count, what) = match self {
+            Self::Values(values) => (values.input.len(), "value"),
+            Self::Sections(sections) => (sections.len(), "section"),
+        };
+        (count > 0).then(|| counted(count as u64, what))
+    }
+
+    fn take(&mut self, file: &File, piece: &Piece, form: Form) -> ::hdf5::Result<()> {
+        match self {
+            Self::Values(values) => values.take(file, piece, form),
+            Self::Sections(sections) => {
+                // A worker that failed has counted none.
+                let Some(Tally { lines, words, bytes }) = Tally::from_bytes(piece.bytes) else {
+                    return Ok(());
+                };
+                let start = sections.last().map_or(0, |section| section.end);
+                sections.push(file, &[Section { start, end: start + bytes, lines, words, bytes }])
+            }
+        }
+    }
+}
+
+/// Bytes as words, without a copy where they lie as words must.
+fn words(bytes: &[u8]) -> Cow<'_, [u64]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(words) => Cow::Borrowed(words),
+        Err(_) => Cow::Owned(bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word)).collect()),
+    }
+}
+
+impl Sink for ToHdf5<'_> {
+    fn take(&mut self, piece: &Piece) -> Result<()> {
+        let form = Form::of(self.task);
+        self.with(|file, tables| tables.take(file, piece, form))
+    }
+
+    fn finish(&mut self, report: &Report) -> Result<()> {
+        let origin = self.origin.complete(report)?;
+        self.with(|file, tables| tables.close(file))?;
+        self.with(|file, _| tables::write(file, report, &origin))?;
+        self.close()?;
+        self.draft.publish()
+    }
+
+    fn fail(&mut self) {
+        // The run has failed already, and says why. What is kept should open, so nothing is kept of a file
+        // that could not be written.
+        if !self.is_broken && self.tables.done().is_some() {
+            let _ = self.with(|file, tables| tables.close(file));
+        }
+        let _ = self.close();
+        self.draft.keep(self.tables.done().filter(|_| !self.is_broken).as_deref());
+    }
+}
+
+fn cannot_write(path: &Path, error: &::hdf5::Error) -> Error {
+    Error::Failed(format!("cannot write {}: {}", path.display(), plain(error)))
+}

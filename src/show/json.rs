@@ -1,0 +1,139 @@
+//! A look into JSON: lists of objects, and where they come from. The list is read element by element.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+use crate::input::open;
+use crate::provenance::Provenance;
+use crate::report::counted;
+use crate::show::{Look, Table};
+
+/// One object with `results` and `parpy`.
+pub fn look(path: &Path, rows: usize) -> Result<Look> {
+    let found = RefCell::new(Found { look: Look::default(), table: Table::default(), rows });
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(open(path)?));
+    let outcome = Whole(&found).deserialize(&mut json).and_then(|()| json.end());
+    outcome.map_err(|e| wrong(path, &e))?;
+    let Found { mut look, mut table, .. } = found.into_inner();
+    table.shape = counted(table.count(), "result");
+    look.tables.push(table);
+    Ok(look)
+}
+
+/// An object on each line.
+pub fn look_at_lines(path: &Path, rows: usize) -> Result<Look> {
+    let mut found = Found { look: Look::default(), table: Table::default(), rows };
+    let file: BufReader<File> = BufReader::new(open(path)?);
+    for (number, line) in file.lines().enumerate() {
+        let line = line.map_err(|e| Error::io("read", path, &e))?;
+        let row: Value = serde_json::from_str(&line).map_err(|e| {
+            Error::Failed(format!("{}, line {}: it is not JSON ({e})", path.display(), number + 1))
+        })?;
+        found.push(row);
+    }
+    let Found { look: mut seen, mut table, .. } = found;
+    table.shape = counted(table.count(), "line");
+    seen.tables.push(table);
+    Ok(seen)
+}
+
+fn wrong(path: &Path, error: &serde_json::Error) -> Error {
+    Error::Failed(format!("cannot read {}: it is not JSON, or it is cut off ({error})", path.display()))
+}
+
+/// What has been read so far.
+struct Found {
+    look: Look,
+    table: Table,
+    rows: usize,
+}
+
+impl Found {
+    fn push(&mut self, row: Value) {
+        let word = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let row = match row {
+            Value::Object(members) => {
+                if self.table.header.is_empty() {
+                    self.table.header = members.keys().cloned().collect();
+                }
+                members.values().map(word).collect()
+            }
+            other => vec![word(&other)],
+        };
+        self.table.push(row, self.rows);
+    }
+}
+
+/// The object around all.
+struct Whole<'a>(&'a RefCell<Found>);
+
+/// The list of results in it.
+struct Results<'a>(&'a RefCell<Found>);
+
+impl<'de> DeserializeSeed<'de> for Whole<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Whole<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object or a list")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match &*key {
+                "results" => map.next_value_seed(Results(self.0))?,
+                "parpy" => {
+                    let known: Map<String, Value> = map.next_value()?;
+                    self.0.borrow_mut().look.origin = Some(Provenance(known));
+                }
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> std::result::Result<(), A::Error> {
+        Results(self.0).visit_seq(seq)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Results<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Results<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        while let Some(row) = seq.next_element::<Value>()? {
+            self.0.borrow_mut().push(row);
+        }
+        Ok(())
+    }
+}
