@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # The speed and memory of parpy beside its peers: run in turn, in the same minutes, medians and ratios.
-#   jobs/bench.sh [RUNS [local|mpi]]        7 runs and both parts by default
+#   jobs/bench.sh [RUNS [local|files|mpi]]  7 runs and all parts by default
 # Needs the peers' sources (PEERS, ../shared/peers by default), a text to repeat (TEXT), GNU time, a python3
-# with numpy (PYTHON), and 5 GB in a scratch folder (SCRATCH, /tmp by default). MPICC chooses the MPI, as
-# everywhere.
+# with numpy, h5py and pandas (PYTHON), and 6 GB in a scratch folder (SCRATCH, /tmp by default). MPICC chooses
+# the MPI, as everywhere.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . jobs/setup.sh
 
 runs=${1:-7}
-part=${2:-local mpi}
+part=${2:-local files mpi}
 peers=${PEERS:-../shared/peers}
 text=${TEXT:-../shared/data/shakespeare.txt}
 [ -r "$peers/squares.c" ] || { echo "No peers in $peers: set PEERS to the folder with squares.c" >&2; exit 2; }
@@ -73,7 +73,7 @@ copy() { rm -f copy; sync; "$@"; }
 # Of several commands in one row, the time of them all.
 many() { local i; for ((i = 0; i < $1; i++)); do "${@:2}"; done; }
 
-echo "$("$parpy" --version | tail -1), $(nproc) cores, $runs runs each, medians; the ratio is the median of pairs"
+echo "$("$parpy" --version | sed -n 2p), $(nproc) cores, $runs runs each, medians; the ratio is the median of pairs"
 echo '| what                                                 |    peer s |   parpy s | ratio | must |'
 echo '|---|---|---|---|---|'
 if part local; then
@@ -133,6 +133,82 @@ END
     row 'square 10 M doubles, simd / serial, blocks of 2048' '0.5' \
         'reported map "$parpy" map --range 0..10000000 --dtype f64 -p serial --schedule static,2048 -o none --repeat 9' \
         'reported map "$parpy" map --range 0..10000000 --dtype f64 -p simd --schedule static,2048 -o none --repeat 9'
+fi
+
+# Results in files: whole processes, each writing a new file.
+fresh() { rm -f "$1"; wall "${@:2}"; }
+if part files; then
+    "$python" - <<'END'
+import numpy as np
+a = np.random.default_rng(1).standard_normal(100_000_000)
+np.save('v100.npy', a)
+np.save('v10.npy', a[:10_000_000])
+np.savetxt('n10.txt', a[:10_000_000])
+END
+    cat >h5.py <<'END'
+import sys, h5py, numpy as np
+a = np.load('v100.npy'); b = a * a
+with h5py.File('peer.out', 'w') as h:
+    h['output'] = b
+    if 'both' in sys.argv: h['input'] = a
+END
+    cat >save.py <<'END'
+import numpy as np
+a = np.load('v100.npy'); np.save('peer.npy', a * a)
+END
+    cat >savetxt.py <<'END'
+import numpy as np
+a = np.load('v10.npy'); np.savetxt('peer.out', a * a)
+END
+    cat >loadtxt.py <<'END'
+import numpy as np
+a = np.loadtxt('n10.txt'); a * a
+END
+    cat >readcsv.py <<'END'
+import pandas as pd
+a = pd.read_csv('n10.txt', header=None)[0].to_numpy(); a * a
+END
+    cat >printf.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+int main(void) {
+    FILE *in = fopen("v10.npy", "rb"), *out = fopen("peer.out", "w");
+    double *a = malloc(80000000);
+    fseek(in, 128, SEEK_SET);
+    for (size_t i = 0, n = fread(a, 8, 10000000, in); i < n; i++) fprintf(out, "%.17g\n", a[i] * a[i]);
+    return fclose(out);
+}
+END
+    cc -O3 -march=native printf.c -o printf
+    sync
+    row 'squares of 100 M doubles to .h5 / h5py, output' '1.2 (0.8)' \
+        'fresh peer.out "$python" h5.py' 'fresh ours.h5 "$parpy" map --from v100.npy -o ours.h5'
+    row 'the same / h5py, input and output, as parpy' '-' \
+        'fresh peer.out "$python" h5.py both' 'fresh ours.h5 "$parpy" map --from v100.npy -o ours.h5'
+    rm -f ours.h5 peer.out
+    row 'the same to .npy / numpy' '1.1 (0.7)' \
+        'fresh peer.npy "$python" save.py' 'fresh ours.npy "$parpy" map --from v100.npy -o ours.npy'
+    rm -f ours.npy peer.npy
+    row '10 M doubles to text, 2 threads / numpy.savetxt' '0.1 (0.03)' \
+        'fresh peer.out "$python" savetxt.py' 'fresh ours.txt "$parpy" map --from v10.npy -o ours.txt -j 2'
+    row 'the same / printf("%.17g\n"), 1 core' '0.7 (0.2)' \
+        'fresh peer.out ./printf' 'fresh ours.txt "$parpy" map --from v10.npy -o ours.txt -j 2'
+    rm -f ours.txt peer.out
+    row '10 M numbers from text / numpy.loadtxt' '0.2 (0.05)' \
+        'wall "$python" loadtxt.py' 'wall "$parpy" map --from n10.txt --dtype f64 -o none'
+    row 'the same / pandas.read_csv' '1.0 (0.3)' \
+        'wall "$python" readcsv.py' 'wall "$parpy" map --from n10.txt --dtype f64 -o none'
+    if have /usr/bin/time; then
+        echo
+        echo '| peak memory of a rank, 2 ranks, 800 MB in | MiB (must be ≤ 512, aim 128) |'
+        echo '|---|---|'
+        for output in ours.h5 ours.npy; do
+            ranks 2 /usr/bin/time -a -o memory -f %M "$parpy" -q map --from v100.npy -o "$output"
+            printf '| %-40s | %6.1f |\n' "$output" "$(sort -g memory | tail -1 | awk '{ print $1 / 1024 }')"
+            rm -f memory "$output"
+        done
+    fi
+    rm -f v100.npy v10.npy n10.txt
 fi
 
 part mpi || exit 0
