@@ -5,7 +5,9 @@
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
-//! says how many workers are of use, and [`interrupt`] when to stop.
+//! says how many workers are of use, and [`interrupt`] when to stop. [`provenance`] says where a result comes
+//! from, and [`show`] looks into one. What is linked with MPI or HDF5 is a program of its own ([`program`]),
+//! reached through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
 //! ```
 //! use clap::Parser;

@@ -63,7 +63,7 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// The numbers of an array of that shape, which holds [`count_of`] of them, from `first_byte` of `file` on,
+    /// The numbers of an array of that shape, which are not too many to count, from `first_byte` of `file` on,
     /// to be read as `dtype`.
     pub fn new(
         file: File,
