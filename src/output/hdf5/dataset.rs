@@ -2,22 +2,12 @@
 
 use ::hdf5::dataset::FillTime;
 use ::hdf5::filters::BloscShuffle;
-use ::hdf5::plist::file_access::FileAccessBuilder;
 use ::hdf5::{Dataset, File, H5Type};
 
 use crate::job::{Blosc, Compress, Dtype};
 
 /// Elements of a chunk: as many as a block has values, so that blocks become chunks as they are.
 pub const CHUNK: usize = 64 * 1024;
-
-/// Chunks begin at pages, which the system copies faster. Small ones need not.
-pub fn aligned(access: &mut FileAccessBuilder) -> &mut FileAccessBuilder {
-    access.alignment(ALIGNED, PAGE)
-}
-
-/// Bytes from which on something begins at a page.
-const ALIGNED: u64 = 64 * 1024;
-const PAGE: u64 = 4096;
 
 /// A column of values or answers.
 pub enum Numbers {

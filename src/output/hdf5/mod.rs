@@ -139,12 +139,10 @@ struct Values {
 
 impl<'a> ToHdf5<'a> {
     fn create(task: &'a Task, path: &Path, facts: &Facts) -> Result<Self> {
-        let mut options = File::with_options();
-        options.with_fapl(dataset::aligned);
         // Not `create`, which would empty a file that is there: ext4 then writes all of it to the disk when it
         // is closed, which takes as long as the job.
         let create =
-            |new: &Path| options.create_excl(new).map_err(|e| io::Error::other(cannot_write(path, &e)));
+            |new: &Path| File::create_excl(new).map_err(|e| io::Error::other(cannot_write(path, &e)));
         let (draft, file) = Draft::create_by(path, create)?;
         let compress = task.compress;
         let tables = match &task.work {
