@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use twox_hash::XxHash3_128;
 
 use crate::cli::PatternName;
-use crate::cpus::{self, Cpus};
+use crate::cpus::Cpus;
 use crate::error::{Error, Result};
 use crate::input;
 use crate::interrupt;
@@ -80,7 +80,7 @@ impl<'a> Origin<'a> {
         note("hosts", json!(hosts));
         let cpus = Cpus::detect();
         note("cpus", json!(cpus.logical_cpus));
-        note("cpus_usable", json!(cpus::usable()));
+        note("cpus_usable", json!(cpus.usable));
         note("began", json!(utc(self.began)));
         note("ended", json!(utc(SystemTime::now())));
         note("items", json!(report.items));

@@ -27,7 +27,7 @@ impl Draft {
     /// It cannot be created, or there is a file that must not be written.
     pub fn create(path: &Path) -> Result<Self> {
         match look_at(path)? {
-            Old::Replaceable(permissions) => Self::to_append(path, permissions),
+            Old::Replaceable(permissions) => Ok(Self::make(path, permissions, new_file)?.into()),
             Old::Device => {
                 let file =
                     File::options().append(true).open(path).map_err(|e| Error::io("write", path, &e))?;
@@ -36,18 +36,11 @@ impl Draft {
         }
     }
 
-    fn to_append(path: &Path, permissions: Option<Permissions>) -> Result<Self> {
-        let create = |path: &Path| File::options().write(true).create_new(true).open(path);
-        let (draft, file) = Self::make(path, permissions, create)?;
-        Ok(Self { file: Some(file), ..draft })
-    }
-
     /// As [`Draft::create`], for formats that are not written front to back: `make` creates the file, under
     /// the name that it is given, and must not find one there.
     ///
     /// # Errors
     /// Also when it is no regular file.
-    #[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
     pub fn create_by<T>(path: &Path, make: impl FnMut(&Path) -> io::Result<T>) -> Result<(Self, T)> {
         match look_at(path)? {
             Old::Replaceable(permissions) => Self::make(path, permissions, make),
@@ -60,10 +53,7 @@ impl Draft {
     /// # Errors
     /// Also when it is no regular file.
     pub fn create_regular(path: &Path) -> Result<Self> {
-        match look_at(path)? {
-            Old::Replaceable(permissions) => Self::to_append(path, permissions),
-            Old::Device => Err(no_place(path)),
-        }
+        Self::create_by(path, new_file).map(Self::from)
     }
 
     fn make<T>(
@@ -172,6 +162,17 @@ impl Draft {
             tracing::warn!("what was done before ({what}) is in {}", kept.display());
         }
     }
+}
+
+/// A new file is there to be appended to.
+impl From<(Draft, File)> for Draft {
+    fn from((draft, file): (Draft, File)) -> Self {
+        Self { file: Some(file), ..draft }
+    }
+}
+
+fn new_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).open(path)
 }
 
 /// What stands under a name that is to be written.
