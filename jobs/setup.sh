@@ -1,5 +1,5 @@
-# Sourced by jobs/demo.sh and tests/all.sh: sees that what parpy is built with is there, and installs what
-# is missing where it knows how (Debian, Ubuntu). Expects the current folder to be the checkout.
+# Sourced by jobs/demo.sh, jobs/compare.sh and tests/all.sh: sees that what parpy is built with is there, and
+# installs what is missing where it knows how (Debian, Ubuntu). Expects the current folder to be the checkout.
 #
 #   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none.
 #                   Also HDF5, of which HDF5_DIR is set to the one without MPI where there are several
