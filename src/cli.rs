@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ Examples:
   parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
   parpy read big.txt --do count              as wc, on all CPUs
   parpy cpus                                 how many CPUs that is, and why
+  parpy scale read big.txt --plot speed.svg  is it worth it? with 1, 2, 4 … workers
   mpirun -n 4 parpy map --range 0..1000000 -o squares.h5
   parpy show squares.h5                      what is in it, and what made it
   mpirun -n 4 parpy read big.txt --do count --report
@@ -54,6 +56,7 @@ impl Cli {
     pub fn job_file(&self) -> Option<&Path> {
         match &self.command {
             Some(Command::Run(args)) => Some(&args.job),
+            Some(Command::Scale(args)) => args.job.as_deref(),
             _ => None,
         }
     }
@@ -72,14 +75,16 @@ Examples:
   parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
-  mpirun -n 4 parpy map --from values.npy -o none --report")]
+  mpirun -n 4 parpy map --from values.npy -o none --report
+  parpy map --range 0..1000000 -o none --trace t.json   then open t.json in ui.perfetto.dev")]
     Map(MapSpec),
     /// Read a file by sections, in parallel; its lines come out in order
     #[command(after_help = "\
 Examples:
   parpy read book.txt                        the same bytes as the file
   parpy read book.txt --do count             lines, words and bytes, as wc
-  mpirun -n 4 parpy read big.log -o copy.log --report")]
+  mpirun -n 4 parpy read big.log -o copy.log --report
+  mpirun -n 4 parpy read big.log --do count --trace t.json   which rank read what, and when")]
     Read(ReadSpec),
     /// Run the tasks of a job file, one after the other
     #[command(after_help = "\
@@ -104,6 +109,50 @@ $1, $2, … stand for the arguments after the job file's name, in paths, ranges 
 begin with one are taken from the current folder, others from the folder that the job file is in. output = \"people\" tells in
 words who did what, as the demo does.")]
     Run(RunArgs),
+    /// Was it worth it? Times a job with 1, 2, 4 … workers, and says so in words and in a picture
+    #[command(
+        args_conflicts_with_subcommands = false,
+        after_help = "\
+Examples:
+  parpy scale map --range 0..1000
+  parpy scale read big.txt --do count --workers 1,2,4 --patterns serial,threads,pool,mpi
+  mpirun -n 8 parpy scale read big.txt --do count --plot scaling.svg --save scaling.json
+  parpy scale map --from values.npy --weak   each worker has the same share, however many there are
+  parpy scale read big.txt --quick           an estimate from a small part of the file
+  parpy scale job.toml big.txt               the tasks of a job file, each a study
+  parpy scale --from scaling.json --plot scaling.png
+  parpy scale --from before.json after.json  one beside the other
+
+Each pattern is run with each number of workers, once to warm up and then at least 5 times
+(--repeat N), until half of the runs lie within 5 % of the median or 3 seconds are over. Answers are
+gathered and dropped, unless -o FILE wants them written. --save keeps what was measured when a run
+is cut short; -p PATTERN is the same as --patterns PATTERN.
+
+In the table:
+  time         median of a run: opening the input, starting the workers, the work, gathering; not
+               the start of parpy itself or of MPI
+  spread       between the quartiles, of the median
+  speedup      the reference's time over this one's. The reference is the fastest single worker;
+               serial, which uses no vector lanes, where it is as fast
+  efficiency   speedup over workers
+  serial       Karp and Flatt's serial fraction (1/speedup - 1/workers) / (1 - 1/workers), or with
+               --weak Gustafson's (workers - speedup) / (workers - 1)
+  start-up     time of a run over one value, or one byte, for each worker
+  overhead     of an item: the workers' time beyond start-up and work, over the items
+
+Where several workers pay, from how much on is measured with smaller and smaller parts of the input.
+What it says of other numbers of workers comes from a fit to all times of a pattern (least squares
+of relative errors, nothing negative), start-ups too:
+  time = start-up + overhead (workers - 1) + work (serial part + parallel part / workers at work)
+which is Amdahl's law with a start-up, and an overhead for each worker. No more workers are at work
+than there are CPUs.
+
+A task of a job file may have a table of its own, as in
+  scale = { patterns = ['pool'], workers = [1, 2], title = 'Squares' }
+also with weak = true, and beside = { what = 'Python', seconds = [0.1, 0.2] }, times from elsewhere
+for these workers. The task's own pattern, workers and repeat do not count here."
+    )]
+    Scale(ScaleArgs),
     /// Look into a result: what made it, its shape, first and last rows, min, mean and max
     #[command(after_help = "\
 Examples:
@@ -179,6 +228,83 @@ pub struct RunArgs {
     pub args: Vec<PathBuf>,
 }
 
+/// What is to be timed, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ScaleArgs {
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub what: Option<ScaleWhat>,
+    /// A job file whose tasks are to be timed
+    #[arg(value_name = "JOB.toml")]
+    pub job: Option<PathBuf>,
+    /// What $1, $2, … in the job file stand for
+    #[arg(value_name = "ARGS")]
+    pub args: Vec<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub study: StudyArgs,
+    /// Time nothing, but show again what --save has saved (.json or .h5); two files: one beside the other
+    #[arg(long, value_name = "FILE", num_args = 1..=2)]
+    pub from: Vec<PathBuf>,
+}
+
+/// What can be timed.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ScaleWhat {
+    /// Apply a function to many values
+    Map(MapSpec),
+    /// Read a file by sections
+    Read(ReadSpec),
+}
+
+/// How a scaling study is made, and where it goes.
+#[derive(Debug, Default, Clone, Args)]
+pub struct StudyArgs {
+    /// Which patterns to time, with commas between [default: serial,threads,pool; under mpirun
+    /// serial,threads,mpi]. Without mpirun, mpi starts it
+    #[arg(long, global = true, value_enum, value_name = "P,Q,…", value_delimiter = ',')]
+    pub patterns: Vec<PatternName>,
+    /// Weak scaling: where the most are P workers, p of them get the first p/P of the input, so that each has as
+    /// much to do however many there are
+    #[arg(long, global = true)]
+    pub weak: bool,
+    /// Estimate from a part of the input, and from what it takes to start the workers
+    #[arg(long, global = true)]
+    pub quick: bool,
+    /// Draw it to FILE.svg or FILE.png
+    #[arg(long, global = true, value_name = "FILE.svg|png")]
+    pub plot: Option<PathBuf>,
+    /// Save it to FILE.json, FILE.csv or FILE.h5, anew after every point
+    #[arg(long, global = true, value_name = "FILE.json|csv|h5")]
+    pub save: Option<PathBuf>,
+}
+
+/// How a task of a job file is timed.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in scale = { workers = [1, 2] }")]
+pub struct ScaleSpec {
+    /// As `--patterns`.
+    pub patterns: Vec<PatternName>,
+    /// As `--workers`.
+    pub workers: Vec<i64>,
+    /// As `--weak`.
+    pub weak: bool,
+    /// What the task is, for a heading.
+    pub title: Option<String>,
+    /// Times from elsewhere, to be shown beside those of the first pattern.
+    pub beside: Option<Beside>,
+}
+
+/// Times from elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Whose they are.
+    pub what: String,
+    /// Seconds of each number of workers.
+    pub seconds: Vec<f64>,
+}
+
 /// Which file, and how much of it.
 #[derive(Debug, Clone, Args)]
 pub struct ShowArgs {
@@ -201,7 +327,7 @@ pub struct CpusArgs {
     pub json: bool,
 }
 
-/// Flags of every command; all but the report can also be set for a task of a job file, and the command
+/// Flags of every command; all but the report and the trace can also be set for a task of a job file, and the command
 /// line comes first.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
 pub struct Shared {
@@ -209,9 +335,10 @@ pub struct Shared {
     #[arg(short, long, global = true, value_enum, value_name = "PATTERN")]
     pub pattern: Option<PatternName>,
     /// How many workers: threads, processes, or under mpirun the first N ranks [default: all CPUs that may
-    /// be used (see parpy cpus), or all ranks]
+    /// be used (see parpy cpus), or all ranks]. For parpy scale several numbers, with commas between [default:
+    /// 1, 2, 4, … up to all CPUs, or all ranks]
     #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
-    pub workers: Option<i64>,
+    pub workers: Option<Counts>,
     /// Under mpirun: threads of each rank [default: SLURM_CPUS_PER_TASK, or 1]; alone the same as -p threads -j
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<i64>,
@@ -243,6 +370,9 @@ pub struct Shared {
     /// Say who did what and how long it took: as a table on standard error, or as JSON to FILE.json
     #[arg(long, global = true, value_name = "FILE.json", num_args = 0..=1, require_equals = true)]
     pub report: Option<Option<PathBuf>>,
+    /// Write who worked on which block when, as a timeline to look at in ui.perfetto.dev or chrome://tracing
+    #[arg(long, global = true, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
 }
 
 /// How much parpy says of itself on standard error.
@@ -288,6 +418,21 @@ impl PatternName {
             Self::Pool => "pool",
             Self::Mpi => "mpi",
         }
+    }
+}
+
+/// One whole number, or several with commas between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts(pub Vec<i64>);
+
+impl FromStr for Counts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| {
+            word.trim().parse().map_err(|_| format!("'{word}' is not a whole number; as in 4, or 1,2,4"))
+        };
+        text.split(',').map(number).collect::<Result<_, _>>().map(Self)
     }
 }
 

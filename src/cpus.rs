@@ -64,6 +64,22 @@ pub fn threads_of_rank(asked: Option<usize>) -> usize {
     asked.or_else(from_slurm).unwrap_or(1)
 }
 
+/// The CPUs that this process may run on, a bit for each of the first 1024. Where the system does not say which
+/// they are, the first so many.
+pub fn mask() -> [u64; 16] {
+    let mut mask = [0; 16];
+    let which = which_cpus().unwrap_or_else(|| (0..Cpus::limits_only().affinity.min(1024)).collect());
+    which.into_iter().for_each(|cpu| mask[cpu / 64] |= 1 << (cpu % 64));
+    mask
+}
+
+/// Of `most` CPUs of this node, how many its cgroup and SLURM leave to the processes of one job.
+pub fn of_node(most: usize) -> usize {
+    let cpus = Cpus::limits_only();
+    let quota = cpus.cgroup_quota.map_or(usize::MAX, |quota| quota.ceil() as usize);
+    most.min(quota).min(cpus.slurm_cpus_on_node.unwrap_or(usize::MAX)).max(1)
+}
+
 impl Cpus {
     /// Reads all there is to know of this process.
     pub fn detect() -> Self {
@@ -230,6 +246,19 @@ fn kernel_affinity() -> Option<usize> {
 /// Only Linux is asked.
 #[cfg(not(target_os = "linux"))]
 fn kernel_affinity() -> Option<usize> {
+    None
+}
+
+/// The CPUs of this thread's affinity mask.
+#[cfg(target_os = "linux")]
+fn which_cpus() -> Option<Vec<usize>> {
+    let set = rustix::thread::sched_getaffinity(None).ok()?;
+    Some((0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
+}
+
+/// Only Linux is asked.
+#[cfg(not(target_os = "linux"))]
+fn which_cpus() -> Option<Vec<usize>> {
     None
 }
 

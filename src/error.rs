@@ -51,7 +51,9 @@ impl Error {
     /// What can be read once is to be read several times.
     pub fn once_only(what: &Path) -> Self {
         let what = what.display();
-        Self::Usage(format!("--repeat: {what} can be read only once; save it to a file, and use --from FILE"))
+        Self::Usage(format!(
+            "{what} can be read only once, and is to be read several times; save it to a file, and use --from FILE"
+        ))
     }
 
     /// A file says nothing of how it was made.

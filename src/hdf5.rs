@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::input::{Facts, Indexed};
 use crate::job::{Dtype, Task};
 use crate::output::Sink;
+use crate::scale::files::Row;
 use crate::show::Look;
 
 /// What can be done with HDF5 files.
@@ -59,6 +60,19 @@ pub trait Library: Sync {
     /// # Errors
     /// It cannot be read, or no job is kept in it.
     fn job(&self, path: &Path) -> Result<String>;
+
+    /// Writes scaling studies: the dataset `/points` with a row for each point, and all of it as JSON in
+    /// `/studies`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()>;
+
+    /// The JSON of scaling studies that were saved.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds none.
+    fn studies(&self, path: &Path) -> Result<String>;
 }
 
 /// What every rank must know of a file that all of them write to.

@@ -6,17 +6,22 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::{Cli, Command, MapSpec, PatternName, ReadSpec, RunArgs, Shared, Word};
+use crate::cli::{
+    Cli, Command, Counts, MapSpec, PatternName, ReadSpec, RunArgs, ScaleArgs, ScaleSpec, ScaleWhat, Shared,
+    Word,
+};
 use crate::error::{Error, Result, nearest};
 use crate::function::numbers::{NAMES, Named};
 use crate::hdf5;
-use crate::input::{Range, Typed};
+use crate::input::{Range, STDIN, Typed};
 use crate::output::Format;
 use crate::provenance::absolute;
+use crate::trace::Timeline;
 
 /// Everything one command asks for.
 #[derive(Debug)]
@@ -25,6 +30,8 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// Where the report goes.
     pub report: ReportTo,
+    /// Where the trace goes, where one is wanted.
+    pub trace: Option<PathBuf>,
 }
 
 /// One map or read.
@@ -52,6 +59,36 @@ pub struct Task {
     pub repeat: usize,
     /// How the datasets of an HDF5 file are compressed.
     pub compress: Option<Compress>,
+    /// That a trace is wanted, and in it what there is of a run that has failed.
+    pub traced: Option<Mutex<Option<Timeline>>>,
+    /// How it is timed, in a scaling study.
+    pub scale: ScaleSpec,
+    /// Of the input's values or bytes only the first share.
+    pub share: Option<Share>,
+}
+
+/// A share of an input: `part` of `whole` equal parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Share {
+    pub part: u64,
+    pub whole: u64,
+}
+
+impl Share {
+    /// All of it.
+    pub const ALL: Self = Self { part: 1, whole: 1 };
+
+    /// So many of `total` items: at least one, where there are any.
+    pub fn of(self, total: u64) -> u64 {
+        let exact = u128::from(total) * u128::from(self.part) / u128::from(self.whole);
+        (exact as u64).max(1).min(total)
+    }
+
+    /// As a number from 0 to 1.
+    pub fn fraction(self) -> f64 {
+        self.part as f64 / self.whole as f64
+    }
 }
 
 /// How the datasets of an HDF5 file are compressed.
@@ -315,6 +352,8 @@ struct TaskSpec {
     repeat: Option<i64>,
     compress: Option<String>,
     // Last, because TOML has tables last.
+    #[serde(skip_serializing)]
+    scale: Option<ScaleSpec>,
     map: Option<MapSpec>,
     read: Option<ReadSpec>,
 }
@@ -334,6 +373,7 @@ impl Job {
             Some(Command::Run(RunArgs { job, args })) => {
                 Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
             }
+            Some(Command::Scale(scale)) => Self::to_scale(scale, &cli.shared, job_file)?,
         };
         let report = match &cli.shared.report {
             None => ReportTo::Nobody,
@@ -347,8 +387,56 @@ impl Job {
                 )));
             }
         };
-        check_together(&tasks, &report)?;
-        Ok(Self { tasks, report })
+        let trace = cli.shared.trace.clone();
+        if let Some(path) = trace.as_ref().filter(|path| path.extension().is_none_or(|e| e != "json")) {
+            return Err(Error::Usage(format!(
+                "--trace {}: a trace is written to a file that ends in .json",
+                path.display()
+            )));
+        }
+        check_together(&tasks, &report, trace.as_deref())?;
+        Ok(Self { tasks, report, trace })
+    }
+
+    /// The tasks that a study is made of. Patterns and numbers of workers are the study's, and answers are
+    /// dropped unless the command line names a file for them.
+    fn to_scale(
+        scale: &ScaleArgs,
+        flags: &Shared,
+        job_file: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Vec<Task>> {
+        let output = match flags.output.as_deref() {
+            None => PathBuf::from("none"),
+            Some(path) if path == Path::new("-") => {
+                return Err(Error::Usage(
+                    "scale runs the same thing again and again: its answers go to a file, -o FILE, or nowhere".into(),
+                ));
+            }
+            Some(path) => path.to_owned(),
+        };
+        let shared = Shared { workers: None, pattern: None, output: Some(output), ..flags.clone() };
+        let once = |work| Ok(vec![Task::checked(work, &shared)?]);
+        let mut tasks = match (&scale.what, &scale.job) {
+            _ if !scale.from.is_empty() => Vec::new(),
+            (Some(ScaleWhat::Map(spec)), None) => once(Work::map(spec)?)?,
+            (Some(ScaleWhat::Read(spec)), None) => once(Work::read(spec)?)?,
+            (None, Some(job)) => Self::parse(&job_file(job)?, Some(job), &scale.args, &shared)?,
+            _ => {
+                return Err(Error::Usage(
+                    "scale what? as in: parpy scale map --range 0..1000, parpy scale read FILE, or parpy scale \
+                     JOB.toml; see parpy scale --help"
+                        .into(),
+                ));
+            }
+        };
+        if tasks.iter().any(|task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. })) {
+            return Err(Error::once_only(Path::new("standard input")));
+        }
+        for task in &mut tasks {
+            // Of no pipe, which can be read only once.
+            task.repeat = task.repeat.max(2);
+        }
+        Ok(tasks)
     }
 
     /// Reads the text of a job file. `path` is `None` for the demo. Flags on the command line come before
@@ -376,7 +464,8 @@ impl Job {
     pub fn wants_names(&self) -> bool {
         let says_so =
             |output: &Output| matches!(output, Output::People | Output::File(_, Format::Hdf5 | Format::Json));
-        self.report != ReportTo::Nobody || self.tasks.iter().any(|task| says_so(&task.output))
+        let is_wanted = self.report != ReportTo::Nobody || self.trace.is_some();
+        is_wanted || self.tasks.iter().any(|task| says_so(&task.output))
     }
 
     /// Is an HDF5 file read or written?
@@ -386,19 +475,33 @@ impl Job {
 }
 
 /// What each task could do alone and all of them cannot.
-fn check_together(tasks: &[Task], report: &ReportTo) -> Result<()> {
+fn check_together(tasks: &[Task], report: &ReportTo, trace: Option<&Path>) -> Result<()> {
+    let report = match report {
+        ReportTo::File(path) => Some(&**path),
+        ReportTo::Stderr | ReportTo::Nobody => None,
+    };
+    if let (Some(report), Some(trace)) = (report, trace)
+        && absolute(report) == absolute(trace)
+    {
+        return Err(Error::Usage(format!(
+            "--trace {}: the report goes to this file; give the trace another",
+            trace.display()
+        )));
+    }
     let is_stdin = |task: &&Task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. });
     if tasks.iter().filter(is_stdin).count() > 1 {
         return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
     }
     for (i, task) in tasks.iter().enumerate() {
-        if let (Output::File(output, _), ReportTo::File(report)) = (&task.output, report)
-            && absolute(output) == absolute(report)
-        {
-            return Err(Error::Usage(format!(
-                "--report {}: the results go to this file; give the report another",
-                report.display()
-            )));
+        for (what, path) in [("report", report), ("trace", trace)] {
+            if let (Output::File(output, _), Some(path)) = (&task.output, path)
+                && absolute(output) == absolute(path)
+            {
+                return Err(Error::Usage(format!(
+                    "--{what} {}: the results go to this file; give the {what} another",
+                    path.display()
+                )));
+            }
         }
         if let Output::File(path, _) = &task.output
             && !path.starts_with("/dev")
@@ -540,7 +643,7 @@ impl Task {
         let compress = compress.filter(|_| is_asked || output.as_deref().is_some_and(is_hdf5));
         let shared = Shared {
             pattern: flags.pattern.or(spec.pattern),
-            workers: flags.workers.or(spec.workers),
+            workers: flags.workers.clone().or(spec.workers.map(|n| Counts(vec![n]))),
             threads: flags.threads.or(spec.threads),
             schedule: flags.schedule.clone().or(spec.schedule),
             keep_going: flags.keep_going || spec.keep_going.unwrap_or(false),
@@ -549,8 +652,10 @@ impl Task {
             repeat: flags.repeat.or(spec.repeat),
             compress,
             report: None,
+            trace: flags.trace.clone(),
         };
         let mut task = Self::checked(work, &shared)?;
+        task.scale = spec.scale.unwrap_or_default();
         if people {
             if matches!(
                 task.work,
@@ -593,7 +698,14 @@ impl Task {
         if compress.is_some() && !matches!(output, Output::File(_, Format::Hdf5)) {
             return Err(Error::Usage("--compress is for HDF5 files: -o FILE.h5".into()));
         }
-        let workers = at_least_one("--workers", shared.workers)?;
+        let workers = match shared.workers.as_ref().map(|counts| &counts.0[..]) {
+            Some([one]) => Some(*one),
+            Some(_) => {
+                return Err(Error::Usage("--workers: only parpy scale takes several numbers".into()));
+            }
+            None => None,
+        };
+        let workers = at_least_one("--workers", workers)?;
         let threads = at_least_one("--threads", shared.threads)?;
         for (flag, number) in [("--workers", workers), ("--threads", threads)] {
             if let Some(n) = number.filter(|n| *n > MOST_WORKERS) {
@@ -622,6 +734,9 @@ impl Task {
             output,
             repeat,
             compress,
+            scale: ScaleSpec::default(),
+            share: None,
+            traced: shared.trace.as_ref().map(|_| Mutex::default()),
             work,
         })
     }
@@ -631,6 +746,24 @@ impl Task {
         match &self.output {
             Output::File(path, _) => Some(path),
             _ => None,
+        }
+    }
+
+    /// What it is, in a few words: `map square over 0..10`.
+    pub fn title(&self) -> String {
+        match &self.work {
+            Work::Map { numbers, function, .. } => {
+                let from = match numbers {
+                    Numbers::Typed(_) => "values as typed".to_owned(),
+                    Numbers::Range(range) => range.text().to_owned(),
+                    Numbers::File { path, part: None } => path.display().to_string(),
+                    Numbers::File { path, part: Some(part) } => format!("{}:{part}", path.display()),
+                    Numbers::Stdin => STDIN.to_owned(),
+                };
+                format!("map {} over {from}", function.name())
+            }
+            Work::Read { file, action: Do::Text } => format!("read the lines of {}", file.name().display()),
+            Work::Read { file, action: Do::Count } => format!("count the lines of {}", file.name().display()),
         }
     }
 
@@ -685,6 +818,7 @@ impl Task {
             retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),
             compress: self.compress.map(Compress::name),
+            scale: None,
             map,
             read,
         };
@@ -727,7 +861,7 @@ const LARGEST_BLOCK: u64 = 1 << 24;
 
 /// The most workers that one run may start: more than any node has CPUs, fewer than what makes a node
 /// unusable.
-const MOST_WORKERS: usize = 4096;
+pub const MOST_WORKERS: usize = 4096;
 
 /// What `static[,BLOCK]` and the like say.
 fn schedule(text: &str, work: &Work) -> Result<Schedule> {

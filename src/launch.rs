@@ -43,6 +43,11 @@ impl Launch {
         Self { rank: 0, ranks: 1, one_node: true, by: "nobody" }
     }
 
+    /// Has a launcher started this process, be it the only rank?
+    pub fn is_of_launcher(&self) -> bool {
+        self.by != Self::alone().by
+    }
+
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
         let local = LOCAL_RANKS.iter().find_map(|name| number(name));

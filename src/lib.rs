@@ -5,8 +5,10 @@
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
-//! says how many workers are of use, and [`interrupt`] when to stop. [`provenance`] says where a result comes
-//! from, and [`show`] looks into one. What is linked with MPI or HDF5 is a program of its own ([`program`]),
+//! says how many workers are of use, and [`interrupt`] when to stop. [`trace`] writes who worked when, in
+//! [`moment`]s that processes can tell each other. [`provenance`] says where a result comes from, and [`show`]
+//! looks into one. [`scale`] times the whole road with several patterns and numbers of workers. What is
+//! linked with MPI or HDF5 is a program of its own ([`program`]),
 //! reached through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
 //! ```
@@ -32,11 +34,14 @@ pub mod interrupt;
 pub mod job;
 pub mod launch;
 mod log;
+pub mod moment;
 pub mod output;
 pub mod pattern;
 pub mod program;
 pub mod provenance;
 pub mod report;
 pub mod run;
+pub mod scale;
 pub mod show;
 mod side_by_side;
+pub mod trace;

@@ -1,5 +1,6 @@
 //! Who did what and how long it took.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::trace::Timeline;
 
 /// One run of a task, or the medians of several.
 #[derive(Debug, Clone, Serialize)]
@@ -31,8 +33,18 @@ pub struct Report {
     pub runs: u64,
     /// Where the time went, on rank 0.
     pub seconds: Seconds,
+    /// Busy seconds of the busiest worker over the mean of all: 1 where all did the same. `None` where nobody
+    /// was busy. This and what follows is of the numbers given here: with medians, of the medians.
+    pub imbalance: Option<f64>,
+    /// The worker that was busy longest; where there are several, and one was busy.
+    pub straggler: Option<usize>,
+    /// Each host's share, in the order of workers.
+    pub host: Vec<HostReport>,
     /// Each worker's share.
     pub worker: Vec<WorkerReport>,
+    /// Who did what when, where a trace is wanted; of a single run.
+    #[serde(skip)]
+    pub timeline: Option<Timeline>,
 }
 
 /// An MPI run.
@@ -79,6 +91,23 @@ pub struct WorkerReport {
     pub busy_seconds: f64,
     /// The rest of `seconds.map`: waiting for others, and for messages.
     pub wait_seconds: f64,
+    /// What part of both was waiting: 0 to 1.
+    pub wait_share: f64,
+}
+
+/// What the workers of one host did together.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostReport {
+    /// Its name.
+    pub host: String,
+    /// How many of the workers were there.
+    pub workers: usize,
+    /// Seconds that they worked, added up.
+    pub busy_seconds: f64,
+    /// Seconds that they waited, added up.
+    pub wait_seconds: f64,
+    /// What part of both was waiting: 0 to 1.
+    pub wait_share: f64,
 }
 
 impl WorkerReport {
@@ -93,8 +122,14 @@ impl WorkerReport {
             bytes: 0,
             busy_seconds: 0.0,
             wait_seconds: 0.0,
+            wait_share: 0.0,
         }
     }
+}
+
+/// What part of the time was waiting; 0 of none.
+fn share(busy: f64, wait: f64) -> f64 {
+    if wait > 0.0 { wait / (busy + wait) } else { 0.0 }
 }
 
 /// This host's name.
@@ -121,7 +156,11 @@ impl Report {
             mpi: None,
             runs: 1,
             seconds: Seconds::default(),
+            imbalance: None,
+            straggler: None,
+            host: Vec::new(),
             worker,
+            timeline: None,
         }
     }
 
@@ -133,6 +172,44 @@ impl Report {
         for worker in &mut self.worker {
             worker.wait_seconds = (seconds.map - worker.busy_seconds).max(0.0);
         }
+        self.weigh();
+    }
+
+    /// Sets what follows from the workers' seconds: how the work was balanced, and the hosts' shares.
+    fn weigh(&mut self) {
+        for worker in &mut self.worker {
+            worker.wait_share = share(worker.busy_seconds, worker.wait_seconds);
+        }
+        // Of several that were busy as long, the first.
+        let busiest = self.worker.iter().rev().max_by(|a, b| a.busy_seconds.total_cmp(&b.busy_seconds));
+        let busiest = busiest.filter(|worker| worker.busy_seconds > 0.0);
+        self.imbalance = busiest.map(|worker| worker.busy_seconds / self.mean_busy());
+        self.straggler = busiest.filter(|_| self.worker.len() > 1).map(|worker| worker.worker);
+        let mut hosts: Vec<HostReport> = Vec::new();
+        let mut known = HashMap::new();
+        for worker in &self.worker {
+            let number = *known.entry(&*worker.host).or_insert(hosts.len());
+            if number == hosts.len() {
+                let host = worker.host.clone();
+                hosts.push(HostReport {
+                    host,
+                    workers: 0,
+                    busy_seconds: 0.0,
+                    wait_seconds: 0.0,
+                    wait_share: 0.0,
+                });
+            }
+            let host = &mut hosts[number];
+            host.workers += 1;
+            host.busy_seconds += worker.busy_seconds;
+            host.wait_seconds += worker.wait_seconds;
+            host.wait_share = share(host.busy_seconds, host.wait_seconds);
+        }
+        self.host = hosts;
+    }
+
+    fn mean_busy(&self) -> f64 {
+        self.worker.iter().map(|worker| worker.busy_seconds).sum::<f64>() / self.worker.len() as f64
     }
 
     /// The medians of several runs of the same task; each number's by itself. `None` for no run.
@@ -150,6 +227,7 @@ impl Report {
             worker.busy_seconds = of(&|run| run.worker.get(i).map_or(0.0, |worker| worker.busy_seconds));
             worker.wait_seconds = of(&|run| run.worker.get(i).map_or(0.0, |worker| worker.wait_seconds));
         }
+        report.weigh();
         Some(report)
     }
 
@@ -167,14 +245,44 @@ impl Report {
         let host_width = self.worker.iter().map(|w| w.host.len()).max().unwrap_or(0).max("host".len());
         let _ = writeln!(
             text,
-            "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12} {:>12}",
-            "worker", "pid", "host", "blocks", "items", "bytes", "busy s", "wait s"
+            "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12} {:>12} {:>7}",
+            "worker", "pid", "host", "blocks", "items", "bytes", "busy s", "wait s", "wait %"
         );
         for w in &self.worker {
             let _ = writeln!(
                 text,
-                "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12.6} {:>12.6}",
-                w.worker, w.pid, w.host, w.blocks, w.items, w.bytes, w.busy_seconds, w.wait_seconds
+                "{:>6} {:>8} {:host_width$} {:>8} {:>14} {:>16} {:>12.6} {:>12.6} {:>7.1}",
+                w.worker,
+                w.pid,
+                w.host,
+                w.blocks,
+                w.items,
+                w.bytes,
+                w.busy_seconds,
+                w.wait_seconds,
+                100.0 * w.wait_share
+            );
+        }
+        let straggler = self.straggler.and_then(|number| self.worker.iter().find(|w| w.worker == number));
+        if let (Some(w), Some(imbalance)) = (straggler, self.imbalance) {
+            let _ = writeln!(
+                text,
+                "imbalance {imbalance:.2}: worker {} on host {} was busy for {:.6} s, the mean is {:.6} s",
+                w.worker,
+                w.host,
+                w.busy_seconds,
+                self.mean_busy()
+            );
+        }
+        for h in self.host.iter().filter(|_| self.host.len() > 1) {
+            let _ = writeln!(
+                text,
+                "host {}: {}, busy {:.6} s, wait {:.6} s ({:.1} %)",
+                h.host,
+                counted(h.workers as u64, "worker"),
+                h.busy_seconds,
+                h.wait_seconds,
+                100.0 * h.wait_share
             );
         }
         text
@@ -193,6 +301,11 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 
 /// `1 rank`, `4 ranks`, `1,234,567 bytes`.
 pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+}
+
+/// `1,234,567`.
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
@@ -201,7 +314,7 @@ pub fn counted(count: u64, what: &str) -> String {
         }
         text.push(digit);
     }
-    format!("{text} {what}{}", if count == 1 { "" } else { "s" })
+    text
 }
 
 /// Fails where [`save`] will; leaves an existing report as it is.
@@ -263,6 +376,7 @@ fn sum(reports: &[Report]) -> Report {
             }
         }
     }
+    sum.weigh();
     sum
 }
 
@@ -306,6 +420,69 @@ mod tests {
         assert_eq!((sum.items, sum.workers, sum.worker.len(), sum.pattern), (20, 2, 2, "mpi"));
         assert_relative_eq!(sum.seconds.map, 1.2);
         assert_relative_eq!(sum.worker[0].busy_seconds, 0.5);
+    }
+
+    #[test]
+    fn the_busiest_worker_is_set_against_the_mean() {
+        let report = run(0.5, [0.1, 0.3]);
+        assert_relative_eq!(report.imbalance.unwrap(), 1.5);
+        assert_eq!(report.straggler, Some(1));
+        assert_relative_eq!(report.worker[0].wait_share, 0.8);
+        assert_relative_eq!(report.worker[1].wait_share, 0.4);
+        let even = run(0.5, [0.2, 0.2]);
+        assert_relative_eq!(even.imbalance.unwrap(), 1.0);
+        assert_eq!(even.straggler, Some(0));
+        let idle = run(0.0, [0.0, 0.0]);
+        assert_eq!((idle.imbalance, idle.straggler, idle.worker[0].wait_share), (None, None, 0.0));
+        let mut alone =
+            Report::new("serial", vec![WorkerReport { busy_seconds: 2.0, ..WorkerReport::here(0) }]);
+        alone.add_up(Seconds { map: 2.0, ..Seconds::default() });
+        assert_eq!((alone.imbalance, alone.straggler), (Some(1.0), None));
+        assert!(!alone.table().contains("imbalance") && !alone.table().contains("\nhost"));
+    }
+
+    #[test]
+    fn hosts_have_the_shares_of_their_workers() {
+        let mut report = run(0.5, [0.1, 0.3]);
+        let shares = |report: &Report| {
+            let of =
+                |h: &HostReport| (h.host.clone(), h.workers, h.busy_seconds, h.wait_seconds, h.wait_share);
+            report.host.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(shares(&report).len(), 1);
+        assert_relative_eq!(report.host[0].wait_share, 0.6);
+        report.worker[0].host = "n1".into();
+        report.worker[1].host = "n2".into();
+        report.worker.push(WorkerReport { busy_seconds: 0.5, host: "n1".into(), ..WorkerReport::here(2) });
+        report.add_up(report.seconds);
+        let [first, second] = &report.host[..] else { panic!("two hosts") };
+        assert_eq!((&*first.host, first.workers, &*second.host, second.workers), ("n1", 2, "n2", 1));
+        assert_relative_eq!(first.busy_seconds, 0.6);
+        assert_relative_eq!(first.wait_seconds, 0.4);
+        assert_relative_eq!(first.wait_share, 0.4);
+        let table = report.table();
+        let line = "imbalance 1.67: worker 2 on host n1 was busy for 0.500000 s, the mean is 0.300000 s\n";
+        assert!(table.contains(line), "{table}");
+        assert!(
+            table.contains("\nhost n1: 2 workers, busy 0.600000 s, wait 0.400000 s (40.0 %)\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn sums_and_medians_are_weighed_anew() {
+        let sum = sum(&[run(0.5, [0.4, 0.1]), run(0.5, [0.1, 0.2])]);
+        assert_relative_eq!(sum.imbalance.unwrap(), 1.25);
+        assert_eq!((sum.straggler, sum.host.len(), sum.host[0].workers), (Some(0), 1, 2));
+        assert_relative_eq!(sum.host[0].busy_seconds, 0.8);
+        assert_relative_eq!(sum.worker[1].wait_share, 0.7);
+        let runs = vec![run(0.9, [0.1, 0.3]), run(0.5, [0.2, 0.2]), run(0.7, [0.2, 0.6])];
+        let medians = Report::medians(runs).unwrap();
+        assert_relative_eq!(medians.imbalance.unwrap(), 1.2);
+        assert_eq!(medians.straggler, Some(1));
+        assert_relative_eq!(medians.host[0].busy_seconds, 0.5);
+        let [first, _] = &medians.worker[..] else { panic!("two workers") };
+        assert_relative_eq!(first.wait_share, first.wait_seconds / (first.busy_seconds + first.wait_seconds));
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::panic;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command, CpusArgs, PatternName, Shared, ShowArgs, join_report};
+use crate::cli::{Cli, Command, CpusArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report};
 use crate::cpus::Cpus;
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
@@ -27,7 +27,9 @@ use crate::pattern::ranks::{Door, Library, Ranks};
 use crate::pattern::{pool, process, serial, threads};
 use crate::program;
 use crate::report::{self, Report};
+use crate::scale;
 use crate::show;
+use crate::trace::{self, Timeline};
 
 /// The whole program: parse, run, exit code.
 pub fn main(door: &Door) -> ExitCode {
@@ -113,16 +115,22 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
         return if launch.rank == 0 { show(args) } else { 0 };
     }
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
-    let over_ranks = launch.ranks > 1 && matches!(asked, PatternName::Auto | PatternName::Mpi);
+    let over_ranks = launch.ranks > 1
+        && match &cli.command {
+            Some(Command::Scale(args)) => args.from.is_empty(),
+            _ => matches!(asked, PatternName::Auto | PatternName::Mpi),
+        };
     if launch.ranks > 1 && !over_ranks {
         if launch.rank > 0 {
             return 0;
         }
-        tracing::warn!(
-            "{} processes were started, but with -p {} only the first works",
-            launch.ranks,
-            asked.name()
-        );
+        if !matches!(cli.command, Some(Command::Scale(_))) {
+            tracing::warn!(
+                "{} processes were started, but with -p {} only the first works",
+                launch.ranks,
+                asked.name()
+            );
+        }
     }
     let mut member = None;
     let outcome = match join_where(over_ranks, &mut member, launch, door) {
@@ -206,6 +214,11 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         // Said by a job file alone: as one of several ranks this is the right program already.
         return Err(program::HDF5.become_it());
     }
+    if let Some(Command::Scale(args)) = &cli.command {
+        // A single rank is an MPI run too, where that is what is to be timed.
+        join_where(launch.is_of_launcher() && scale::wants_mpi(cli, args, &job), member, launch, door)?;
+        return scale(cli, args, &mut job, launch, member);
+    }
     for task in &mut job.tasks {
         if task.pattern == PatternName::Auto {
             task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
@@ -226,28 +239,74 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         ));
     }
     join_where(over_ranks, member, launch, door)?;
-    interrupt::survive_file_limit();
-    if member.is_none() {
-        interrupt::watch()?;
-    }
     let ranks = member.as_deref();
-    let is_root = ranks.is_none_or(Ranks::is_root);
-    let agree = |outcome| match ranks {
-        Some(ranks) => ranks.agree(outcome),
-        None => outcome,
-    };
+    let is_root = listen(ranks)?;
     // Before the work, not after it.
-    agree(if is_root { can_write(&job, cli.job_file()) } else { Ok(()) })?;
-    let (reports, outcome) = tasks(&job, is_root, ranks);
+    let report = match &job.report {
+        ReportTo::File(path) => Some(("the report", &**path)),
+        ReportTo::Stderr | ReportTo::Nobody => None,
+    };
+    let others = report.into_iter().chain(job.trace.as_deref().map(|path| ("the trace", path)));
+    agree(ranks, if is_root { can_write(&job, cli.job_file(), others) } else { Ok(()) })?;
+    let mut timelines = Vec::new();
+    let (reports, outcome) = tasks(&job, is_root, ranks, &mut timelines);
     // Also of a job that has failed: what was done before was done.
-    let told = if is_root { tell(&reports, &job.report) } else { Ok(()) };
+    let told = match &job.trace {
+        Some(path) if is_root => tell(&reports, &job.report).and(trace::save(&timelines, path)),
+        _ if is_root => tell(&reports, &job.report),
+        _ => Ok(()),
+    };
     outcome?;
-    agree(told.and_then(|()| passed_over(&reports)))
+    agree(ranks, told.and_then(|()| passed_over(&reports)))
 }
 
-/// Sees that neither report nor results replace what they should not, by whatever name, and that the report
-/// can be written.
-fn can_write(job: &Job, job_file: Option<&Path>) -> Result<()> {
+/// Begins to watch for signals, where that is not mpirun's task. Returns whether this is the process that
+/// speaks.
+fn listen(ranks: Option<&dyn Ranks>) -> Result<bool> {
+    interrupt::survive_file_limit();
+    if ranks.is_none() {
+        interrupt::watch()?;
+    }
+    Ok(ranks.is_none_or(Ranks::is_root))
+}
+
+/// Makes rank 0's outcome everybody's, where there are others.
+fn agree(ranks: Option<&dyn Ranks>, outcome: Result<()>) -> Result<()> {
+    match ranks {
+        Some(ranks) => ranks.agree(outcome),
+        None => outcome,
+    }
+}
+
+/// Makes the scaling study that is asked for, and prints it.
+fn scale(cli: &Cli, args: &ScaleArgs, job: &mut Job, launch: &Launch, member: &Member) -> Result<()> {
+    if job.report != ReportTo::Nobody || job.trace.is_some() {
+        return Err(Error::Usage(
+            "a study is its own report: --report and --trace are for a single run, parpy map or parpy read"
+                .into(),
+        ));
+    }
+    let ranks = member.as_deref();
+    let is_root = listen(ranks)?;
+    // Before the work, not after it.
+    let names = [("the study", &args.study.save), ("the picture", &args.study.plot)];
+    let files = names.iter().filter_map(|(what, path)| Some((*what, path.as_deref()?)));
+    agree(ranks, if is_root { can_write(job, cli.job_file(), files) } else { Ok(()) })?;
+    let (text, outcome) = scale::run(cli, args, job, launch, ranks);
+    let printed = match print(&text) {
+        0 => Ok(()),
+        code => Err(Error::Told(code)),
+    };
+    agree(ranks, outcome.and(printed))
+}
+
+/// Sees that no results replace the job file, by whatever name, and that `others`, files of what is said about
+/// the job, replace nothing of it and can be written.
+fn can_write<'a>(
+    job: &Job,
+    job_file: Option<&Path>,
+    others: impl IntoIterator<Item = (&'a str, &'a Path)>,
+) -> Result<()> {
     let outputs = || job.tasks.iter().filter_map(Task::output_file);
     // A result may be made again by the job that it holds.
     let plain_job = job_file.filter(|path| !show::holds_job(path));
@@ -260,21 +319,30 @@ fn can_write(job: &Job, job_file: Option<&Path>) -> Result<()> {
             own.display()
         )));
     }
-    let ReportTo::File(report) = &job.report else { return Ok(()) };
-    let is_new = !report.exists();
-    report::can_save(report)?;
-    let inputs = job.tasks.iter().filter_map(input::file);
-    let taken = outputs().chain(inputs).chain(job_file).find(|path| is_same(path, report));
-    taken.map_or(Ok(()), |path| {
-        if is_new {
-            let _ = fs::remove_file(report);
+    let mut taken: Vec<PathBuf> = outputs().map(Path::to_owned).collect();
+    taken.extend(job.tasks.iter().filter_map(input::file).chain(job_file).map(Path::to_owned));
+    let mut new = Vec::new();
+    let mut check = |what: &str, path: &'a Path| {
+        let is_new = !path.exists();
+        report::can_save(path)?;
+        // Not the link, where it is one.
+        new.extend(fs::canonicalize(path).ok().filter(|_| is_new));
+        if let Some(other) = taken.iter().find(|other| is_same(other, path)) {
+            return Err(Error::Failed(format!(
+                "cannot write {what} to {}: it is also {}, which would be replaced; give {what} another name",
+                path.display(),
+                other.display()
+            )));
         }
-        Err(Error::Failed(format!(
-            "cannot write the report to {}: it is {}, and would be replaced; give the report another name",
-            report.display(),
-            path.display()
-        )))
-    })
+        taken.push(path.to_owned());
+        Ok(())
+    };
+    let outcome = others.into_iter().try_for_each(|(what, path)| check(what, path));
+    // There to be compared with the others; they come when there is something to be said.
+    for path in new {
+        let _ = fs::remove_file(path);
+    }
+    outcome
 }
 
 /// Have items been passed over?
@@ -289,8 +357,13 @@ fn passed_over(reports: &[Report]) -> Result<()> {
     }))
 }
 
-/// Runs the tasks up to the first that fails. The reports are on rank 0.
-fn tasks(job: &Job, is_root: bool, ranks: Option<&dyn Ranks>) -> (Vec<Report>, Result<()>) {
+/// Runs the tasks up to the first that fails. The reports, and the timelines of all runs, are on rank 0.
+fn tasks(
+    job: &Job,
+    is_root: bool,
+    ranks: Option<&dyn Ranks>,
+    timelines: &mut Vec<Timeline>,
+) -> (Vec<Report>, Result<()>) {
     let mut reports = Vec::new();
     for (i, task) in job.tasks.iter().enumerate() {
         if is_root && task.is_empty_list() {
@@ -299,11 +372,19 @@ fn tasks(job: &Job, is_root: bool, ranks: Option<&dyn Ranks>) -> (Vec<Report>, R
         let mut runs = Vec::new();
         for number in 1..=task.repeat {
             match run_once(task, job, number == 1, ranks) {
-                Ok(run) => runs.extend(run),
+                Ok(mut run) => {
+                    let timeline = run.as_mut().and_then(|run| run.timeline.take());
+                    timelines.extend(timeline.map(|timeline| timeline.numbered(i + 1, number)));
+                    runs.extend(run);
+                }
                 // Nobody wants the rest of this task's output; other tasks may have another.
                 Err(Error::ClosedPipe | Error::Told(0)) => {}
-                Err(error) if job.tasks.len() > 1 => return (reports, Err(error.of_task(i + 1))),
-                Err(error) => return (reports, Err(error)),
+                Err(error) => {
+                    let kept = task.traced.as_ref().and_then(|kept| kept.lock().ok()?.take());
+                    timelines.extend(kept.map(|timeline| timeline.numbered(i + 1, number)));
+                    let is_alone = job.tasks.len() == 1;
+                    return (reports, Err(if is_alone { error } else { error.of_task(i + 1) }));
+                }
             }
         }
         reports.extend(Report::medians(runs));
@@ -329,7 +410,7 @@ fn run_once(task: &Task, job: &Job, first: bool, ranks: Option<&dyn Ranks>) -> R
 }
 
 /// The one place where a pattern is chosen.
-fn here(task: &Task, first: bool) -> Result<Report> {
+pub(crate) fn here(task: &Task, first: bool) -> Result<Report> {
     match task.pattern {
         PatternName::Simd => serial::run(task, Lanes::best(), first),
         PatternName::Threads => threads::run(task, first),

@@ -123,6 +123,21 @@ impl Feed {
     /// # Errors
     /// The input is missing, unreadable, or not what its name says.
     pub fn open(task: &Task) -> Result<(Self, Facts)> {
+        let (mut feed, facts) = Self::open_whole(task)?;
+        if let Some(share) = task.share {
+            let total = feed.total.ok_or_else(|| {
+                Error::Usage(
+                    "--weak and --quick take a part of the input, and how many values text or CSV holds is not \
+                     known before it is read; save them as .npy or .h5"
+                        .into(),
+                )
+            })?;
+            feed.total = Some(share.of(total));
+        }
+        Ok((feed, facts))
+    }
+
+    fn open_whole(task: &Task) -> Result<(Self, Facts)> {
         let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
         let of =
             |stream, total| Self { stream, total, next: 0, parts: 0..0, ended: total == Some(0), item_bytes };
@@ -193,6 +208,7 @@ impl Feed {
         }
         let count = match &mut self.stream {
             Some(source) => {
+                let most = most.min(self.total.map_or(u64::MAX, |total| total - self.next));
                 let most = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
                 source.fill(&mut room[..most])? as u64
             }

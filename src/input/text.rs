@@ -449,9 +449,11 @@ mod tests {
 
         #[test]
         fn floats_survive_text(values: Vec<f64>, digits in 0usize..25, room in 1usize..20) {
+            // Rounded to few digits, the largest would not fit any more.
+            let smaller = |v: &f64| if v.is_finite() { v / 2.0 } else { *v };
             for text in [
                 values.iter().map(|v| format!("{v}\n")).collect::<String>(),
-                values.iter().map(|v| format!("{v:.digits$e}\n")).collect(),
+                values.iter().map(|v| format!("{:.digits$e}\n", smaller(v))).collect(),
                 values.iter().map(|v| format!("+{} \r\n", v.abs())).collect(),
             ] {
                 // As the standard library reads each.

@@ -10,13 +10,19 @@ use crate::job::Task;
 pub struct Hands {
     /// The worker's number, or its rank.
     rank: usize,
+    pid: u32,
     function: Option<Box<dyn Function>>,
 }
 
 impl Hands {
-    /// Of worker, or rank, number `rank`.
+    /// Of worker, or rank, number `rank`, in this process.
     pub fn of(rank: usize) -> Self {
-        Self { rank, function: None }
+        Self { rank, pid: std::process::id(), function: None }
+    }
+
+    /// The process that they belong to.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Makes the function, unless it has been made, and so opens what it needs.

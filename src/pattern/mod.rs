@@ -15,14 +15,17 @@ mod receipt;
 pub mod serial;
 pub mod threads;
 
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::function::{Answer, lines::Tally};
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, ScheduleKind, Task, Work};
+use crate::moment::{Moment, Span};
 use crate::output::{self, Form, Piece, Sink};
 use crate::report::{OverMpi, Report, Seconds, WorkerReport};
+use crate::trace::{Chore, Stint, Timeline};
 
 /// How large the blocks of a task are, and how much memory a worker's answer gets. The same on every rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,18 +158,27 @@ impl Layout {
 
 /// Times one run of a task.
 struct Stopwatch {
-    began: Instant,
+    began: Moment,
     load: Duration,
     map: Duration,
     write: Duration,
+    /// Who did what when, where a trace is wanted.
+    timeline: Option<Timeline>,
 }
 
 impl Stopwatch {
-    /// Does `step` and adds its time to `total`.
-    fn time<T>(total: &mut Duration, step: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+    /// Does `step`, a part of `chore`.
+    fn time<T>(&mut self, chore: Chore, step: impl FnOnce() -> T) -> T {
+        let began = Moment::now();
         let result = step();
-        *total += began.elapsed();
+        let span = Span::since(began);
+        *match chore {
+            Chore::Load => &mut self.load,
+            Chore::Write => &mut self.write,
+        } += span.took();
+        if let Some(timeline) = &mut self.timeline {
+            timeline.note_chore(chore, span);
+        }
         result
     }
 
@@ -195,11 +207,12 @@ struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     /// For a run that `began`, over so many workers; `first` as in [`output::open`].
-    fn open(task: &'a Task, facts: &Facts, workers: usize, began: Instant, first: bool) -> Result<Self> {
+    fn open(task: &'a Task, facts: &Facts, workers: usize, began: Moment, first: bool) -> Result<Self> {
         let zero = Duration::ZERO;
+        let timeline = task.traced.as_ref().map(|_| Timeline::of(task, began));
         Ok(Self {
             task,
-            watch: Stopwatch { began, load: zero, map: zero, write: zero },
+            watch: Stopwatch { began, load: zero, map: zero, write: zero, timeline },
             sink: output::open(task, facts, first)?,
             workers: (0..workers).map(WorkerReport::here).collect(),
             failed: 0,
@@ -210,17 +223,20 @@ impl<'a> Desk<'a> {
 
     /// Times the loading of values.
     fn load<T>(&mut self, step: impl FnOnce() -> T) -> T {
-        Stopwatch::time(&mut self.watch.load, step)
+        self.watch.time(Chore::Load, step)
     }
 
     /// Times the work.
     fn map<T>(&mut self, step: impl FnOnce() -> T) -> T {
-        Stopwatch::time(&mut self.watch.map, step)
+        let began = Moment::now();
+        let result = step();
+        self.watch.map += began.elapsed();
+        result
     }
 
     /// Does all of the work, which loads and writes in between: what is left of its time is the map's.
     fn whole<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let (began, before) = (Instant::now(), self.watch.load + self.watch.write);
+        let (began, before) = (Moment::now(), self.watch.load + self.watch.write);
         let result = work(self);
         let apart = self.watch.load + self.watch.write - before;
         self.watch.map += began.elapsed().saturating_sub(apart);
@@ -236,7 +252,7 @@ impl<'a> Desk<'a> {
 
     /// Lets go of what has been taken, before a time in which nothing is.
     fn flush(&mut self) -> Result<()> {
-        Stopwatch::time(&mut self.watch.write, || self.sink.flush())
+        self.watch.time(Chore::Write, || self.sink.flush())
     }
 
     /// Takes one piece of an answer, whose bytes are `bytes`; `new_block` when it is the first.
@@ -248,13 +264,18 @@ impl<'a> Desk<'a> {
             worker.blocks += u64::from(of.new_block);
             worker.items += answer.items;
             worker.bytes += answer.input_bytes;
-            worker.busy_seconds += of.busy.as_secs_f64();
+            worker.busy_seconds += of.span.took().as_secs_f64();
+        }
+        if let (Some(timeline), Some(worker), None) = (&mut self.watch.timeline, of.worker, &answer.failure) {
+            let Of { block, pid, span, new_block, .. } = of;
+            let (items, bytes) = (answer.items, answer.input_bytes);
+            timeline.note(Stint { worker, block, pid, span, items, bytes, piece: 1 }, new_block);
         }
         self.pass_over(answer.failed, answer.first_failed);
         let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
         let rank = of.worker.map(|worker| worker / threads);
         let piece = Piece { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
-        Stopwatch::time(&mut self.watch.write, || self.sink.take(&piece))?;
+        self.watch.time(Chore::Write, || self.sink.take(&piece))?;
         answer.failure.map_or(Ok(()), Err)
     }
 
@@ -277,14 +298,29 @@ impl<'a> Desk<'a> {
             report.failed = self.failed;
             report.first_failed = self.first_failed.take();
             report.add_up(self.watch.seconds());
-            Stopwatch::time(&mut self.watch.write, || self.sink.finish(&report))?;
+            self.watch.time(Chore::Write, || self.sink.finish(&report))?;
             report.add_up(self.watch.seconds());
+            report.timeline = self.watch.timeline.take().map(|timeline| timeline.close(&report));
             Ok(report)
         });
         if finished.is_err() {
             self.sink.fail();
+            self.keep_trace();
         }
         finished
+    }
+}
+
+impl Desk<'_> {
+    /// The run has failed: what has been traced is kept with the task. Not of ranks, who have not said where
+    /// they are.
+    fn keep_trace(&mut self) {
+        let (Some(timeline), Some(kept)) = (self.watch.timeline.take(), &self.task.traced) else { return };
+        if self.mpi.is_none() && !self.workers.is_empty() {
+            let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
+            report.add_up(self.watch.seconds());
+            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(timeline.close(&report));
+        }
     }
 }
 
@@ -293,8 +329,10 @@ struct Of {
     /// Whose it is; `None` for what no worker has lived to answer.
     worker: Option<usize>,
     block: Block,
-    /// How long it took.
-    busy: Duration,
+    /// The process that worked on it.
+    pid: u32,
+    /// When it did, on its host's clock.
+    span: Span,
     /// It is the first of its block.
     new_block: bool,
 }
@@ -302,7 +340,7 @@ struct Of {
 /// The input of a task, opened.
 struct Opened {
     /// When the run began.
-    began: Instant,
+    began: Moment,
     feed: Feed,
     facts: Facts,
 }
@@ -310,7 +348,7 @@ struct Opened {
 impl Opened {
     /// Opens the input of `task`; errors as [`Feed::open`].
     fn of(task: &Task) -> Result<Self> {
-        let began = Instant::now();
+        let began = Moment::now();
         let (feed, facts) = Feed::open(task)?;
         Ok(Self { began, feed, facts })
     }

@@ -8,6 +8,9 @@ use crate::job::{Job, Task};
 use crate::launch::Launch;
 use crate::report::Report;
 
+/// What rank 0 says to the others in a few numbers.
+pub type Words = [u64; 4];
+
 /// A member of a run of several ranks. All calls but the first are collective: every rank makes them in the
 /// same order.
 pub trait Ranks {
@@ -32,6 +35,25 @@ pub trait Ranks {
     /// # Errors
     /// The first thing that failed, in block order; [`Error::Told`] on the other ranks.
     fn run(&self, task: &Task, job: &Job, first: bool) -> Result<Option<Report>>;
+
+    /// How many ranks there are.
+    fn count(&self) -> usize;
+
+    /// How many CPUs the ranks may use, all together: on each node those that one of its ranks may use.
+    fn cpus(&self) -> usize;
+
+    /// The first `size` ranks as a run of their own; `None` on the others.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn team(&self, size: usize) -> Result<Option<Box<dyn Ranks>>>;
+
+    /// Rank 0's words, on every rank.
+    fn word(&self, words: Words) -> Words;
+
+    /// As [`Ranks::word`], where rank 0 may be long in saying them: the others sleep until then, and are some
+    /// milliseconds late.
+    fn word_to_sleepers(&self, words: Words) -> Words;
 }
 
 /// A way into an MPI run.

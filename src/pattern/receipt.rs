@@ -1,12 +1,11 @@
 //! An answer on its way between processes: its bytes, a message behind them, and a receipt of plain
 //! numbers that says what they are.
 
-use std::time::Duration;
-
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::Error;
 use crate::function::Answer;
+use crate::moment::Span;
 
 /// Bytes behind the room for an answer, for the text of a failure.
 pub const MESSAGE: usize = 1024;
@@ -27,7 +26,10 @@ pub struct Receipt {
     failed: u64,
     /// Bytes of message behind the answer.
     message: u64,
-    busy_nanoseconds: u64,
+    /// The process that worked on it.
+    pid: u64,
+    /// When it worked, on its host's clock.
+    span: Span,
 }
 
 const ITEM_FAILED: u64 = 1;
@@ -35,9 +37,15 @@ const WORKER_FAILED: u64 = 2;
 
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 impl Receipt {
-    /// Puts the message of `answer`, whose bytes stand at the front of `room`, behind them. `tell` says how
+    /// What this process has done in `span`. Puts the message of `answer`, whose bytes stand at the front of `room`, behind them. `tell` says how
     /// a failure is told to whoever waits for it. `room` has [`MESSAGE`] bytes more than answers may use.
-    pub fn pack(answer: Answer, busy: Duration, room: &mut [u8], tell: impl Fn(&Error) -> String) -> Self {
+    pub fn pack(
+        answer: Answer,
+        pid: u32,
+        span: Span,
+        room: &mut [u8],
+        tell: impl Fn(&Error) -> String,
+    ) -> Self {
         let message = answer.failure.as_ref().map(tell).or(answer.first_failed).unwrap_or_default();
         let message = &message.as_bytes()[..message.floor_char_boundary(MESSAGE)];
         room[answer.bytes..][..message.len()].copy_from_slice(message);
@@ -53,12 +61,13 @@ impl Receipt {
             },
             failed: answer.failed,
             message: message.len() as u64,
-            busy_nanoseconds: busy.as_nanos() as u64,
+            pid: u64::from(pid),
+            span,
         }
     }
 
-    /// The answer and how long it took, from a room that [`Receipt::pack`] has filled.
-    pub fn unpack(&self, room: &[u8]) -> (Answer, Duration) {
+    /// The answer, from a room that [`Receipt::pack`] has filled.
+    pub fn unpack(&self, room: &[u8]) -> Answer {
         let bytes = self.bytes as usize;
         let message = || String::from_utf8_lossy(&room[bytes..][..self.message as usize]).into_owned();
         let failure = match self.failure {
@@ -67,7 +76,7 @@ impl Receipt {
             _ => Some(Error::Failed(message())),
         };
         let first_failed = (failure.is_none() && self.message > 0).then(message);
-        let answer = Answer {
+        Answer {
             bytes,
             items: self.items,
             input_bytes: self.input_bytes,
@@ -75,8 +84,12 @@ impl Receipt {
             failure,
             failed: self.failed,
             first_failed,
-        };
-        (answer, Duration::from_nanos(self.busy_nanoseconds))
+        }
+    }
+
+    /// The process that worked on it, and when.
+    pub fn stint(&self) -> (u32, Span) {
+        (self.pid as u32, self.span)
     }
 
     /// The answer, in a room that [`Receipt::pack`] has filled.

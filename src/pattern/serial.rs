@@ -1,13 +1,12 @@
 //! One block after another in this process: with scalar lanes the reference that every other pattern must
 //! equal to the byte, with vector lanes the simd pattern, and what a single thread of threads comes to.
 
-use std::time::Instant;
-
 use crate::error::Result;
 use crate::function::{self, lanes::Lanes};
 use crate::input::{Facts, Feed};
 use crate::interrupt;
 use crate::job::Task;
+use crate::moment::{Moment, Span};
 use crate::pattern::{Desk, Layout, Of, Opened};
 use crate::report::Report;
 
@@ -43,6 +42,7 @@ fn blocks(
 ) -> Result<()> {
     tracing::debug!("lanes: {}", lanes.name());
     let mut function = function::make(task, facts, 0, lanes)?;
+    let pid = std::process::id();
     let mut values = vec![0; if feed.is_stream() { layout.values } else { 0 }];
     // Of words, so that raw numbers are aligned.
     let mut room = vec![0u64; layout.room.div_ceil(size_of::<u64>())];
@@ -54,17 +54,14 @@ fn blocks(
         let mut new_block = true;
         loop {
             interrupt::check()?;
-            let began = Instant::now();
+            let began = Moment::now();
             let answer = desk.map(|| match new_block {
                 true => function.apply(&block, values, room),
                 false => function.more(room),
             });
             let (bytes, more) = (answer.bytes, answer.more);
-            desk.take(
-                Of { worker: Some(0), block, busy: began.elapsed(), new_block },
-                answer,
-                &room[..bytes],
-            )?;
+            let of = Of { worker: Some(0), block, pid, span: Span::since(began), new_block };
+            desk.take(of, answer, &room[..bytes])?;
             if !more {
                 break;
             }

@@ -484,8 +484,8 @@ fn reports_and_results_do_not_share_a_file() {
         let fails = |args: &str, parts: &[&str]| {
             parpy(args).folder(dir.path("")).ranks(*ranks).done().fails(1, parts);
         };
-        fails("map --from n.txt --report=link.json", &["the report to link.json: it is n.txt"]);
-        fails("run job.json --report=job.json", &["the report to job.json: it is job.json"]);
+        fails("map --from n.txt --report=link.json", &["the report to link.json: it is also n.txt"]);
+        fails("run job.json --report=job.json", &["the report to job.json: it is also job.json"]);
         fails("run job.txt", &["job.txt: it is the job file", "another name"]);
     }
     parpy("map 3 -o out.txt").folder(dir.path("")).done().succeeds();

@@ -191,6 +191,14 @@ fn as_packed_as_the_library_can() {
     }
 }
 
+/// Puts a copy in the place of a file that this process has written. A process that another test starts at the
+/// same time has the file open, too, until it becomes another program, and with it HDF5's lock.
+fn settle(path: &Path) {
+    let copy = path.with_extension("copy");
+    std::fs::copy(path, &copy).unwrap();
+    std::fs::rename(copy, path).unwrap();
+}
+
 /// A file with datasets of many kinds.
 fn many_kinds(dir: &Dir) -> PathBuf {
     let path = dir.path("kinds.h5");
@@ -208,7 +216,9 @@ fn many_kinds(dir: &Dir) -> PathBuf {
     file.new_dataset::<i64>().create("scalar").unwrap();
     file.new_dataset::<i64>().shape(0).create("none").unwrap();
     file.new_dataset::<i64>().shape(hdf5::Extents::Null).create("null").unwrap();
-    drop(file);
+    // All of it: what is still open keeps the file open.
+    drop((group, file));
+    settle(&path);
     path
 }
 
@@ -324,6 +334,7 @@ proptest! {
                 None => builder.create("x").unwrap(),
             };
         }
+        settle(&path);
         let run = parpy("-q map --from").arg(&path).arg("-o").arg(dir.path("out.h5")).args(compress);
         run.arg("--schedule").arg(format!("static,{block}")).ranks(ranks).done().succeeds();
         let (_, input, output, _) = contents(&dir.path("out.h5"));
@@ -363,6 +374,8 @@ fn links_lead_where_they_lead() {
     }
     group.new_dataset_builder().with_data(&[5i64]).create("inner").unwrap();
     drop((group, file));
+    settle(&path);
+    settle(&dir.path("other.h5"));
     let from = |part: &str| parpy("map --from").arg(format!("{}:{part}", path.display()));
     for ranks in ways() {
         assert_eq!(from("/far").ranks(*ranks).text(), "49\n64\n");
@@ -387,11 +400,13 @@ fn one_of_many_datasets_is_asked_for() {
     }
     file.new_dataset_builder().with_data(&[1i64]).create("x").unwrap();
     drop(file);
+    settle(&path);
     assert_eq!(parpy("map --from").arg(&path).text(), "1\n");
     assert!(parpy("show").arg(&path).text().contains("… 11 more datasets"));
     let file = File::open_rw(&path).unwrap();
     file.new_dataset_builder().with_data(&[2i64]).create("y").unwrap();
     drop(file);
+    settle(&path);
     parpy("map --from").arg(&path).done().fails(1, &["say which dataset"]);
 }
 

@@ -15,5 +15,7 @@ mod read;
 mod readme;
 mod report;
 mod same;
+mod scale;
 mod show;
+mod trace;
 mod workers;

@@ -59,11 +59,12 @@ fn lasting(text: &str) -> Vec<String> {
         previous.zip(words.iter().copied()).map(word).collect::<Vec<_>>().join(" ")
     };
     // A row of the report's table, or of a file's workers, names a process and a host, and shares differ with
-    // the number of cores.
+    // the number of cores; so does what the report says of them.
     let is_row = |line: &&str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         let has_pid = words.len() > 1 && words[..2].iter().all(|word| word.parse::<u64>().is_ok());
-        has_pid && (words.len() == 8 || words.len() == 5 && words[4].contains('.'))
+        let is_balance = words.first() == Some(&"imbalance");
+        is_balance || has_pid && (words.len() == 9 || words.len() == 5 && words[4].contains('.'))
     };
     text.lines().filter(|line| !is_row(line)).map(line).collect()
 }

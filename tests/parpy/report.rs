@@ -40,6 +40,55 @@ fn the_keys_and_what_they_add_up_to() {
     }
 }
 
+/// What is said of the balance follows from the workers' seconds, whatever these are of.
+fn check_balance(json: &Value) {
+    let workers = json["worker"].as_array().unwrap();
+    let seconds = |value: &Value, key: &str| value[key].as_f64().unwrap();
+    let share = |value: &Value| {
+        let (busy, wait) = (seconds(value, "busy_seconds"), seconds(value, "wait_seconds"));
+        assert_relative_eq!(seconds(value, "wait_share"), wait / (busy + wait), epsilon = 1e-9);
+    };
+    workers.iter().for_each(share);
+    let busy: Vec<f64> = workers.iter().map(|worker| seconds(worker, "busy_seconds")).collect();
+    let (most, sum) = (busy.iter().copied().fold(0.0, f64::max), busy.iter().sum::<f64>());
+    assert_relative_eq!(seconds(json, "imbalance"), most * busy.len() as f64 / sum, epsilon = 1e-9);
+    match json["straggler"].as_u64() {
+        Some(worker) => assert_eq!(busy[worker as usize], most),
+        None => assert_eq!(busy.len(), 1),
+    }
+    let [host] = &json["host"].as_array().unwrap()[..] else { panic!("not one host: {json}") };
+    assert_eq!((&host["host"], host["workers"].as_u64()), (&workers[0]["host"], Some(busy.len() as u64)));
+    assert_relative_eq!(seconds(host, "busy_seconds"), sum, epsilon = 1e-9);
+    share(host);
+}
+
+#[test]
+fn balance_follows_from_the_seconds_of_all_workers() {
+    let dir = Dir::new();
+    for ranks in crate::formats::ways() {
+        for args in ["map --range 0..5000 -o none", "map --range 0..5000 -o none --repeat 4"] {
+            check_balance(&report(&dir, parpy(args).ranks(*ranks)));
+        }
+        let json = report(&dir, parpy("run jobs/shakespeare.toml jobs/sample.txt -o none").ranks(*ranks));
+        check_balance(&json);
+        json["tasks"].as_array().unwrap().iter().for_each(check_balance);
+    }
+    check_balance(&report(&dir, parpy("map --range 0..5000 -o none -p serial")));
+    check_balance(&report(&dir, parpy("map --range 0..5000 -o none -p pool -j 2")));
+}
+
+#[test]
+fn the_table_says_who_was_late() {
+    let done =
+        parpy("map --range 0..1000 -o none -p threads -j 2 --schedule static --report").done().succeeds();
+    let [.., balance] = &done.stderr.lines().collect::<Vec<_>>()[..] else { panic!("no table") };
+    let parts = ["imbalance ", ": worker ", " on host ", " was busy for ", " s, the mean is "];
+    assert!(parts.iter().all(|part| balance.contains(part)), "{balance}");
+    assert!(done.stderr.contains("wait %"), "{}", done.stderr);
+    let alone = parpy("map 1 2 3 -o none -p serial --report").done().succeeds();
+    assert!(!alone.stderr.contains("imbalance"), "{}", alone.stderr);
+}
+
 #[test]
 fn reading_counts_lines_and_bytes() {
     let dir = Dir::new();

@@ -5,6 +5,7 @@
 mod dataset;
 #[cfg(feature = "mpio")]
 mod shared;
+mod studies;
 pub mod tables;
 
 use std::borrow::Cow;
@@ -25,6 +26,7 @@ use crate::output::file::Draft;
 use crate::output::{Form, Piece, Sink};
 use crate::provenance::{JOB, Origin};
 use crate::report::{Report, counted};
+use crate::scale::files::Row;
 use crate::show::{self, Look};
 use dataset::{Column, Numbers};
 use tables::Section;
@@ -102,6 +104,14 @@ impl Library for Here {
         let file = input::hdf5::open_hdf5(path)?;
         let job = file.attr(JOB).and_then(|attribute| attribute.read_scalar::<VarLenUnicode>());
         job.map(|text| text.to_string()).map_err(|_| Error::no_job(path))
+    }
+
+    fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()> {
+        studies::save(path, json, points)
+    }
+
+    fn studies(&self, path: &Path) -> Result<String> {
+        studies::load(path)
     }
 }
 

@@ -103,6 +103,6 @@ fn write_origin(file: &File, origin: &Provenance) -> ::hdf5::Result<()> {
 }
 
 /// As HDF5 has texts, which end with the first NUL.
-fn text(text: &str) -> Option<VarLenUnicode> {
+pub fn text(text: &str) -> Option<VarLenUnicode> {
     text.replace('\0', "").parse().ok()
 }

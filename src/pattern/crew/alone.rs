@@ -8,6 +8,7 @@ use crate::function::lanes::Lanes;
 use crate::function::numbers;
 use crate::input::{self, Block};
 use crate::job::Work;
+use crate::moment::Span;
 use crate::output::{Form, WIDEST};
 use crate::pattern::crew::ring::State;
 use crate::pattern::crew::worker::Start;
@@ -97,7 +98,7 @@ impl<H: Hire> Lead<'_, H> {
         let gap =
             value.map_or(Vec::new(), |bits| numbers::gap(Form::of(task), self.errand.facts.dtype, bits));
         let known = self.progress.see(gap.len());
-        let of = Of { worker: None, block: item, busy: std::time::Duration::ZERO, new_block: false };
+        let of = Of { worker: None, block: item, pid: 0, span: Span::default(), new_block: false };
         desk.take(of, crate::function::Answer::default(), &gap[known..])
     }
 

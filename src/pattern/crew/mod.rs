@@ -405,7 +405,8 @@ impl<'a, H: Hire> Lead<'a, H> {
     fn take_piece(&mut self, worker: usize, block: Block, desk: &mut Desk) -> Result<bool> {
         let ring = self.errand.ring;
         let (receipt, room) = ring.answer(self.head);
-        let (mut answer, busy) = receipt.unpack(room);
+        let (pid, span) = receipt.stint();
+        let mut answer = receipt.unpack(room);
         let (more, bytes) = (answer.more, &room[..answer.bytes]);
         let progress = &mut self.progress;
         let known = progress.see(bytes.len());
@@ -414,9 +415,11 @@ impl<'a, H: Hire> Lead<'a, H> {
             (answer.items, answer.input_bytes) = (0, 0);
         }
         let of = Of {
-            worker: Some(self.errand.layout.number(worker)),
+            // Who helps out counts as the last of those that the report names.
+            worker: Some(self.errand.layout.number(worker).min(self.used - 1)),
             block,
-            busy,
+            pid,
+            span,
             new_block: progress.pieces == 0,
         };
         progress.pieces += 1;

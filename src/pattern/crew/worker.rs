@@ -5,11 +5,11 @@ use std::hint;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
 
 use super::Errand;
 use crate::error::{Error, Result};
 use crate::function::Answer;
+use crate::moment::{Moment, Span};
 use crate::pattern::hands::Hands;
 use crate::pattern::receipt::{MESSAGE, Receipt};
 
@@ -91,7 +91,7 @@ impl<'a> Worker<'a> {
 
     /// One piece of the answer to block `number`. Are there more?
     pub fn piece(&mut self, number: u64, worker: usize, new_block: bool) -> bool {
-        let began = Instant::now();
+        let began = Moment::now();
         let (block, values, room) = self.errand.ring.work(number, worker);
         if new_block {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
@@ -104,7 +104,8 @@ impl<'a> Worker<'a> {
         let answer = catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|panic| Answer { failure: Some(fault(&*panic)), ..Answer::default() });
         let more = answer.more;
-        let receipt = Receipt::pack(answer, began.elapsed(), room, Error::to_string);
+        let span = Span::since(began);
+        let receipt = Receipt::pack(answer, self.hands.pid(), span, room, Error::to_string);
         if self.errand.ring.done(number, worker, receipt) {
             self.wake_lead();
         }

@@ -12,6 +12,7 @@ mod memory;
 mod round;
 mod segment;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,14 +20,14 @@ use std::time::{Duration, Instant};
 use mpi::Threading;
 use mpi::collective::SystemOperation;
 use mpi::environment::Universe;
-use mpi::topology::SimpleCommunicator;
+use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 
 use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
-use crate::pattern::ranks::{Door, Library, Ranks};
+use crate::pattern::ranks::{Door, Library, Ranks, Words};
 use crate::pattern::receipt::MESSAGE;
 use crate::report::{Report, counted};
 
@@ -40,16 +41,24 @@ const ROOT: i32 = 0;
 /// How long a rank that has failed waits for the others to hear of it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How a rank says on which CPUs of which node it may run: the node, and its mask ([`cpus::mask`]).
+const CPU_WORDS: usize = 17;
+
+/// How long ranks that have nothing to do sleep before they look again.
+const NAP: Duration = Duration::from_millis(2);
+
 /// MPI is initialised and not yet finalised.
 static RUNNING: AtomicBool = AtomicBool::new(false);
 
-/// A member of an MPI run: this process's rank in the world. MPI is finalised when it is dropped.
+/// A member of an MPI run: this process's rank in the world, or in a team of its first ranks. MPI is finalised
+/// when the world's is dropped.
 pub struct Mpi {
     world: SimpleCommunicator,
     /// As [`Launch::one_node`].
     one_node: bool,
     // Below `world`, because fields are dropped in order and the universe finalises MPI.
-    _universe: Universe,
+    /// Of the run that mpirun has started; a team within it has none.
+    universe: Option<Universe>,
 }
 
 impl Mpi {
@@ -64,7 +73,7 @@ impl Mpi {
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
-        let mpi = Self { world: universe.world(), one_node: launch.one_node, _universe: universe };
+        let mpi = Self { world: universe.world(), one_node: launch.one_node, universe: Some(universe) };
         if mpi.ranks() != launch.ranks {
             return Err(Error::Usage(format!(
                 "{} processes were started by {}, but {} makes each of them rank 0 of {}: the launcher \
@@ -210,6 +219,56 @@ impl Ranks for Mpi {
         member.stop(outcome_to_word(&report));
         report.map(Some)
     }
+
+    fn count(&self) -> usize {
+        self.ranks()
+    }
+
+    fn cpus(&self) -> usize {
+        let mut mine = [segment::node(); CPU_WORDS];
+        mine[1..].copy_from_slice(&cpus::mask());
+        let mut all = vec![0u64; CPU_WORDS * self.ranks()];
+        self.world.all_gather_into(&mine[..], &mut all[..]);
+        let mut nodes: BTreeMap<u64, [u64; CPU_WORDS - 1]> = BTreeMap::new();
+        for rank in all.chunks(CPU_WORDS) {
+            let node = nodes.entry(rank[0]).or_insert([0; CPU_WORDS - 1]);
+            node.iter_mut().zip(&rank[1..]).for_each(|(node, rank)| *node |= rank);
+        }
+        let count =
+            |node: &[u64; CPU_WORDS - 1]| node.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+        nodes.values().map(|node| cpus::of_node(count(node))).sum()
+    }
+
+    fn team(&self, size: usize) -> Result<Option<Box<dyn Ranks>>> {
+        let is_in = self.rank() < size;
+        let color = if is_in { Color::with_value(0) } else { Color::undefined() };
+        // In the order of their ranks, so that rank 0 stays rank 0.
+        let team = self.world.split_by_color_with_key(color, self.world.rank());
+        Ok(team
+            .map(|world| Box::new(Self { world, one_node: self.one_node, universe: None }) as Box<dyn Ranks>))
+    }
+
+    fn word(&self, mut words: Words) -> Words {
+        self.world.process_at_rank(ROOT).broadcast_into(&mut words[..]);
+        words
+    }
+
+    fn word_to_sleepers(&self, mut words: Words) -> Words {
+        mpi::request::scope(|scope| {
+            let root = self.world.process_at_rank(ROOT);
+            let mut request = root.immediate_broadcast_into(scope, &mut words[..]);
+            // Rank 0 waits as MPI does, which is to ask again and again: the others are there soon.
+            while !self.is_root() {
+                match request.test() {
+                    Ok(_) => return,
+                    Err(again) => request = again,
+                }
+                std::thread::sleep(NAP);
+            }
+            request.wait();
+        });
+        words
+    }
 }
 
 /// Says a failure as rank 0 will print it.
@@ -234,7 +293,9 @@ impl Teller {
 
 impl Drop for Mpi {
     fn drop(&mut self) {
-        RUNNING.store(false, Ordering::SeqCst);
+        if self.universe.is_some() {
+            RUNNING.store(false, Ordering::SeqCst);
+        }
     }
 }
 

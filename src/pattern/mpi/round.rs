@@ -10,7 +10,6 @@
 //! own; messages hold those of all its workers, one after the other, and MPI is called by one thread alone.
 
 use std::env;
-use std::time::Instant;
 
 use bytemuck::{Pod, Zeroable};
 use mpi::datatype::{Partition, PartitionMut};
@@ -24,12 +23,14 @@ use crate::error::{Error, Result};
 use crate::hdf5::Plan;
 use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, Dtype, Job, Task, Work};
+use crate::moment::{Moment, Span};
 use crate::pattern::hands::Hands;
 use crate::pattern::ranks::Ranks;
 use crate::pattern::receipt::Receipt;
 use crate::pattern::{Desk, Layout, Of, Opened};
 use crate::report::{OverMpi, Report, WorkerReport, counted, peak_memory};
 use crate::side_by_side;
+use crate::trace::offsets;
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
 const WORTH_SHARING: u64 = 1024 * 1024;
@@ -58,8 +59,8 @@ struct Order {
     number: u64,
 }
 
-/// Set up shared memory. Orders of this kind, [`NAME`], [`TEAM`], [`OPEN`], [`CLOSE`] and [`STOP`] are the
-/// same for all ranks.
+/// Set up shared memory. Orders of this kind, [`NAME`], [`CLOCKS`], [`TEAM`], [`OPEN`], [`CLOSE`] and
+/// [`STOP`] are the same for all ranks.
 const SHARE: u64 = 1;
 /// Start on a block.
 const WORK: u64 = 2;
@@ -77,6 +78,12 @@ const TEAM: u64 = 7;
 const OPEN: u64 = 8;
 /// Close it.
 const CLOSE: u64 = 9;
+/// Leave barriers together and say when, so that the clocks of all hosts can be compared.
+const CLOCKS: u64 = 10;
+
+/// How many barriers the ranks leave: the median of as many comparisons is not that of a rank that was
+/// held up once.
+const BARRIERS: usize = 9;
 
 const ORDER_WORDS: usize = size_of::<Order>() / 8;
 
@@ -182,7 +189,14 @@ impl<'a> Member<'a> {
         if outcome.is_ok() && job.wants_names() {
             self.gather_names(&mut desk.workers);
         }
-        desk.close(outcome)
+        let mut report = desk.close(outcome)?;
+        // Now that the time of the run is known: comparing clocks takes some, too.
+        if let Some(timeline) = &mut report.timeline {
+            let clocks = self.gather_clocks();
+            let hosts: Vec<&str> = report.worker.iter().step_by(self.threads).map(|w| &*w.host).collect();
+            timeline.set_offsets(&offsets(&clocks, &hosts, ranks_are_alone()), self.threads);
+        }
+        Ok(report)
     }
 
     /// Tells all ranks that the task has ended, and how.
@@ -210,6 +224,7 @@ impl<'a> Member<'a> {
             match order.kind {
                 SHARE => self.set_up_shared(),
                 NAME => self.send_name(),
+                CLOCKS => self.send_clock(),
                 TEAM => self.set_threads(order.number as usize),
                 // Rank 0 hears how these went, and says what follows.
                 OPEN => _ = self.file.open(self.mpi, self.task, None),
@@ -252,12 +267,14 @@ impl<'a> Member<'a> {
                 loop {
                     let memory = self.memory();
                     let room = &memory.slots()[worker * memory.slot_bytes()..];
-                    let (mut answer, busy) = receipt.unpack(room);
+                    let (pid, span) = receipt.stint();
+                    let mut answer = receipt.unpack(room);
                     let (more, bytes) = (answer.more, &room[..answer.bytes]);
                     if let Some(Error::Failed(text)) = &mut answer.failure {
                         text.push_str(&also_failed(&receipts[worker + 1..]));
                     }
-                    desk.take(Of { worker: Some(worker), block: *block, busy, new_block }, answer, bytes)?;
+                    let of = Of { worker: Some(worker), block: *block, pid, span, new_block };
+                    desk.take(of, answer, bytes)?;
                     if !more {
                         break;
                     }
@@ -495,6 +512,28 @@ impl<'a> Member<'a> {
         let mine: [u64; NAME_WORDS] = bytemuck::cast(own_name());
         self.mpi.world.process_at_rank(ROOT).gather_into(&mine[..]);
     }
+
+    /// When each rank has left each of some barriers, on its own clock.
+    fn gather_clocks(&self) -> Vec<[Moment; BARRIERS]> {
+        self.order_all(CLOCKS, 0);
+        let mine: [u64; BARRIERS] = bytemuck::cast(self.leave_barriers());
+        let mut all = vec![[Moment::default(); BARRIERS]; self.mpi.ranks()];
+        let root = self.mpi.world.process_at_rank(ROOT);
+        root.gather_into_root(&mine[..], bytemuck::cast_slice_mut::<_, u64>(&mut all));
+        all
+    }
+
+    fn send_clock(&self) {
+        let mine: [u64; BARRIERS] = bytemuck::cast(self.leave_barriers());
+        self.mpi.world.process_at_rank(ROOT).gather_into(&mine[..]);
+    }
+
+    fn leave_barriers(&self) -> [Moment; BARRIERS] {
+        std::array::from_fn(|_| {
+            self.mpi.world.barrier();
+            Moment::now()
+        })
+    }
 }
 
 impl Order {
@@ -516,14 +555,15 @@ impl Order {
         if self.kind == WAIT {
             return Receipt::zeroed();
         }
-        let began = Instant::now();
+        let began = Moment::now();
         let block = Block { start: self.start, end: self.end };
         if self.kind == WORK {
             tracing::trace!("block from {} to {}", block.start, block.end);
         }
         let begun = (self.kind == WORK).then_some((&block, values));
         let answer = hands.answer(task, &self.facts(), begun, &mut slot[..room]);
-        Receipt::pack(answer, began.elapsed(), slot, |error| tell.tell(error))
+        let span = Span::since(began);
+        Receipt::pack(answer, hands.pid(), span, slot, |error| tell.tell(error))
     }
 
     /// What rank 0 knew before the run.
@@ -531,6 +571,11 @@ impl Order {
         let dtype = if self.float != 0 { Dtype::F64 } else { Dtype::I64 };
         Facts { dtype, total: self.total, indexed: self.indexed != 0 }
     }
+}
+
+/// Is every rank treated as if it were on a node of its own?
+fn ranks_are_alone() -> bool {
+    env::var(SHARED_VARIABLE).is_ok_and(|word| word == "never")
 }
 
 /// How many more workers could not do their work, for a message.

@@ -100,7 +100,7 @@ impl Segment {
 
 /// A number that tells this node from others: ranks with other host names are taken to be on other nodes,
 /// even on one kernel. The hash's keys are fixed, so the number is the same in every process.
-fn node() -> u64 {
+pub fn node() -> u64 {
     let mut hasher = DefaultHasher::new();
     std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default().hash(&mut hasher);
     crate::report::host().hash(&mut hasher);

@@ -1,0 +1,284 @@
+//! Runs one point of a study for real, timed by this machine's monotonic clock: here, or over the first
+//! ranks of an MPI run.
+//!
+//! Under MPI rank 0 leads ([`Runner`]) and all others [`follow`]: they sleep until rank 0 has a point for
+//! them, and those that it is for become a run of their own with it, over a communicator of the first ranks.
+//! The others sleep on, so that they take no time from those that are measured.
+
+use std::time::Instant;
+
+use tracing::subscriber::{NoSubscriber, with_default};
+
+use crate::cli::{PatternName, ScaleSpec};
+use crate::error::{Error, Result};
+use crate::function::numbers::Named;
+use crate::input::{Feed, Range};
+use crate::job::{Dtype, Job, Numbers, Output, Share, Task, Work};
+use crate::pattern::ranks::{Ranks, Words};
+use crate::report::{Report, counted};
+use crate::run::here;
+use crate::scale::measure::{Bench, Lap, Partly};
+use crate::scale::plan::Spot;
+
+/// What rank 0 says to the others, with the number of a task and of ranks: the first so many ranks become a
+/// run of their own for a point of that task.
+const TEAM: u64 = 1;
+/// What rank 0 says to that run, with part and whole of a share, and a count: run that share of the task so often.
+const TASK: u64 = 2;
+/// The same, with a number of items: run next to no input instead, of so many.
+const START: u64 = 3;
+/// The point, or the study, is done.
+const DONE: u64 = 4;
+
+/// Runs points of one task.
+pub struct Runner<'a> {
+    /// The number of the task.
+    pub number: usize,
+    /// The task itself.
+    pub task: &'a mut Task,
+    /// The job that it is from.
+    pub job: &'a Job,
+    /// The MPI run that this is, if it is one.
+    pub ranks: Option<&'a dyn Ranks>,
+    /// See [`Bench::tick`].
+    pub tick: f64,
+}
+
+impl Runner<'_> {
+    /// Can a part of its input be taken, and be told from all of it? A file of results is only ever whole.
+    pub fn can_be_shared(&mut self) -> bool {
+        self.task.share = Some(Share { part: 1, whole: 2 });
+        !matches!(self.task.output, Output::File(..)) && Feed::open(self.task).is_ok()
+    }
+
+    /// Does `work` with a bench for `spot`.
+    ///
+    /// # Errors
+    /// The point cannot be run here, or `work` fails.
+    pub fn with<T>(&mut self, spot: Spot, work: impl FnOnce(&mut Trial) -> Result<T>) -> Result<T> {
+        let team = match (spot.pattern, self.ranks) {
+            (PatternName::Mpi, Some(ranks)) => {
+                if spot.workers > ranks.count() {
+                    return Err(Error::Failed(format!(
+                        "there {} only {}; start more: mpirun -n {} parpy scale …",
+                        if ranks.count() == 1 { "is" } else { "are" },
+                        counted(ranks.count() as u64, "rank"),
+                        spot.workers
+                    )));
+                }
+                ranks.word_to_sleepers([TEAM, self.number as u64, spot.workers as u64, 0]);
+                ranks.team(spot.workers)?
+            }
+            (PatternName::Process | PatternName::Pool, Some(_)) => {
+                return Err(Error::Failed(
+                    "worker processes cannot be forked from an MPI rank; without mpirun they can, and the points of \
+                     mpi start it themselves"
+                        .into(),
+                ));
+            }
+            _ => None,
+        };
+        self.task.pattern = spot.pattern;
+        self.task.workers = Some(spot.workers);
+        let mut trial = Trial {
+            task: self.task,
+            workers: spot.workers,
+            job: self.job,
+            team: team.as_deref(),
+            tick: self.tick,
+            what: What::Task(spot.share),
+            warned: false,
+        };
+        let outcome = work(&mut trial);
+        if let Some(team) = &team {
+            team.word([DONE, 0, 0, 0]);
+        }
+        outcome
+    }
+
+    /// Tells the other ranks that there are no more points.
+    pub fn dismiss(ranks: Option<&dyn Ranks>) {
+        if let Some(ranks) = ranks {
+            ranks.word_to_sleepers([DONE, 0, 0, 0]);
+        }
+    }
+}
+
+/// What a trial runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum What {
+    /// So much of the task.
+    Task(Share),
+    /// Next to no input, of which a part of the task's own cannot be taken: so many items.
+    Start(u64),
+}
+
+/// One point, ready to be run.
+pub struct Trial<'a> {
+    task: &'a mut Task,
+    workers: usize,
+    job: &'a Job,
+    team: Option<&'a dyn Ranks>,
+    tick: f64,
+    /// What is run next.
+    what: What,
+    /// Warnings are the same each time.
+    warned: bool,
+}
+
+impl Trial<'_> {
+    /// From now on runs next to no input: of the task's own a value, or a byte of a file, for each worker, so
+    /// that as many are started. What is left is the start-up.
+    ///
+    /// # Errors
+    /// The input cannot be opened.
+    pub fn take_start(&mut self) -> Result<()> {
+        let workers = self.workers as u64;
+        // A file of results is only ever of all of the input.
+        let is_file = matches!(self.task.output, Output::File(..));
+        self.what = match if is_file { None } else { self.items()? } {
+            Some(0) => What::Task(Share::ALL),
+            Some(items) => What::Task(Share { part: workers.min(items), whole: items }),
+            None => What::Start(workers),
+        };
+        Ok(())
+    }
+
+    /// Values, or bytes of the file, where that is known before they are read.
+    fn items(&mut self) -> Result<Option<u64>> {
+        self.task.share = None;
+        Ok(Feed::open(self.task)?.0.left())
+    }
+
+    /// Bytes of a share of the input.
+    ///
+    /// # Errors
+    /// It cannot be opened, or its size is not known before it is read.
+    pub fn bytes(&mut self, share: Share) -> Result<u64> {
+        self.task.share = Some(share);
+        let (feed, _) = Feed::open(self.task)?;
+        Ok(feed.bytes().unwrap_or(0))
+    }
+}
+
+impl Partly for Trial<'_> {
+    fn take(&mut self, share: Share) {
+        self.what = What::Task(share);
+    }
+}
+
+impl Bench for Trial<'_> {
+    fn run(&mut self, times: usize) -> Result<Lap> {
+        if let Some(team) = self.team {
+            team.word(match self.what {
+                What::Task(Share { part, whole }) => [TASK, part, whole, times as u64],
+                What::Start(items) => [START, items, 0, times as u64],
+            });
+        }
+        let start;
+        let task = match self.what {
+            What::Task(share) => {
+                self.task.share = Some(share).filter(|share| *share != Share::ALL);
+                &*self.task
+            }
+            What::Start(items) => {
+                start = start_up(self.task, items);
+                &start
+            }
+        };
+        let (job, team) = (self.job, self.team);
+        let runs = || -> Result<Lap> {
+            let (mut lap, began) = (Lap::default(), Instant::now());
+            for _ in 0..times {
+                let report = match team {
+                    Some(team) => team.run(task, job, true)?,
+                    None => Some(here(task, true)?),
+                };
+                if let Some(report) = report {
+                    lap.busy += busy(&report) / times as f64;
+                    (lap.items, lap.bytes) = (report.items, report.bytes);
+                    lap.workers = report.worker.iter().filter(|worker| worker.blocks > 0).count();
+                }
+            }
+            Ok(Lap { seconds: began.elapsed().as_secs_f64(), ..lap })
+        };
+        if std::mem::replace(&mut self.warned, true) {
+            with_default(NoSubscriber::new(), runs)
+        } else {
+            runs()
+        }
+    }
+
+    fn tick(&self) -> f64 {
+        self.tick
+    }
+}
+
+fn busy(report: &Report) -> f64 {
+    report.worker.iter().map(|worker| worker.busy_seconds).sum()
+}
+
+/// The part of every rank but 0 in a study of these tasks.
+///
+/// # Errors
+/// A communicator cannot be made.
+pub fn follow(tasks: &mut [Task], job: &Job, ranks: &dyn Ranks) -> Result<()> {
+    loop {
+        let [what, number, workers, _] = ranks.word_to_sleepers(Words::default());
+        if what == DONE {
+            return Ok(());
+        }
+        let Some(team) = ranks.team(workers as usize)? else { continue };
+        let task = &mut tasks[number as usize];
+        task.pattern = PatternName::Mpi;
+        task.workers = Some(workers as usize);
+        loop {
+            let [what, part, whole, times] = team.word(Words::default());
+            let start;
+            let task = match what {
+                TASK => {
+                    let share = Share { part, whole };
+                    task.share = Some(share).filter(|share| *share != Share::ALL);
+                    &*task
+                }
+                START => {
+                    start = start_up(task, part);
+                    &start
+                }
+                _ => break,
+            };
+            // As rank 0, which knows of a failure too.
+            for _ in 0..times {
+                if team.run(task, job, true).is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// The same function as that of `task`, over so many values.
+fn start_up(task: &Task, items: u64) -> Task {
+    let function = match &task.work {
+        Work::Map { function, .. } => *function,
+        Work::Read { .. } => Named::Square,
+    };
+    let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
+    let work = Work::Map { numbers: Numbers::Range(range), function, dtype: None, who: false };
+    Task {
+        work,
+        output: Output::None,
+        pattern: task.pattern,
+        asked: task.asked,
+        workers: task.workers,
+        threads: task.threads,
+        schedule: task.schedule,
+        keep_going: task.keep_going,
+        retries: task.retries,
+        repeat: 1,
+        compress: None,
+        traced: None,
+        scale: ScaleSpec::default(),
+        share: None,
+    }
+}
