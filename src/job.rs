@@ -63,8 +63,8 @@ pub struct Task {
     pub traced: Option<Mutex<Option<Timeline>>>,
     /// How it is timed, in a scaling study.
     pub scale: ScaleSpec,
-    /// Of the input's values or bytes only the first share.
-    pub share: Option<Share>,
+    /// How much of the input's values or bytes: the first share.
+    pub share: Share,
 }
 
 /// A share of an input: `part` of `whole` equal parts.
@@ -735,7 +735,7 @@ impl Task {
             repeat,
             compress,
             scale: ScaleSpec::default(),
-            share: None,
+            share: Share::ALL,
             traced: shared.trace.as_ref().map(|_| Mutex::default()),
             work,
         })

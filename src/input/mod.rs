@@ -25,7 +25,7 @@ use crate::cut;
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
 use crate::interrupt;
-use crate::job::{Dtype, Numbers, Task, TextFile, Work};
+use crate::job::{Dtype, Numbers, Share, Task, TextFile, Work};
 use crate::output::Format;
 
 pub use typed::{Range, Typed};
@@ -124,7 +124,7 @@ impl Feed {
     /// The input is missing, unreadable, or not what its name says.
     pub fn open(task: &Task) -> Result<(Self, Facts)> {
         let (mut feed, facts) = Self::open_whole(task)?;
-        if let Some(share) = task.share {
+        if task.share != Share::ALL {
             let total = feed.total.ok_or_else(|| {
                 Error::Usage(
                     "--weak and --quick take a part of the input, and how many values text or CSV holds is not \
@@ -132,7 +132,7 @@ impl Feed {
                         .into(),
                 )
             })?;
-            feed.total = Some(share.of(total));
+            feed.total = Some(task.share.of(total));
         }
         Ok((feed, facts))
     }

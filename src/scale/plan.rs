@@ -1,6 +1,6 @@
 //! Which points a study has: patterns and numbers of workers, checked, from the command line or a job file.
 //!
-//! Pure: every rank comes to the same plan. Nothing is run here.
+//! Pure, and made on rank 0 alone; the other ranks hear of one point after the other. Nothing is run here.
 
 use crate::cli::{PatternName, ScaleSpec, Shared, StudyArgs};
 use crate::error::{Error, Result};

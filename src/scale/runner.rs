@@ -47,7 +47,7 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Can a part of its input be taken, and be told from all of it? A file of results is only ever whole.
     pub fn can_be_shared(&mut self) -> bool {
-        self.task.share = Some(Share { part: 1, whole: 2 });
+        self.task.share = Share { part: 1, whole: 2 };
         !matches!(self.task.output, Output::File(..)) && Feed::open(self.task).is_ok()
     }
 
@@ -113,6 +113,36 @@ enum What {
     Start(u64),
 }
 
+impl What {
+    /// How rank 0 tells the others to do it `times` times.
+    fn words(self, times: usize) -> Words {
+        match self {
+            Self::Task(Share { part, whole }) => [TASK, part, whole, times as u64],
+            Self::Start(items) => [START, items, 0, times as u64],
+        }
+    }
+
+    /// What rank 0 has told, and how many times; `None` when the point is done.
+    fn told([what, part, whole, times]: Words) -> Option<(Self, u64)> {
+        match what {
+            TASK => Some((Self::Task(Share { part, whole }), times)),
+            START => Some((Self::Start(part), times)),
+            _ => None,
+        }
+    }
+
+    /// The task that does it: `task` itself, or another that is put into `start`.
+    fn task<'a>(self, task: &'a mut Task, start: &'a mut Option<Task>) -> &'a Task {
+        match self {
+            Self::Task(share) => {
+                task.share = share;
+                task
+            }
+            Self::Start(items) => start.insert(start_up(task, items)),
+        }
+    }
+}
+
 /// One point, ready to be run.
 pub struct Trial<'a> {
     task: &'a mut Task,
@@ -146,7 +176,7 @@ impl Trial<'_> {
 
     /// Values, or bytes of the file, where that is known before they are read.
     fn items(&mut self) -> Result<Option<u64>> {
-        self.task.share = None;
+        self.task.share = Share::ALL;
         Ok(Feed::open(self.task)?.0.left())
     }
 
@@ -155,7 +185,7 @@ impl Trial<'_> {
     /// # Errors
     /// It cannot be opened, or its size is not known before it is read.
     pub fn bytes(&mut self, share: Share) -> Result<u64> {
-        self.task.share = Some(share);
+        self.task.share = share;
         let (feed, _) = Feed::open(self.task)?;
         Ok(feed.bytes().unwrap_or(0))
     }
@@ -170,22 +200,10 @@ impl Partly for Trial<'_> {
 impl Bench for Trial<'_> {
     fn run(&mut self, times: usize) -> Result<Lap> {
         if let Some(team) = self.team {
-            team.word(match self.what {
-                What::Task(Share { part, whole }) => [TASK, part, whole, times as u64],
-                What::Start(items) => [START, items, 0, times as u64],
-            });
+            team.word(self.what.words(times));
         }
-        let start;
-        let task = match self.what {
-            What::Task(share) => {
-                self.task.share = Some(share).filter(|share| *share != Share::ALL);
-                &*self.task
-            }
-            What::Start(items) => {
-                start = start_up(self.task, items);
-                &start
-            }
-        };
+        let mut start = None;
+        let task = self.what.task(self.task, &mut start);
         let (job, team) = (self.job, self.team);
         let runs = || -> Result<Lap> {
             let (mut lap, began) = (Lap::default(), Instant::now());
@@ -232,21 +250,9 @@ pub fn follow(tasks: &mut [Task], job: &Job, ranks: &dyn Ranks) -> Result<()> {
         let task = &mut tasks[number as usize];
         task.pattern = PatternName::Mpi;
         task.workers = Some(workers as usize);
-        loop {
-            let [what, part, whole, times] = team.word(Words::default());
-            let start;
-            let task = match what {
-                TASK => {
-                    let share = Share { part, whole };
-                    task.share = Some(share).filter(|share| *share != Share::ALL);
-                    &*task
-                }
-                START => {
-                    start = start_up(task, part);
-                    &start
-                }
-                _ => break,
-            };
+        while let Some((what, times)) = What::told(team.word(Words::default())) {
+            let mut start = None;
+            let task = what.task(task, &mut start);
             // As rank 0, which knows of a failure too.
             for _ in 0..times {
                 if team.run(task, job, true).is_err() {
@@ -279,6 +285,6 @@ fn start_up(task: &Task, items: u64) -> Task {
         compress: None,
         traced: None,
         scale: ScaleSpec::default(),
-        share: None,
+        share: Share::ALL,
     }
 }
