@@ -37,7 +37,8 @@ Examples:
   parpy run jobs/squares.toml
 
 Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong;
-128 + n stopped by signal n (130: Ctrl-C)."
+128 + n stopped by signal n (130: Ctrl-C; 143: SIGTERM; 138: SIGUSR1, which a batch system can send
+before a job's time is over). What was done until then is kept."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -384,6 +385,21 @@ pub struct Talk {
     /// Say nothing but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
+    /// Say how far a run has come, once it takes long: a bar on a terminal, else lines. auto: on a terminal, under
+    /// mpirun and srun, and in the log of a batch job; always: also in other files, and also of short runs
+    #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true)]
+    #[arg(default_value = "auto", hide_default_value = true)]
+    pub progress: ProgressWhen,
+}
+
+/// When to say how far a run has come.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum ProgressWhen {
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 /// A pattern by name.

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::interrupt;
 
@@ -93,6 +93,7 @@ impl Error {
             Self::Interrupted(SIGINT) => Some("stopped by Ctrl-C (SIGINT)"),
             Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
             Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),
+            Self::Interrupted(SIGUSR1) => Some("stopped by SIGUSR1"),
             Self::Interrupted(_) => Some("stopped by a signal"),
             Self::ClosedPipe | Self::Told(_) => None,
         }

@@ -1,20 +1,22 @@
-//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP; and the one that should not be one
-//! (SIGXFSZ).
+//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP, and SIGUSR1, which batch systems send some
+//! time before a job's time is over; and the one that should not be one (SIGXFSZ).
 //!
 //! They are only noted here; whoever works looks for them between two blocks, so that what has been done
 //! is kept and workers are gone before the process is. A second Ctrl-C ends the process at once; a second
-//! SIGTERM does not, because timeout(1) and others send two. Ranks of an MPI run do not watch: ending them
-//! all is mpirun's task.
+//! SIGTERM does not, because timeout(1) and others send two. A rank of an MPI run tells rank 0 with its next
+//! receipt, if rank 0 has not been sent the signal as well, and all ranks leave together; one that waits for
+//! ranks that are gone gives up after a while ([`watch_as_rank`]).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::{flag, low_level::pipe};
 
 use crate::error::{Error, Result, plain};
@@ -41,7 +43,7 @@ pub fn watch() -> Result<()> {
     let start = || -> io::Result<Watch> {
         let (read, write) = std::io::pipe()?;
         let caught = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
+        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !is_ignored(*signal)) {
             if signal == SIGINT {
                 let again = Arc::new(AtomicBool::new(false));
                 // In this order: what is registered first runs first, and so sees only an earlier signal.
@@ -56,6 +58,34 @@ pub fn watch() -> Result<()> {
     let watch = start().map_err(|e| Error::Failed(format!("cannot watch for signals: {}", plain(&e))))?;
     let _ = WATCH.set(watch);
     Ok(())
+}
+
+/// How long a rank that has been asked to end waits for the others: shorter than SLURM (`KillWait`, 30 s) and
+/// others wait before they kill.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// As [`watch`], in a rank of an MPI run. Where it has been asked to end and has not within some seconds, it
+/// waits for ranks that will not come: `say` tells the user so, and the process ends by force.
+///
+/// # Errors
+/// Also when there can be no further thread.
+pub fn watch_as_rank(say: impl FnOnce(&str) + Send + 'static) -> Result<()> {
+    watch()?;
+    let Some(signals) = descriptor() else { return Ok(()) };
+    let last_resort = move || {
+        let error = loop {
+            // Whatever ends the waiting, the next look says whether it was a signal.
+            let _ = poll(&mut [PollFd::new(&signals, PollFlags::IN)], None);
+            if let Err(error) = check() {
+                break error;
+            }
+        };
+        thread::sleep(PATIENCE);
+        say(&format!("{error}; other ranks do not answer"));
+        signal_hook::low_level::exit(error.exit_code().into());
+    };
+    let spawned = thread::Builder::new().name("last resort".into()).stack_size(64 * 1024).spawn(last_resort);
+    spawned.map(drop).map_err(|e| Error::Failed(format!("cannot watch for signals: {}", plain(&e))))
 }
 
 /// From now on a file that grows beyond what this process may write (`ulimit -f`) is an error, as a full disk

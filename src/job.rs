@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{
-    Cli, Command, Counts, MapSpec, PatternName, ReadSpec, RunArgs, ScaleArgs, ScaleSpec, ScaleWhat, Shared,
-    Word,
+    Cli, Command, Counts, MapSpec, PatternName, ProgressWhen, ReadSpec, RunArgs, ScaleArgs, ScaleSpec,
+    ScaleWhat, Shared, Word,
 };
 use crate::error::{Error, Result, nearest};
 use crate::function::numbers::{NAMES, Named};
@@ -61,6 +61,8 @@ pub struct Task {
     pub compress: Option<Compress>,
     /// That a trace is wanted, and in it what there is of a run that has failed.
     pub traced: Option<Mutex<Option<Timeline>>>,
+    /// Whether to say how far it has come.
+    pub progress: ProgressWhen,
     /// How it is timed, in a scaling study.
     pub scale: ScaleSpec,
     /// How much of the input's values or bytes: the first share.
@@ -364,7 +366,7 @@ impl Job {
     /// # Errors
     /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
     pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
-        let tasks = match &cli.command {
+        let mut tasks = match &cli.command {
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
             // It looks, and runs nothing.
             Some(Command::Cpus(_) | Command::Show(_)) => Vec::new(),
@@ -395,6 +397,10 @@ impl Job {
             )));
         }
         check_together(&tasks, &report, trace.as_deref())?;
+        // A study says which points it has measured.
+        if !cli.talk.quiet && !matches!(cli.command, Some(Command::Scale(_))) {
+            tasks.iter_mut().for_each(|task| task.progress = cli.talk.progress);
+        }
         Ok(Self { tasks, report, trace })
     }
 
@@ -734,6 +740,7 @@ impl Task {
             output,
             repeat,
             compress,
+            progress: ProgressWhen::Never,
             scale: ScaleSpec::default(),
             share: Share::ALL,
             traced: shared.trace.as_ref().map(|_| Mutex::default()),

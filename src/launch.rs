@@ -26,11 +26,16 @@ pub struct Launch {
 const LAUNCHERS: [(&str, &str, &str); 3] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
     ("PMI_RANK", "PMI_SIZE", "the mpirun of MPICH or a relative of it"),
-    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun"),
+    SRUN,
 ];
+
+const SRUN: (&str, &str, &str) = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun");
 
 /// Where launchers say how many ranks there are on this node: Open MPI, MPICH.
 pub(crate) const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+
+/// Where srun says over how many nodes its ranks are.
+const NODES_OF_STEP: &str = "SLURM_STEP_NUM_NODES";
 
 impl Launch {
     /// Reads the environment of this process.
@@ -51,11 +56,15 @@ impl Launch {
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
         let local = LOCAL_RANKS.iter().find_map(|name| number(name));
+        let in_step = number(SRUN.0).is_some() && number(SRUN.1).is_some();
         for (rank, ranks, by) in LAUNCHERS {
+            // With `--mpi=pmi2` srun sets MPICH's variables, too, but for the one that MPICH's own mpirun sets.
+            let by = if in_step && rank == "PMI_RANK" && local.is_none() { SRUN.2 } else { by };
             if let (Some(rank), Some(ranks)) = (number(rank), number(ranks))
                 && rank < ranks
             {
-                return Self { rank, ranks, one_node: local == Some(ranks), by };
+                let one_node = local == Some(ranks) || by == SRUN.2 && number(NODES_OF_STEP) == Some(1);
+                return Self { rank, ranks, one_node, by };
             }
         }
         Self::alone()
@@ -90,6 +99,23 @@ mod tests {
         assert!(one_node("4"));
         assert!(!one_node("2"));
         assert!(!one_node("unknown"));
+        let step = |nodes: &str, more: &[(&'static str, &'static str)]| {
+            let step =
+                [("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_NUM_NODES", nodes)];
+            let variables = [&step, more].concat();
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let launch = Launch::from_variables(get);
+            assert_eq!(launch.by, "srun");
+            launch.one_node
+        };
+        assert!(step("1", &[]));
+        assert!(!step("2", &[]));
+        assert!(step("1", &[("PMI_RANK", "1"), ("PMI_SIZE", "4")]));
+        // mpirun's daemon on a node is a step of its own, whose nodes are not those of the ranks.
+        let under_mpirun =
+            [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2"), ("SLURM_STEP_NUM_NODES", "1")];
+        let get = |name: &str| under_mpirun.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+        assert!(!Launch::from_variables(get).one_node);
     }
 
     #[test]

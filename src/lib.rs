@@ -5,7 +5,7 @@
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
-//! says how many workers are of use, and [`interrupt`] when to stop. [`trace`] writes who worked when, in
+//! says how many workers are of use, [`interrupt`] when to stop, and [`progress`] how far it has come. [`trace`] writes who worked when, in
 //! [`moment`]s that processes can tell each other. [`provenance`] says where a result comes from, and [`show`]
 //! looks into one. [`scale`] times the whole road with several patterns and numbers of workers. What is
 //! linked with MPI or HDF5 is a program of its own ([`program`]),
@@ -38,6 +38,7 @@ pub mod moment;
 pub mod output;
 pub mod pattern;
 pub mod program;
+pub mod progress;
 pub mod provenance;
 pub mod report;
 pub mod run;

@@ -240,7 +240,7 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
     }
     join_where(over_ranks, member, launch, door)?;
     let ranks = member.as_deref();
-    let is_root = listen(ranks)?;
+    let is_root = listen(ranks, launch.rank)?;
     // Before the work, not after it.
     let report = match &job.report {
         ReportTo::File(path) => Some(("the report", &**path)),
@@ -260,12 +260,15 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
     agree(ranks, told.and_then(|()| passed_over(&reports)))
 }
 
-/// Begins to watch for signals, where that is not mpirun's task. Returns whether this is the process that
-/// speaks.
-fn listen(ranks: Option<&dyn Ranks>) -> Result<bool> {
+/// Begins to watch for signals. Returns whether this is the process that speaks.
+fn listen(ranks: Option<&dyn Ranks>, rank: usize) -> Result<bool> {
     interrupt::survive_file_limit();
-    if ranks.is_none() {
-        interrupt::watch()?;
+    match ranks {
+        None => interrupt::watch()?,
+        // All of them: whose peers are gone is the one to say so.
+        Some(_) => interrupt::watch_as_rank(move |why| {
+            say(&format!("parpy: rank {rank} on host {}: {why}\n", report::host()));
+        })?,
     }
     Ok(ranks.is_none_or(Ranks::is_root))
 }
@@ -287,7 +290,7 @@ fn scale(cli: &Cli, args: &ScaleArgs, job: &mut Job, launch: &Launch, member: &M
         ));
     }
     let ranks = member.as_deref();
-    let is_root = listen(ranks)?;
+    let is_root = listen(ranks, launch.rank)?;
     // Before the work, not after it.
     let names = [("the study", &args.study.save), ("the picture", &args.study.plot)];
     let files = names.iter().filter_map(|(what, path)| Some((*what, path.as_deref()?)));

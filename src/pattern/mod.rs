@@ -24,6 +24,7 @@ use crate::input::{Block, Facts, Feed};
 use crate::job::{Do, ScheduleKind, Task, Work};
 use crate::moment::{Moment, Span};
 use crate::output::{self, Form, Piece, Sink};
+use crate::progress::Progress;
 use crate::report::{OverMpi, Report, Seconds, WorkerReport};
 use crate::trace::{Chore, Stint, Timeline};
 
@@ -203,11 +204,20 @@ struct Desk<'a> {
     first_failed: Option<String>,
     /// The MPI run that this is, if it is one.
     mpi: Option<OverMpi>,
+    /// Where somebody wants to see it.
+    progress: Option<Progress>,
 }
 
 impl<'a> Desk<'a> {
-    /// For a run that `began`, over so many workers; `first` as in [`output::open`].
-    fn open(task: &'a Task, facts: &Facts, workers: usize, began: Moment, first: bool) -> Result<Self> {
+    /// For a run that `began`, over so many workers, with `feed` to work on; `first` as in [`output::open`].
+    fn open(
+        task: &'a Task,
+        facts: &Facts,
+        feed: &Feed,
+        workers: usize,
+        began: Moment,
+        first: bool,
+    ) -> Result<Self> {
         let zero = Duration::ZERO;
         let timeline = task.traced.as_ref().map(|_| Timeline::of(task, began));
         Ok(Self {
@@ -218,6 +228,7 @@ impl<'a> Desk<'a> {
             failed: 0,
             first_failed: None,
             mpi: None,
+            progress: Progress::of(task, feed.left()),
         })
     }
 
@@ -272,6 +283,13 @@ impl<'a> Desk<'a> {
             timeline.note(Stint { worker, block, pid, span, items, bytes, piece: 1 }, new_block);
         }
         self.pass_over(answer.failed, answer.first_failed);
+        if let Some(progress) = &mut self.progress {
+            progress.add(match self.task.work {
+                Work::Map { .. } if !of.new_block => 0,
+                Work::Map { .. } => of.block.len(),
+                Work::Read { .. } => answer.input_bytes,
+            });
+        }
         let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
         let rank = of.worker.map(|worker| worker / threads);
         let piece = Piece { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
@@ -292,6 +310,9 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// That of `outcome`, or the output cannot be made to last.
     fn close(mut self, outcome: Result<()>) -> Result<Report> {
+        if let Some(progress) = self.progress.take() {
+            progress.end();
+        }
         let finished = outcome.and_then(|()| {
             let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
             report.mpi = self.mpi.take();

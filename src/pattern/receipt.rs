@@ -20,7 +20,7 @@ pub struct Receipt {
     input_bytes: u64,
     /// 1 when the answer goes on.
     more: u64,
-    /// 0, [`ITEM_FAILED`] or [`WORKER_FAILED`].
+    /// 0, [`ITEM_FAILED`], [`WORKER_FAILED`], or [`INTERRUPTED`] and the signal.
     failure: u64,
     /// Items passed over.
     failed: u64,
@@ -34,6 +34,7 @@ pub struct Receipt {
 
 const ITEM_FAILED: u64 = 1;
 const WORKER_FAILED: u64 = 2;
+const INTERRUPTED: u64 = 1 << 16;
 
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 impl Receipt {
@@ -57,6 +58,7 @@ impl Receipt {
             failure: match answer.failure {
                 None => 0,
                 Some(Error::Item(_)) => ITEM_FAILED,
+                Some(Error::Interrupted(signal)) => INTERRUPTED | signal as u64,
                 Some(_) => WORKER_FAILED,
             },
             failed: answer.failed,
@@ -73,6 +75,7 @@ impl Receipt {
         let failure = match self.failure {
             0 => None,
             ITEM_FAILED => Some(Error::Item(message())),
+            signal if signal & INTERRUPTED != 0 => Some(Error::Interrupted((signal & !INTERRUPTED) as i32)),
             _ => Some(Error::Failed(message())),
         };
         let first_failed = (failure.is_none() && self.message > 0).then(message);

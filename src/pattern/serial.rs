@@ -27,7 +27,7 @@ pub(super) fn run_opened(
     first: bool,
 ) -> Result<Report> {
     let Opened { began, feed, facts } = opened;
-    let mut desk = Desk::open(task, &facts, 1, began, first)?;
+    let mut desk = Desk::open(task, &facts, &feed, 1, began, first)?;
     let outcome = blocks(task, layout, feed, &facts, lanes, &mut desk);
     desk.close(outcome)
 }

@@ -41,7 +41,7 @@ pub fn run(task: &Task, first: bool) -> Result<Report> {
     }
     let Opened { began, mut feed, facts } = opened;
     let ring = new_ring(&layout, &feed)?;
-    let mut desk = Desk::open(task, &facts, workers, began, first)?;
+    let mut desk = Desk::open(task, &facts, &feed, workers, began, first)?;
     let errand = Errand { task, facts: &facts, layout: &layout, ring: &ring };
     let outcome = thread::scope(|scope| {
         let hire = Threads { scope, errand };

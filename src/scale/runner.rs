@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use crate::cli::{PatternName, ScaleSpec};
+use crate::cli::{PatternName, ProgressWhen, ScaleSpec};
 use crate::error::{Error, Result};
 use crate::function::numbers::Named;
 use crate::input::{Feed, Range};
@@ -284,6 +284,7 @@ fn start_up(task: &Task, items: u64) -> Task {
         repeat: 1,
         compress: None,
         traced: None,
+        progress: ProgressWhen::Never,
         scale: ScaleSpec::default(),
         share: Share::ALL,
     }

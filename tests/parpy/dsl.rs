@@ -1,11 +1,12 @@
 //! Runs the real binary, alone or under the mpirun that belongs to it, always with a time limit.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Seconds after which a run counts as hanging.
 const LIMIT: u32 = 60;
@@ -289,4 +290,37 @@ pub fn shim(dir: &Dir) -> String {
     let script = dir.write("shim/mpirun", format!("#!/bin/sh\nPATH='{path}'\nexec {} \"$@\"\n", mpirun()));
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     format!("{}:{path}", script.parent().unwrap().display())
+}
+
+/// Processes that `of` has started.
+pub fn children(of: u32) -> Vec<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
+    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
+}
+
+/// Waits until `look` finds something; a failed test after 20 seconds.
+pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
+        std::thread::yield_now();
+    }
+}
+
+/// Reads the log up to a line with `part`, and returns the process that has written it.
+pub fn logged(log: &mut impl BufRead, part: &str) -> u32 {
+    loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "ended before {part}");
+        if line.contains(part) {
+            return line.split([' ', '[']).skip_while(|word| *word != "pid").nth(1).unwrap().parse().unwrap();
+        }
+    }
+}
+
+pub fn kill(signal: &str, pid: u32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }

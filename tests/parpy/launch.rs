@@ -1,7 +1,7 @@
 //! How runs start and how they end by force.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStderr, Command};
 use std::time::{Duration, Instant};
 
 use crate::dsl::*;
@@ -150,4 +150,136 @@ fn a_killed_rank_ends_the_run() {
     assert!(code != Some(0) && code != Some(124), "{code:?}\n{rest}");
     assert!(began.elapsed() < Duration::from_secs(15));
     drop(stdin);
+}
+
+/// A run over ranks that is long enough to be stopped, and has written its first answers.
+struct Stoppable {
+    dir: Dir,
+    child: Child,
+    log: BufReader<ChildStderr>,
+    /// Of the ranks, in order.
+    pids: Vec<u32>,
+}
+
+impl Stoppable {
+    fn start(ranks: usize) -> Self {
+        let dir = Dir::new();
+        let naps = "5 5 5 5 5 5 ".to_owned() + &"300 ".repeat(100);
+        let run = parpy("-v map").args(&naps).args("-f nap --schedule static,1 -o").arg(dir.path("out.txt"));
+        let mut child = run.ranks(ranks).spawn();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut pids = vec![0; ranks];
+        while pids.contains(&0) {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "ended before all ranks were there");
+            let words: Vec<&str> = line.split([' ', '[']).collect();
+            // `parpy[rank 1 pid 4711 host n1] DEBUG rank 1 of 3, …`; a single rank is not numbered.
+            if line.contains(&format!(" of {ranks}, ")) {
+                let after = |word| words.iter().skip_while(move |w| **w != word).nth(1);
+                let rank = words.iter().skip_while(|word| **word != "DEBUG").nth(2).unwrap();
+                pids[rank.parse::<usize>().unwrap()] = after("pid").unwrap().parse().unwrap();
+            }
+        }
+        until(|| {
+            let name = dir.names().into_iter().find(|name| name.ends_with(".partial"))?;
+            dir.read(&name).starts_with(b"25\n25\n25\n").then_some(())
+        });
+        Self { dir, child, log, pids }
+    }
+
+    /// Waits for the end, and returns the exit code and what was said since. What was done is kept, and no more
+    /// than that.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.log.read_to_string(&mut said).unwrap();
+        let code = self.child.wait().unwrap().code();
+        assert!(!self.dir.path("out.txt").exists(), "{said}");
+        let kept = String::from_utf8(self.dir.read("out.txt.partial")).unwrap();
+        let whole = "25\n".repeat(6) + &"90000\n".repeat(100);
+        assert!(kept.len() >= 9 && whole.starts_with(&kept), "{kept}");
+        (code, said)
+    }
+}
+
+/// What SLURM sends before the time is over reaches all ranks, through srun or mpirun.
+#[test]
+fn ranks_stop_when_they_are_asked_to() {
+    if !has_mpi() || !cfg!(debug_assertions) {
+        eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
+        return;
+    }
+    for ranks in 2..=4 {
+        let run = Stoppable::start(ranks);
+        let began = Instant::now();
+        run.pids.iter().for_each(|pid| kill("-USR1", *pid));
+        let (code, said) = run.end();
+        assert_eq!(code, Some(138), "{said}");
+        assert_eq!(said.matches("parpy: stopped by SIGUSR1").count(), 1, "{said}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+    }
+}
+
+/// Whichever rank is asked, all end, and rank 0 says why.
+#[test]
+fn one_rank_that_is_asked_to_stop_stops_all() {
+    if !has_mpi() || !cfg!(debug_assertions) {
+        eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
+        return;
+    }
+    for rank in [0, 2] {
+        let run = Stoppable::start(3);
+        kill("-TERM", run.pids[rank]);
+        let (code, said) = run.end();
+        assert_eq!(code, Some(143), "{said}");
+        assert_eq!(said.matches("parpy: stopped by SIGTERM").count(), 1, "{said}");
+    }
+}
+
+/// A rank that will never answer, because it is stopped (as a debugger does), does not keep the others.
+#[test]
+fn a_rank_that_does_not_answer_is_not_waited_for() {
+    if !has_mpi() || !cfg!(debug_assertions) {
+        eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
+        return;
+    }
+    let mut run = Stoppable::start(2);
+    kill("-STOP", run.pids[1]);
+    let began = Instant::now();
+    kill("-TERM", run.pids[0]);
+    let mut said = String::new();
+    while !said.contains("other ranks do not answer") {
+        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(said.contains("parpy: rank 0 on host "), "{said}");
+    kill("-CONT", run.pids[1]);
+    let code = run.child.wait().unwrap().code();
+    assert!(code != Some(0) && code != Some(124), "{code:?}");
+    assert!(began.elapsed() < Duration::from_secs(30));
+}
+
+/// Rank 0 waits for input that does not come, and the others for rank 0.
+#[test]
+fn ranks_that_wait_for_input_stop_too() {
+    if !has_mpi() {
+        return;
+    }
+    let mut child = parpy("-v map --from -").ranks(2).spawn();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let rank0 = loop {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "ended before rank 0 was there");
+        if line.contains("rank 0 of 2") {
+            break line.split([' ', '[']).skip_while(|word| *word != "pid").nth(1).unwrap().parse().unwrap();
+        }
+    };
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    child.stdin.as_mut().unwrap().write_all(b"7\n").unwrap();
+    let mut answer = String::new();
+    out.read_line(&mut answer).unwrap();
+    assert_eq!(answer, "49\n");
+    kill("-USR1", rank0);
+    let mut said = String::new();
+    log.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(138), "{said}");
+    assert!(said.contains("parpy: stopped by SIGUSR1"), "{said}");
 }

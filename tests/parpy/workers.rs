@@ -120,44 +120,12 @@ fn an_item_that_kills_its_worker_is_passed_over() {
     assert_eq!(lines, [["-9", ""], ["-6", ""], ["-3", ""], ["0", "0"]]);
 }
 
-fn children(of: u32) -> Vec<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{of}/task/{of}/children")).unwrap_or_default();
-    text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
-}
-
 /// A parpy without the time limit's process around it, so that its number is known.
 fn start(args: &str) -> Child {
     let mut command = Command::new(BINARY);
     command.args(args.split_whitespace());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
-}
-
-/// Waits until `look` finds something; a failed test after 20 seconds.
-fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
-        std::thread::yield_now();
-    }
-}
-
-/// Reads the log up to a line with `part`, and returns the process that has written it.
-fn logged(log: &mut impl BufRead, part: &str) -> u32 {
-    loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0, "ended before {part}");
-        if line.contains(part) {
-            return line.split([' ', '[']).skip_while(|word| *word != "pid").nth(1).unwrap().parse().unwrap();
-        }
-    }
-}
-
-fn kill(signal: &str, pid: u32) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }
 
 /// A worker that somebody else kills: its block runs again, and nothing is lost or doubled.
@@ -372,7 +340,7 @@ fn an_interrupted_run() {
         return;
     }
     for pattern in ["serial", "threads", "pool", "process"] {
-        for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-USR1", 138)] {
             let dir = Dir::new();
             let out = dir.path("out.txt");
             let naps =

@@ -174,10 +174,11 @@ fn be_a_worker(
         // SAFETY: this process's copy of a descriptor that nothing in it will use or drop.
         unsafe { libc::close(mate.bell.as_raw_fd()) };
     }
-    // Ctrl-C goes to all processes of the terminal: the lead decides what it means. Other signals that are
-    // sent to the worker itself have their usual meaning, and not that of the lead's handlers or of Rust's.
+    // Ctrl-C goes to all processes of the terminal, and SLURM's SIGUSR1 to all of the job: the lead decides what
+    // they mean. Other signals that are sent to the worker itself have their usual meaning, and not that of the lead's handlers or of Rust's.
     let usual = [libc::SIGTERM, libc::SIGHUP, libc::SIGSEGV, libc::SIGBUS].map(|s| (s, libc::SIG_DFL));
-    for (signal, action) in usual.into_iter().chain([(libc::SIGINT, libc::SIG_IGN)]) {
+    for (signal, action) in usual.into_iter().chain([libc::SIGINT, libc::SIGUSR1].map(|s| (s, libc::SIG_IGN)))
+    {
         // SAFETY: sets a disposition to a constant; no handler is installed.
         unsafe { libc::signal(signal, action) };
     }

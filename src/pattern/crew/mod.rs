@@ -595,7 +595,7 @@ pub fn over_processes(
     let ring = new_ring(layout, &feed)?;
     let errand = Errand { task, facts: &facts, layout, ring: &ring };
     let hire = Forks::new(errand)?;
-    let mut desk = Desk::open(task, &facts, layout.workers, began, first)?;
+    let mut desk = Desk::open(task, &facts, &feed, layout.workers, began, first)?;
     let outcome = desk.whole(|desk| Lead::new(errand, hire, stay).run(&mut feed, desk));
     desk.close(outcome)
 }

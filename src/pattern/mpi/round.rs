@@ -20,8 +20,10 @@ use super::memory::Memory;
 use super::segment::{Address, Segment};
 use super::{Mpi, ROOT, Teller, outcome_from_word};
 use crate::error::{Error, Result};
+use crate::function::Answer;
 use crate::hdf5::Plan;
 use crate::input::{Block, Facts, Feed};
+use crate::interrupt;
 use crate::job::{Do, Dtype, Job, Task, Work};
 use crate::moment::{Moment, Span};
 use crate::pattern::hands::Hands;
@@ -164,7 +166,7 @@ impl<'a> Member<'a> {
             self.set_threads(threads);
         }
         let Opened { began, mut feed, facts } = Opened::of(self.task)?;
-        let mut desk = Desk::open(self.task, &facts, self.layout.workers, began, first)?;
+        let mut desk = Desk::open(self.task, &facts, &feed, self.layout.workers, began, first)?;
         desk.mpi = Some(OverMpi { library: super::library(), ranks: self.ranks, threads: self.threads });
         self.stream = !facts.indexed;
         if let Some(path) = desk.sink.shared_file() {
@@ -561,7 +563,10 @@ impl Order {
             tracing::trace!("block from {} to {}", block.start, block.end);
         }
         let begun = (self.kind == WORK).then_some((&block, values));
-        let answer = hands.answer(task, &self.facts(), begun, &mut slot[..room]);
+        let answer = match interrupt::check() {
+            Ok(()) => hands.answer(task, &self.facts(), begun, &mut slot[..room]),
+            Err(interrupted) => Answer { failure: Some(interrupted), ..Answer::default() },
+        };
         let span = Span::since(began);
         Receipt::pack(answer, hands.pid(), span, slot, |error| tell.tell(error))
     }
