@@ -77,6 +77,8 @@ Examples:
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   mpirun -n 4 parpy map --from values.npy -o none --report
+  parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
+  parpy map --range 0..1000000 -o out.csv --join 8      when there are all 8: out.csv
   parpy map --range 0..1000000 -o none --trace t.json   then open t.json in ui.perfetto.dev")]
     Map(MapSpec),
     /// Read a file by sections, in parallel; its lines come out in order
@@ -85,6 +87,8 @@ Examples:
   parpy read book.txt                        the same bytes as the file
   parpy read book.txt --do count             lines, words and bytes, as wc
   mpirun -n 4 parpy read big.log -o copy.log --report
+  parpy read big.log --do count -o n.csv --part 3/4   the third of 4 parts, and when there are all 4:
+  parpy read big.log --do count -o n.csv --join 4
   mpirun -n 4 parpy read big.log --do count --trace t.json   which rank read what, and when")]
     Read(ReadSpec),
     /// Run the tasks of a job file, one after the other
@@ -93,6 +97,7 @@ Examples:
   parpy run jobs/squares.toml
   mpirun -n 4 parpy run jobs/shakespeare.toml big.txt
   parpy run squares.h5 -o again.h5           the job that made a .h5 or .json file, again
+  parpy run job.toml --part 1/8              each task's first of 8 parts; --join 8 joins them
 
 A job file:
   [[task]]
@@ -103,7 +108,7 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, repeat and compress; map may have values, range, from, function, dtype and who; read
+keep_going, retries, repeat, compress and part; map may have values, range, from, function, dtype and who; read
 has file and do. They are the flags of the command line, which come before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
@@ -365,6 +370,14 @@ pub struct Shared {
     /// lz4 or zlib
     #[arg(long, global = true, value_name = "gzip[:N]|lzf|blosc[:zstd|lz4|zlib]")]
     pub compress: Option<String>,
+    /// Work on part K of N equal parts of the input, as one element of a job array does; the results of -o
+    /// out.csv go to out.part-K-of-N.csv. --join N makes one of them
+    #[arg(long, global = true, value_name = "K/N", conflicts_with = "join")]
+    pub part: Option<String>,
+    /// Instead of the work: join the results of N parts, which the same command with --part has made, to what
+    /// -o names. Refuses when one is missing, or does not fit the input. The parts stay
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub join: Option<i64>,
     /// Run N times, and report medians
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub repeat: Option<i64>,

@@ -56,6 +56,15 @@ impl Error {
         ))
     }
 
+    /// What can be read once, front to back, is to be cut into parts.
+    pub fn not_in_parts(what: &Path) -> Self {
+        let what = what.display();
+        Self::Usage(format!(
+            "--part, --join: {what} can be read only once, so that nobody can say where a part of it begins; \
+             save it to a file, and use --from FILE"
+        ))
+    }
+
     /// A file says nothing of how it was made.
     pub fn no_job(path: &Path) -> Self {
         Self::Usage(format!(

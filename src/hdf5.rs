@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::input::{Facts, Indexed};
 use crate::job::{Dtype, Task};
 use crate::output::Sink;
+use crate::output::back::Back;
 use crate::scale::files::Row;
 use crate::show::Look;
 
@@ -61,6 +62,12 @@ pub trait Library: Sync {
     /// It cannot be read, or no job is kept in it.
     fn job(&self, path: &Path) -> Result<String>;
 
+    /// Reads back the file that [`Library::create`] has made of a part of `task`.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what `task` writes.
+    fn read_back(&self, task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>>;
+
     /// Writes scaling studies: the dataset `/points` with a row for each point, and all of it as JSON in
     /// `/studies`.
     ///
@@ -82,14 +89,16 @@ pub struct Plan {
     pub path: PathBuf,
     /// Type of values and answers.
     pub dtype: Dtype,
+    /// The number of the first of them, which stands at the file's beginning.
+    pub first: u64,
     /// How many there will be, where that is known.
     pub extent: Option<u64>,
 }
 
 /// One rank's end of a file that all ranks write to. All calls but [`SharedFile::leave`] are collective.
 pub trait SharedFile {
-    /// Makes room for `extent` values in all, and writes this rank's, which begin at number `start`: their
-    /// bytes, and behind them as many of their answers. There may be none.
+    /// Makes room for `extent` values in all, and writes this rank's, which begin at place `start` of the
+    /// file: their bytes, and behind them as many of their answers. There may be none.
     ///
     /// # Errors
     /// They cannot be written.

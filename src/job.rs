@@ -20,6 +20,8 @@ use crate::function::numbers::{NAMES, Named};
 use crate::hdf5;
 use crate::input::{Range, STDIN, Typed};
 use crate::output::Format;
+use crate::output::file::is_descriptor;
+use crate::part::Portion;
 use crate::provenance::absolute;
 use crate::trace::Timeline;
 
@@ -65,31 +67,43 @@ pub struct Task {
     pub progress: ProgressWhen,
     /// How it is timed, in a scaling study.
     pub scale: ScaleSpec,
-    /// How much of the input's values or bytes: the first share.
+    /// How much of the input's values or bytes.
     pub share: Share,
+    /// Whether that is a part that others complete, or all parts are joined.
+    pub portion: Portion,
+    /// The output as the user names it, where that of this part has a name of its own.
+    pub whole_output: Option<PathBuf>,
 }
 
-/// A share of an input: `part` of `whole` equal parts.
+/// A share of an input: from the end of part no. `from` to that of part no. `to` of `whole` equal parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Share {
-    pub part: u64,
+    pub from: u64,
+    pub to: u64,
     pub whole: u64,
 }
 
 impl Share {
     /// All of it.
-    pub const ALL: Self = Self { part: 1, whole: 1 };
+    pub const ALL: Self = Self::first(1, 1);
 
-    /// So many of `total` items: at least one, where there are any.
-    pub fn of(self, total: u64) -> u64 {
-        let exact = u128::from(total) * u128::from(self.part) / u128::from(self.whole);
-        (exact as u64).max(1).min(total)
+    /// The first `part` of `whole` equal parts.
+    pub const fn first(part: u64, whole: u64) -> Self {
+        Self { from: 0, to: part, whole }
+    }
+
+    /// Which of `total` items. Shares that follow each other leave nothing out; ends are rounded up, so that
+    /// the first share of anything has an item.
+    pub fn of(self, total: u64) -> std::ops::Range<u64> {
+        // In 128 bits: a 100 GB file times a few thousand parts passes 2^64.
+        let end = |part: u64| (u128::from(total) * u128::from(part)).div_ceil(u128::from(self.whole)) as u64;
+        end(self.from)..end(self.to)
     }
 
     /// As a number from 0 to 1.
     pub fn fraction(self) -> f64 {
-        self.part as f64 / self.whole as f64
+        (self.to - self.from) as f64 / self.whole as f64
     }
 }
 
@@ -353,6 +367,7 @@ struct TaskSpec {
     retries: Option<i64>,
     repeat: Option<i64>,
     compress: Option<String>,
+    part: Option<String>,
     // Last, because TOML has tables last.
     #[serde(skip_serializing)]
     scale: Option<ScaleSpec>,
@@ -367,6 +382,12 @@ impl Job {
     /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
     pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
         let mut tasks = match &cli.command {
+            None if cli.shared.part.is_some() || cli.shared.join.is_some() => {
+                return Err(Error::Usage(
+                    "the demo is small, and is not done in parts; --part and --join are for parpy map, read and run"
+                        .into(),
+                ));
+            }
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
             // It looks, and runs nothing.
             Some(Command::Cpus(_) | Command::Show(_)) => Vec::new(),
@@ -411,6 +432,16 @@ impl Job {
         flags: &Shared,
         job_file: impl FnOnce(&Path) -> Result<String>,
     ) -> Result<Vec<Task>> {
+        let in_parts = || {
+            Error::Usage(
+                "--part, --join: a study times its job with all of the input, or with --quick an estimate; for a \
+                 single run: parpy map, read or run"
+                    .into(),
+            )
+        };
+        if flags.part.is_some() || flags.join.is_some() {
+            return Err(in_parts());
+        }
         let output = match flags.output.as_deref() {
             None => PathBuf::from("none"),
             Some(path) if path == Path::new("-") => {
@@ -437,6 +468,9 @@ impl Job {
         };
         if tasks.iter().any(|task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. })) {
             return Err(Error::once_only(Path::new("standard input")));
+        }
+        if tasks.iter().any(|task| task.portion != Portion::Whole) {
+            return Err(in_parts());
         }
         for task in &mut tasks {
             // Of no pipe, which can be read only once.
@@ -656,6 +690,8 @@ impl Task {
             retries: flags.retries.or(spec.retries),
             output,
             repeat: flags.repeat.or(spec.repeat),
+            part: flags.part.clone().or(spec.part.filter(|_| flags.join.is_none())),
+            join: flags.join,
             compress,
             report: None,
             trace: flags.trace.clone(),
@@ -669,6 +705,13 @@ impl Task {
             ) {
                 return Err(Error::Usage(
                     "output = \"people\" tells of values from a file or typed, and of texts".into(),
+                ));
+            }
+            if task.portion != Portion::Whole {
+                return Err(Error::Usage(
+                    "output = \"people\" tells of all of an input: --part and --join want an output that can be \
+                     joined, as in -o FILE"
+                        .into(),
                 ));
             }
             task.output = Output::People;
@@ -691,6 +734,10 @@ impl Task {
         if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
             return Err(Error::once_only(Path::new("standard input")));
         }
+        let portion = Portion::of(shared.part.as_deref(), shared.join)?;
+        if portion != Portion::Whole && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+            return Err(Error::not_in_parts(Path::new(STDIN)));
+        }
         let output = match shared.output.as_deref() {
             None => Output::Stdout,
             // By its other names too: opened anew it would be written from its start.
@@ -699,6 +746,21 @@ impl Task {
             }
             Some(path) if path == Path::new("none") => Output::None,
             Some(path) => Output::File(path.to_owned(), format(path, &work, shared.keep_going)?),
+        };
+        let (output, whole_output) = match (portion, output) {
+            (Portion::Part(part), Output::File(path, format)) => {
+                (Output::File(part.file(&path), format), Some(path))
+            }
+            (Portion::Joined(_), Output::File(path, format)) if !is_descriptor(&path) => {
+                (Output::File(path, format), None)
+            }
+            (Portion::Joined(n), _) => {
+                return Err(Error::Usage(format!(
+                    "--join {n}: it makes one file of the files of all parts; say which with -o FILE, the same as \
+                     for --part"
+                )));
+            }
+            (_, output) => (output, None),
         };
         let compress = shared.compress.as_deref().map(Compress::parse).transpose()?;
         if compress.is_some() && !matches!(output, Output::File(_, Format::Hdf5)) {
@@ -742,10 +804,23 @@ impl Task {
             compress,
             progress: ProgressWhen::Never,
             scale: ScaleSpec::default(),
-            share: Share::ALL,
+            share: match portion {
+                Portion::Part(part) => part.share(),
+                Portion::Whole | Portion::Joined(_) => Share::ALL,
+            },
+            portion,
+            whole_output,
             traced: shared.trace.as_ref().map(|_| Mutex::default()),
             work,
         })
+    }
+
+    /// Who does it, for reports: the pattern, or who joins what others have done.
+    pub fn by(&self) -> &'static str {
+        match self.portion {
+            Portion::Joined(_) => "join",
+            Portion::Whole | Portion::Part(_) => self.pattern.name(),
+        }
     }
 
     /// The file that the answers go to, where they go to one.
@@ -780,6 +855,17 @@ impl Task {
             || matches!(&self.work, Work::Map { numbers: Numbers::File { path, .. }, .. } if is_hdf5(path))
     }
 
+    /// Does the job file `text`, which [`Task::to_toml`] has made, do the same work with the same input? Whoever
+    /// does it, and where the answers go.
+    pub fn is_work_of(&self, text: &str) -> bool {
+        let work = |text: &str| {
+            let job: JobSpec = toml::from_str(text).ok()?;
+            let TaskSpec { map, read, .. } = job.task.into_iter().next()?;
+            toml::to_string(&TaskSpec { map, read, ..TaskSpec::default() }).ok()
+        };
+        work(text).is_some_and(|theirs| work(&self.to_toml()) == Some(theirs))
+    }
+
     /// This task as a job file that does the same from any folder.
     pub fn to_toml(&self) -> String {
         let path = |path: &Path| absolute(path).to_string_lossy().into_owned();
@@ -812,7 +898,8 @@ impl Task {
         };
         let task = TaskSpec {
             output: match &self.output {
-                Output::File(file, _) => Some(path(file).into()),
+                // Another run makes the part's name of it again.
+                Output::File(file, _) => Some(path(self.whole_output.as_ref().unwrap_or(file)).into()),
                 Output::None => Some("none".into()),
                 Output::People => Some("people".into()),
                 Output::Stdout => None,
@@ -825,6 +912,10 @@ impl Task {
             retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),
             compress: self.compress.map(Compress::name),
+            part: match self.portion {
+                Portion::Part(part) => Some(part.to_string()),
+                Portion::Whole | Portion::Joined(_) => None,
+            },
             scale: None,
             map,
             read,

@@ -7,7 +7,7 @@
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
 //! says how many workers are of use, [`interrupt`] when to stop, and [`progress`] how far it has come. [`trace`] writes who worked when, in
 //! [`moment`]s that processes can tell each other. [`provenance`] says where a result comes from, and [`show`]
-//! looks into one. [`scale`] times the whole road with several patterns and numbers of workers. What is
+//! looks into one. [`part`] is what one element of a job array does. [`scale`] times the whole road with several patterns and numbers of workers. What is
 //! linked with MPI or HDF5 is a program of its own ([`program`]),
 //! reached through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
@@ -36,6 +36,7 @@ pub mod launch;
 mod log;
 pub mod moment;
 pub mod output;
+pub mod part;
 pub mod pattern;
 pub mod program;
 pub mod progress;

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::interrupt;
 use crate::job::Task;
+use crate::part::Portion;
 use crate::report::Report;
 
 /// The names under which the job and the program's version are kept.
@@ -70,6 +71,11 @@ impl<'a> Origin<'a> {
         note(VERSION, json!(env!("CARGO_PKG_VERSION")));
         note("parpy_commit", json!(env!("PARPY_COMMIT")));
         note(JOB, json!(self.task.to_toml()));
+        match self.task.portion {
+            Portion::Whole => {}
+            Portion::Part(part) => note("part", json!(part.to_string())),
+            Portion::Joined(parts) => note("joined_parts", json!(parts)),
+        }
         note("pattern", json!(report.pattern));
         note("workers", json!(report.workers));
         if let Some(over) = &report.mpi {

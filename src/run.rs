@@ -23,8 +23,9 @@ use crate::launch::Launch;
 use crate::log;
 use crate::output::file::is_same;
 use crate::output::{Format, STDOUT};
+use crate::part::{Part, Portion};
 use crate::pattern::ranks::{Door, Library, Ranks};
-use crate::pattern::{pool, process, serial, threads};
+use crate::pattern::{join, pool, process, serial, threads};
 use crate::program;
 use crate::report::{self, Report};
 use crate::scale;
@@ -118,13 +119,14 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
     let over_ranks = launch.ranks > 1
         && match &cli.command {
             Some(Command::Scale(args)) => args.from.is_empty(),
-            _ => matches!(asked, PatternName::Auto | PatternName::Mpi),
+            // Joining is no work that could be shared.
+            _ => cli.shared.join.is_none() && matches!(asked, PatternName::Auto | PatternName::Mpi),
         };
     if launch.ranks > 1 && !over_ranks {
         if launch.rank > 0 {
             return 0;
         }
-        if !matches!(cli.command, Some(Command::Scale(_))) {
+        if !matches!(cli.command, Some(Command::Scale(_))) && cli.shared.join.is_none() {
             tracing::warn!(
                 "{} processes were started, but with -p {} only the first works",
                 launch.ranks,
@@ -220,6 +222,10 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         return scale(cli, args, &mut job, launch, member);
     }
     for task in &mut job.tasks {
+        if matches!(task.portion, Portion::Joined(_)) {
+            task.pattern = PatternName::Serial;
+            continue;
+        }
         if task.pattern == PatternName::Auto {
             task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
         }
@@ -324,6 +330,11 @@ fn can_write<'a>(
     }
     let mut taken: Vec<PathBuf> = outputs().map(Path::to_owned).collect();
     taken.extend(job.tasks.iter().filter_map(input::file).chain(job_file).map(Path::to_owned));
+    for task in &job.tasks {
+        if let (Portion::Joined(parts), Some(whole)) = (task.portion, task.output_file()) {
+            taken.extend(Part::all(parts).map(|part| part.file(whole)));
+        }
+    }
     let mut new = Vec::new();
     let mut check = |what: &str, path: &'a Path| {
         let is_new = !path.exists();
@@ -414,6 +425,9 @@ fn run_once(task: &Task, job: &Job, first: bool, ranks: Option<&dyn Ranks>) -> R
 
 /// The one place where a pattern is chosen.
 pub(crate) fn here(task: &Task, first: bool) -> Result<Report> {
+    if let Portion::Joined(parts) = task.portion {
+        return join::run(task, parts, first);
+    }
     match task.pattern {
         PatternName::Simd => serial::run(task, Lanes::best(), first),
         PatternName::Threads => threads::run(task, first),

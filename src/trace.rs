@@ -114,7 +114,7 @@ impl Timeline {
             task: 1,
             number: 1,
             title: task.title(),
-            pattern: task.pattern.name(),
+            pattern: task.by(),
             team,
             is_of_bytes: matches!(task.work, Work::Read { .. }),
             span: Span { began, ended: began },

@@ -65,11 +65,19 @@ impl Column {
         Ok(Self { reader, path: path.to_owned(), index, dtype, record, last: None, failed: None })
     }
 
-    fn next(&mut self) -> Result<Option<u64>> {
+    /// Reads the next row; false at the end.
+    fn next_record(&mut self) -> Result<bool> {
         if !self.reader.read_byte_record(&mut self.record).map_err(|e| wrong(&self.path, &e))? {
-            return self.check_end().map(|()| None);
+            return self.check_end().map(|()| false);
         }
         self.last = self.record.position().cloned();
+        Ok(true)
+    }
+
+    fn next(&mut self) -> Result<Option<u64>> {
+        if !self.next_record()? {
+            return Ok(None);
+        }
         let field = self.record.get(self.index).unwrap_or_default();
         let word = std::str::from_utf8(field).ok();
         match word.and_then(|word| self.dtype.parse(word)) {
@@ -171,5 +179,14 @@ impl Source for Column {
 
     fn count(&self) -> Option<u64> {
         None
+    }
+
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        for skipped in 0..count {
+            if !self.next_record()? {
+                return Ok(skipped);
+            }
+        }
+        Ok(count)
     }
 }

@@ -27,6 +27,7 @@ use crate::function::lanes::Lanes;
 use crate::interrupt;
 use crate::job::{Dtype, Numbers, Share, Task, TextFile, Work};
 use crate::output::Format;
+use crate::part::Portion;
 
 pub use typed::{Range, Typed};
 
@@ -43,6 +44,13 @@ pub trait Source {
 
     /// How many values there are in all, where that is known without reading them.
     fn count(&self) -> Option<u64>;
+
+    /// Passes over the next `count` values, without looking at them more than it takes to tell one from the
+    /// next. Returns how many there were: fewer only at the end.
+    ///
+    /// # Errors
+    /// The input cannot be read, or values cannot be told from each other.
+    fn skip(&mut self, count: u64) -> Result<u64>;
 
     /// What the next value is to come from, when it is not here yet.
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
@@ -106,11 +114,13 @@ impl Block {
 pub struct Feed {
     /// Where values come from that travel.
     stream: Option<Box<dyn Source>>,
-    /// Values, or bytes of the file, where that is known.
-    total: Option<u64>,
-    /// Values or bytes handed out so far.
+    /// The first value, or byte of the file, that is handed out.
+    first: u64,
+    /// The first behind the last of them, where that is known.
+    end: Option<u64>,
+    /// The first that has not been handed out yet.
     next: u64,
-    /// Blocks handed out in rounds so far, of those that the whole input is cut into.
+    /// Blocks handed out in rounds so far, of those that all is cut into.
     parts: std::ops::Range<u64>,
     ended: bool,
     /// 8 for values, 1 for bytes.
@@ -124,30 +134,56 @@ impl Feed {
     /// The input is missing, unreadable, or not what its name says.
     pub fn open(task: &Task) -> Result<(Self, Facts)> {
         let (mut feed, facts) = Self::open_whole(task)?;
-        if task.share != Share::ALL {
-            let total = feed.total.ok_or_else(|| {
-                Error::Usage(
+        if task.share == Share::ALL && task.portion == Portion::Whole {
+            return Ok((feed, facts));
+        }
+        let total = match feed.end {
+            Some(total) => total,
+            None if task.portion != Portion::Whole => count(task)?,
+            None => {
+                return Err(Error::Usage(
                     "--weak and --quick take a part of the input, and how many values text or CSV holds is not \
                      known before it is read; save them as .npy or .h5"
                         .into(),
-                )
-            })?;
-            feed.total = Some(task.share.of(total));
+                ));
+            }
+        };
+        let share = task.share.of(total);
+        if let Some(source) = &mut feed.stream
+            && source.skip(share.start)? < share.start
+        {
+            let name = file(task).unwrap_or(Path::new(STDIN)).display();
+            return Err(Error::Failed(format!(
+                "cannot use {name}: it had {total} values a moment ago, and has fewer now, so it is being written"
+            )));
         }
+        (feed.first, feed.next) = (share.start, share.start);
+        feed.end = Some(share.end);
+        feed.ended = share.is_empty();
         Ok((feed, facts))
     }
 
     fn open_whole(task: &Task) -> Result<(Self, Facts)> {
         let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
-        let of =
-            |stream, total| Self { stream, total, next: 0, parts: 0..0, ended: total == Some(0), item_bytes };
+        let of = |stream, end| Self {
+            stream,
+            first: 0,
+            end,
+            next: 0,
+            parts: 0..0,
+            ended: end == Some(0),
+            item_bytes,
+        };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
                 if let Numbers::File { path, .. } = numbers
-                    && task.repeat > 1
+                    && (task.repeat > 1 || task.portion != Portion::Whole)
                     && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
                 {
-                    return Err(Error::once_only(path));
+                    return Err(match task.portion {
+                        Portion::Whole => Error::once_only(path),
+                        Portion::Part(_) | Portion::Joined(_) => Error::not_in_parts(path),
+                    });
                 }
                 Ok(match open_numbers(numbers, *dtype, readers(task))? {
                     (Values::Stream(source), dtype) => {
@@ -178,8 +214,9 @@ impl Feed {
     /// As [`Source::fill`].
     pub fn next_round(&mut self, workers: usize, most: u64, room: &mut [u64]) -> Result<Option<Vec<Block>>> {
         let workers = workers as u64;
-        match (&mut self.stream, self.total) {
-            (None, Some(total)) => {
+        match (&mut self.stream, self.end) {
+            (None, Some(end)) => {
+                let total = end - self.first;
                 if self.parts.end == 0 {
                     self.parts.end = cut::parts_in_rounds(total, workers, most);
                 }
@@ -188,7 +225,7 @@ impl Feed {
                 }
                 let round = self.parts.start..self.parts.start + workers;
                 self.parts.start = round.end;
-                Ok(Some(blocks(total, self.parts.end, round, 0)))
+                Ok(Some(blocks(total, self.parts.end, round, self.first)))
             }
             _ => {
                 let Some(all) = self.next_block(most.saturating_mul(workers), room)? else { return Ok(None) };
@@ -208,7 +245,7 @@ impl Feed {
         }
         let count = match &mut self.stream {
             Some(source) => {
-                let most = most.min(self.total.map_or(u64::MAX, |total| total - self.next));
+                let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
                 let most = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
                 source.fill(&mut room[..most])? as u64
             }
@@ -236,17 +273,35 @@ impl Feed {
 
     /// Values, or bytes of the file, that [`Feed::next_block`] has not handed out yet, where that is known.
     pub fn left(&self) -> Option<u64> {
-        self.total.map(|total| total - self.next)
+        self.end.map(|end| end - self.next)
     }
 
     /// Bytes of all values, or of the file, where that is known.
     pub fn bytes(&self) -> Option<u64> {
-        self.total.map(|total| total.saturating_mul(self.item_bytes))
+        self.end.map(|end| (end - self.first).saturating_mul(self.item_bytes))
+    }
+
+    /// The number of the first value, or the first byte of the file: not 0 where a part of the input is worked
+    /// on.
+    pub fn first(&self) -> u64 {
+        self.first
     }
 }
 
 fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block> {
     which.map(|i| cut::part(n, k, i)).map(|p| Block { start: first + p.start, end: first + p.end }).collect()
+}
+
+/// How many values there are in the input of `task`, which must be read to know.
+///
+/// # Errors
+/// It cannot be read, or only once.
+fn count(task: &Task) -> Result<u64> {
+    let Work::Map { numbers, dtype, .. } = &task.work else { return Ok(0) };
+    match open_numbers(numbers, *dtype, 1)?.0 {
+        Values::Stream(mut source) => source.skip(u64::MAX),
+        Values::Indexed(values) => Ok(values.count()),
+    }
 }
 
 enum Values {

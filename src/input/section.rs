@@ -54,6 +54,15 @@ impl SectionReader {
         Ok(Self { file, path, file_len, at: 0, end: 0, ended: true, look: FIRST_LOOK })
     }
 
+    /// Where the first line starts that starts at byte `at` or behind it; the end of the file where none does.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn line_from(&mut self, at: u64) -> Result<u64> {
+        self.start(&Block { start: at, end: self.file_len })?;
+        Ok(if self.ended { self.file_len } else { self.at })
+    }
+
     /// Goes to the first line that starts in `block`.
     ///
     /// # Errors

@@ -306,6 +306,27 @@ impl Source for Text {
         None
     }
 
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        let mut skipped = 0;
+        while skipped < count {
+            let whole = self.whole_lines(true)?;
+            if whole == 0 {
+                break;
+            }
+            let lines = &self.buffer[self.unread.start..][..whole];
+            let mut at = 0;
+            while at < whole && skipped < count {
+                let end = next_line(lines, at);
+                // A blank line holds no value.
+                skipped += u64::from(!lines[at..end].trim_ascii().is_empty());
+                self.line += 1;
+                at = end;
+            }
+            self.unread.start += at;
+        }
+        Ok(skipped)
+    }
+
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         let waiting = &self.buffer[self.unread.clone()];
         let is_here = self.ended || self.failed.is_some() || memchr::memchr(b'\n', waiting).is_some();

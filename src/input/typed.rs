@@ -75,6 +75,13 @@ impl Source for Typed {
     fn count(&self) -> Option<u64> {
         Some(self.bits.len() as u64)
     }
+
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        let left = self.bits.len() - self.next;
+        let skipped = usize::try_from(count).unwrap_or(usize::MAX).min(left);
+        self.next += skipped;
+        Ok(skipped as u64)
+    }
 }
 
 /// `A..B[:STEP]`: A, A+STEP, … up to but not including B, as in Rust and Python.

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::function::lines::Tally;
 use crate::job::{Task, Work};
 use crate::output::text::ToFile;
-use crate::output::{Frame, Who};
+use crate::output::{Frame, Who, first_numbers};
 
 /// A row; `who` is `None` without the columns for it, and has `None` where nobody has answered.
 pub fn frame(who: Option<Option<&Who>>) -> Frame {
@@ -34,17 +34,32 @@ pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
     format!("{lines},{words},{bytes},{}\n", field(name.as_os_str().as_encoded_bytes())).into_bytes()
 }
 
+/// As [`total`] writes it.
+pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
+    first_numbers(row, |byte| *byte == b',')
+}
+
+/// Is a row that of a value without an answer?
+pub fn is_gap(row: &[u8]) -> bool {
+    let answer = row.split(|byte| matches!(byte, b',' | b'\n')).nth(1);
+    answer.is_some_and(<[u8]>::is_empty)
+}
+
+/// The line that a file begins with.
+pub fn heading(task: &Task) -> &'static str {
+    match &task.work {
+        Work::Map { who: false, .. } => "input,output\n",
+        Work::Map { who: true, .. } => "input,output,rank,pid,host\n",
+        Work::Read { .. } => "lines,words,bytes,file\n",
+    }
+}
+
 /// A file that begins with its header.
 ///
 /// # Errors
 /// It cannot be created.
 pub fn create(task: &Task, path: &Path) -> Result<ToFile> {
     let mut file = ToFile::create(path)?;
-    let heading = match &task.work {
-        Work::Map { who: false, .. } => "input,output\n",
-        Work::Map { who: true, .. } => "input,output,rank,pid,host\n",
-        Work::Read { .. } => "lines,words,bytes,file\n",
-    };
-    file.begin(heading.as_bytes());
+    file.begin(heading(task).as_bytes());
     Ok(file)
 }

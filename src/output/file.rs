@@ -192,15 +192,30 @@ fn look_at(path: &Path) -> Result<Old> {
     if old.is_dir() {
         return Err(Error::Failed(format!("cannot write {}: it is a directory", path.display())));
     }
-    // An open file that has a name here (`/dev/stderr`, `/dev/fd/5`) is meant as it is.
-    let is_descriptor =
-        ["/proc", "/dev"].iter().any(|folder| path.starts_with(folder)) && !path.starts_with("/dev/shm");
-    if !old.is_file() || is_descriptor {
+    if !old.is_file() || is_descriptor(path) {
         return Ok(Old::Device);
     }
     // A file that is write-protected is not replaced either.
     File::options().append(true).open(path).map_err(|e| Error::io("write", path, &e))?;
     Ok(Old::Replaceable(Some(old.permissions())))
+}
+
+/// Removes the results that an earlier run has left under the name of a part: until there are new ones the part
+/// is missing, so that old ones are not joined with those of today.
+///
+/// # Errors
+/// They cannot be removed.
+pub fn forget(path: &Path) -> Result<()> {
+    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    if is_file && !is_descriptor(path) {
+        fs::remove_file(path).map_err(|e| Error::io("replace", path, &e))?;
+    }
+    Ok(())
+}
+
+/// An open file that has a name here (`/dev/stderr`, `/dev/fd/5`) is meant as it is.
+pub fn is_descriptor(path: &Path) -> bool {
+    ["/proc", "/dev"].iter().any(|folder| path.starts_with(folder)) && !path.starts_with("/dev/shm")
 }
 
 fn no_place(path: &Path) -> Error {

@@ -1,5 +1,6 @@
 //! Where answers go, in block order. One file per format, behind one seam; only rank 0 has one.
 
+pub mod back;
 mod csv;
 pub mod file;
 #[cfg(feature = "hdf5")]
@@ -15,6 +16,7 @@ use crate::error::{Error, Result, nearest};
 use crate::function::lines::Tally;
 use crate::input::{self, Block, Facts};
 use crate::job::{Do, Output, Task, Work};
+use crate::part::{Part, Portion};
 use crate::report::Report;
 
 /// How a file is written, which its name says.
@@ -47,11 +49,14 @@ const FORMATS: [(&str, Format); 7] = [
 
 impl Format {
     /// The format that the extension of `path` stands for; that of no extension is text. Without regard to
-    /// case, and to the `.partial` of a file that has not been completed.
+    /// case, to the `.partial` of a file that has not been completed, and to the `.part-1-of-8` of a part.
     pub fn of_name(path: &Path) -> Option<Self> {
         let partial = path.extension().is_some_and(|extension| extension == "partial");
         let path = if partial { Path::new(path.file_stem().unwrap_or_default()) } else { path };
         let Some(extension) = path.extension() else { return Some(Self::Text) };
+        if Part::is_extension(&extension.to_string_lossy()) {
+            return Some(Self::Text);
+        }
         FORMATS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name)).map(|(_, format)| *format)
     }
 
@@ -257,7 +262,7 @@ pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Si
             path.display()
         )));
     }
-    Ok(match &task.output {
+    let sink: Box<dyn Sink> = match &task.output {
         Output::None => Box::new(Nothing),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
         Output::People => Box::new(people::People::new(task)),
@@ -269,7 +274,11 @@ pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Si
         Output::File(path, Format::Text | Format::JsonLines) => {
             Total::around(task, text::ToFile::create(path)?)
         }
-    })
+    };
+    if let (Portion::Part(_), Output::File(path, _)) = (task.portion, &task.output) {
+        file::forget(path)?;
+    }
+    Ok(sink)
 }
 
 /// `-o none`.
@@ -283,6 +292,38 @@ impl Sink for Nothing {
     fn finish(&mut self, _report: &Report) -> Result<()> {
         Ok(())
     }
+}
+
+/// The row that says what has been counted.
+fn total(task: &Task, tally: &Tally) -> Vec<u8> {
+    let Work::Read { file, .. } = &task.work else { return Vec::new() };
+    let name = file.name();
+    match &task.output {
+        Output::File(_, Format::Csv) => csv::total(tally, &name),
+        Output::File(_, Format::Json) => json::total(tally, &name, true),
+        Output::File(_, Format::JsonLines) => json::total(tally, &name, false),
+        _ => text::total(tally, &name),
+    }
+}
+
+/// What a row of [`total`] says has been counted; `None` when it is no such row of `task`.
+fn read_total(task: &Task, row: &[u8]) -> Option<Tally> {
+    let numbers = match &task.output {
+        Output::File(_, Format::Csv) => csv::read_total(row),
+        Output::File(_, Format::Json | Format::JsonLines) => json::read_total(row),
+        _ => text::read_total(row),
+    };
+    let [lines, words, bytes] = numbers?;
+    let tally = Tally { lines, words, bytes };
+    // Also the file's name.
+    (total(task, &tally) == row).then_some(tally)
+}
+
+/// The first whole numbers of a text, which `is_between` stand between.
+fn first_numbers(text: &[u8], is_between: impl Fn(&u8) -> bool) -> Option<[u64; 3]> {
+    let mut words = text.split(is_between).filter(|word| !word.is_empty());
+    let mut next = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
+    Some([next()?, next()?, next()?])
 }
 
 /// Adds up the workers' tallies and writes the sum: as `wc` does, in columns as wide as the number of bytes,
@@ -313,14 +354,7 @@ impl<S: Sink> Sink for Total<'_, S> {
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {
-        let Work::Read { file, .. } = &self.task.work else { return self.sink.finish(report) };
-        let name = file.name();
-        let line = match &self.task.output {
-            Output::File(_, Format::Csv) => csv::total(&self.tally, &name),
-            Output::File(_, Format::Json) => json::total(&self.tally, &name, true),
-            Output::File(_, Format::JsonLines) => json::total(&self.tally, &name, false),
-            _ => text::total(&self.tally, &name),
-        };
+        let line = total(self.task, &self.tally);
         self.sink.take(&Piece {
             worker: None,
             rank: None,

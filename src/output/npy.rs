@@ -5,7 +5,11 @@ use std::path::Path;
 use npyz::WriterBuilder;
 
 use crate::error::Result;
+use crate::function::lanes::Lanes;
+use crate::input::flat::Flat;
+use crate::input::{Indexed, npy};
 use crate::job::Dtype;
+use crate::output::back::{Back, Found, PIECE, damaged};
 use crate::output::file::Draft;
 use crate::output::text::ToFile;
 use crate::output::{Piece, Sink};
@@ -63,6 +67,38 @@ impl Sink for ToNpy {
         // What is kept should open, and the disk may have taken less than it was given.
         let dtype = self.dtype;
         self.file.keep(|bytes| header(dtype, bytes / size_of::<u64>() as u64));
+    }
+}
+
+/// What [`ToNpy`] has written.
+pub struct FromNpy {
+    numbers: Flat,
+    next: u64,
+}
+
+impl FromNpy {
+    /// Opens `path`, which holds numbers of type `dtype`.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds others.
+    pub fn open(path: &Path, dtype: Dtype) -> Result<Self> {
+        let (numbers, found) = npy::open(path, None, None)?;
+        if found != dtype {
+            return Err(damaged(path, &format!("its type is {}, and not {}", found.name(), dtype.name())));
+        }
+        Ok(Self { numbers, next: 0 })
+    }
+}
+
+impl Back for FromNpy {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+        let items = (self.numbers.count() - self.next).min((PIECE / size_of::<u64>()) as u64);
+        let mut words = vec![0; items as usize];
+        self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
+        self.next += items;
+        bytes.clear();
+        bytes.extend_from_slice(bytemuck::cast_slice(&words));
+        Ok((items > 0).then_some(Found { items, ..Found::default() }))
     }
 }
 

@@ -1,12 +1,15 @@
 //! Answers as they are, to standard output or to a file.
 
-use std::io::{BufWriter, StdoutLock, Write};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Read, StdoutLock, Write};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::function::lines::Tally;
+use crate::input::regular;
+use crate::output::back::{Back, Found, PIECE, damaged};
 use crate::output::file::Draft;
-use crate::output::{Frame, Piece, STDOUT, Sink, Who};
+use crate::output::{Frame, Piece, STDOUT, Sink, Who, first_numbers};
 use crate::report::Report;
 
 /// Bytes of small pieces that are written together; larger ones pass by.
@@ -27,6 +30,17 @@ pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
     line.extend_from_slice(name.as_os_str().as_encoded_bytes());
     line.push(b'\n');
     line
+}
+
+/// As [`total`] writes it.
+pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
+    first_numbers(row, |byte| *byte == b' ')
+}
+
+/// Is a row that of a value without an answer?
+pub fn is_gap(row: &[u8]) -> bool {
+    // With --who the answer stands behind a tab.
+    row == b"\n" || row.windows(2).any(|two| two == b"\t\t")
 }
 
 /// Standard output.
@@ -168,5 +182,101 @@ impl Sink for ToFile {
         }
         let what = (self.written > self.heading).then(|| format!("{} bytes", self.written));
         self.draft.keep(what.as_deref());
+    }
+}
+
+/// What stands in a file that is read back.
+#[derive(Debug, Clone, Copy)]
+pub enum Rule {
+    /// The lines of a file, whatever they are; the last need not end.
+    Lines,
+    /// Rows, each a line that parpy has written. `is_gap` says which have no answer, where that is asked for.
+    Rows {
+        /// Of a whole row.
+        is_gap: Option<fn(&[u8]) -> bool>,
+    },
+}
+
+/// What [`ToFile`] has written, behind its heading.
+pub struct FromFile {
+    file: File,
+    path: PathBuf,
+    rule: Rule,
+    /// The beginning of a row whose end has not been read yet.
+    begun: Vec<u8>,
+    /// The last byte so far, of [`Rule::Lines`].
+    last: u8,
+    ended: bool,
+}
+
+impl FromFile {
+    /// Opens `path`, which begins with `heading`.
+    ///
+    /// # Errors
+    /// It cannot be read, or begins otherwise.
+    pub fn open(path: &Path, heading: &str, rule: Rule) -> Result<Self> {
+        regular(path)?;
+        let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let mut new =
+            Self { file, path: path.to_owned(), rule, begun: Vec::new(), last: b'\n', ended: false };
+        let mut begins = Vec::new();
+        new.read(heading.len(), &mut begins)?;
+        if begins != heading.as_bytes() {
+            return Err(damaged(path, &format!("it does not begin with '{}'", heading.trim_end())));
+        }
+        Ok(new)
+    }
+
+    /// Reads up to `most` bytes, and puts them behind `bytes`.
+    fn read(&mut self, most: usize, bytes: &mut Vec<u8>) -> Result<()> {
+        let start = bytes.len();
+        bytes.resize(start + most, 0);
+        let mut end = start;
+        while end < bytes.len() && !self.ended {
+            match self.file.read(&mut bytes[end..]) {
+                Ok(0) => self.ended = true,
+                Ok(count) => end += count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io("read", &self.path, &e)),
+            }
+        }
+        bytes.truncate(end);
+        Ok(())
+    }
+}
+
+impl Back for FromFile {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+        bytes.clear();
+        bytes.append(&mut self.begun);
+        if !self.ended {
+            self.read(PIECE, bytes)?;
+        }
+        let mut found = Found::default();
+        match self.rule {
+            Rule::Lines => {
+                found.line_bytes = bytes.len() as u64;
+                self.last = *bytes.last().unwrap_or(&self.last);
+                // A last line that does not end is a line too.
+                found.items = u64::from(self.ended && self.last != b'\n');
+                if self.ended {
+                    self.last = b'\n';
+                }
+            }
+            Rule::Rows { is_gap } => {
+                let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+                if whole < bytes.len() && (self.ended || whole == 0) {
+                    return Err(damaged(&self.path, "it ends in the middle of a line"));
+                }
+                self.begun.extend_from_slice(&bytes[whole..]);
+                bytes.truncate(whole);
+                if let Some(is_gap) = is_gap {
+                    found.failed =
+                        bytes.split_inclusive(|byte| *byte == b'\n').filter(|row| is_gap(row)).count() as u64;
+                }
+            }
+        }
+        found.items += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        Ok((found.items > 0 || !bytes.is_empty()).then_some(found))
     }
 }

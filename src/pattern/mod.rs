@@ -6,6 +6,7 @@
 
 mod crew;
 mod hands;
+pub mod join;
 #[cfg(feature = "mpi")]
 pub mod mpi;
 pub mod pool;
@@ -271,6 +272,13 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// It cannot be written, or the answer ends with a failure.
     fn take(&mut self, of: Of, answer: Answer, bytes: &[u8]) -> Result<()> {
+        let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
+        let rank = of.worker.map(|worker| worker / threads);
+        self.take_of(rank, of, answer, bytes)
+    }
+
+    /// As [`Desk::take`], of what `rank` has answered.
+    fn take_of(&mut self, rank: Option<usize>, of: Of, answer: Answer, bytes: &[u8]) -> Result<()> {
         if let Some(worker) = of.worker.map(|number| &mut self.workers[number]) {
             worker.blocks += u64::from(of.new_block);
             worker.items += answer.items;
@@ -290,8 +298,6 @@ impl<'a> Desk<'a> {
                 Work::Read { .. } => answer.input_bytes,
             });
         }
-        let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
-        let rank = of.worker.map(|worker| worker / threads);
         let piece = Piece { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
         self.watch.time(Chore::Write, || self.sink.take(&piece))?;
         answer.failure.map_or(Ok(()), Err)
@@ -314,7 +320,7 @@ impl<'a> Desk<'a> {
             progress.end();
         }
         let finished = outcome.and_then(|()| {
-            let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
+            let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
             report.mpi = self.mpi.take();
             report.failed = self.failed;
             report.first_failed = self.first_failed.take();
@@ -338,7 +344,7 @@ impl Desk<'_> {
     fn keep_trace(&mut self) {
         let (Some(timeline), Some(kept)) = (self.watch.timeline.take(), &self.task.traced) else { return };
         if self.mpi.is_none() && !self.workers.is_empty() {
-            let mut report = Report::new(self.task.pattern.name(), std::mem::take(&mut self.workers));
+            let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
             report.add_up(self.watch.seconds());
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(timeline.close(&report));
         }

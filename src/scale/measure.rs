@@ -175,7 +175,7 @@ pub fn estimate(bench: &mut dyn Partly, share: Share, start: f64, bytes: u64) ->
     // From a 4096th on, eight times as much each time.
     let mut parts = 4096;
     loop {
-        bench.take(Share { part: share.part, whole: share.whole * parts });
+        bench.take(Share::first(share.to, share.whole * parts));
         let sample = measure(bench, Rules::hasty())?;
         if parts == 1 {
             return Ok(sample);
@@ -315,7 +315,7 @@ pub(crate) mod tests {
 
     impl Bench for Items {
         fn run(&mut self, times: usize) -> Result<Lap> {
-            let items = self.share.of(1_000_000);
+            let items = self.share.of(1_000_000).end;
             self.items_run += items * times as u64;
             let seconds = (self.start + self.each * items as f64) * times as f64;
             Ok(Lap { seconds, busy: self.each * items as f64, items, bytes: 8 * items, workers: 1 })
@@ -343,7 +343,7 @@ pub(crate) mod tests {
         }
         // What is all start-up has to be run as it is.
         let mut bench = Items { start: 1.0, each: 1e-9, share: Share::ALL, items_run: 0 };
-        let sample = estimate(&mut bench, Share { part: 1, whole: 2 }, 1.0, 4_000_000).unwrap();
+        let sample = estimate(&mut bench, Share::first(1, 2), 1.0, 4_000_000).unwrap();
         assert_relative_eq!(sample.seconds.median, 1.0 + 500_000.0 * 1e-9, max_relative = 1e-9);
         assert_eq!(sample.lap.items, 500_000);
     }

@@ -142,7 +142,7 @@ impl Plan {
         for pattern in patterns {
             let counts = if is_single(pattern) { &[1][..] } else { &workers[..] };
             for workers in counts.iter().copied() {
-                let share = if weak { Share { part: workers as u64, whole: most } } else { Share::ALL };
+                let share = if weak { Share::first(workers as u64, most) } else { Share::ALL };
                 let spot = Spot { pattern, workers, share };
                 if !spots.contains(&spot) {
                     spots.push(spot);

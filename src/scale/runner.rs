@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::function::numbers::Named;
 use crate::input::{Feed, Range};
 use crate::job::{Dtype, Job, Numbers, Output, Share, Task, Work};
+use crate::part::Portion;
 use crate::pattern::ranks::{Ranks, Words};
 use crate::report::{Report, counted};
 use crate::run::here;
@@ -47,7 +48,7 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Can a part of its input be taken, and be told from all of it? A file of results is only ever whole.
     pub fn can_be_shared(&mut self) -> bool {
-        self.task.share = Share { part: 1, whole: 2 };
+        self.task.share = Share::first(1, 2);
         !matches!(self.task.output, Output::File(..)) && Feed::open(self.task).is_ok()
     }
 
@@ -117,7 +118,7 @@ impl What {
     /// How rank 0 tells the others to do it `times` times.
     fn words(self, times: usize) -> Words {
         match self {
-            Self::Task(Share { part, whole }) => [TASK, part, whole, times as u64],
+            Self::Task(Share { to, whole, .. }) => [TASK, to, whole, times as u64],
             Self::Start(items) => [START, items, 0, times as u64],
         }
     }
@@ -125,7 +126,7 @@ impl What {
     /// What rank 0 has told, and how many times; `None` when the point is done.
     fn told([what, part, whole, times]: Words) -> Option<(Self, u64)> {
         match what {
-            TASK => Some((Self::Task(Share { part, whole }), times)),
+            TASK => Some((Self::Task(Share::first(part, whole)), times)),
             START => Some((Self::Start(part), times)),
             _ => None,
         }
@@ -168,7 +169,7 @@ impl Trial<'_> {
         let is_file = matches!(self.task.output, Output::File(..));
         self.what = match if is_file { None } else { self.items()? } {
             Some(0) => What::Task(Share::ALL),
-            Some(items) => What::Task(Share { part: workers.min(items), whole: items }),
+            Some(items) => What::Task(Share::first(workers.min(items), items)),
             None => What::Start(workers),
         };
         Ok(())
@@ -287,5 +288,7 @@ fn start_up(task: &Task, items: u64) -> Task {
         progress: ProgressWhen::Never,
         scale: ScaleSpec::default(),
         share: Share::ALL,
+        portion: Portion::Whole,
+        whole_output: None,
     }
 }

@@ -150,7 +150,7 @@ impl<'a> Session<'a> {
                 let mut probes = Vec::new();
                 for whole in PROBES.into_iter().take_while(|whole| point.items / whole >= FEWEST) {
                     interrupt::check()?;
-                    trial.take(Share { part: 1, whole });
+                    trial.take(Share::first(1, whole));
                     let seconds = measure::measure(trial, Rules::hasty())?.seconds.median;
                     probes.push(Probe { pattern: point.pattern, workers: point.workers, whole, seconds });
                     // What is left is the start-up.

@@ -48,6 +48,12 @@ struct Section {
     bytes: u64,
 }
 
+/// Rows of `/sections`.
+pub fn sections(path: &Path) -> Vec<[u64; 5]> {
+    let rows = dataset::<Section>(path, "sections").into_iter();
+    rows.map(|row| [row.start, row.end, row.lines, row.words, row.bytes]).collect()
+}
+
 fn attribute(file: &File, name: &str) -> String {
     let attribute = file.attr(name).unwrap_or_else(|e| panic!("{name}: {e}"));
     attribute.read_scalar::<VarLenUnicode>().unwrap().to_string()

@@ -10,6 +10,7 @@ mod hdf5;
 mod job;
 mod launch;
 mod map;
+mod part;
 mod python;
 mod read;
 mod readme;

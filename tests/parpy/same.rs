@@ -29,19 +29,30 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         parpy("map --range 0..1000"),
         parpy("map --range 10..0:-3 --dtype f64"),
         parpy("map --from -").stdin("5\n6\n\n7"),
-        parpy("map --from").arg(numbers),
-        parpy("map --from").arg(npy),
+        parpy("map --from").arg(numbers.clone()),
+        parpy("map --from").arg(npy.clone()),
         // One item without an answer: what stands before it is written, nothing after it.
         parpy("map --range 3037000000..3037001000"),
-        parpy("map --from").arg(fault),
+        parpy("map --from").arg(fault.clone()),
         // All but the last of these items have none, and are passed over.
         parpy("map 9223372036854775807 3037000500 -3037000500 1 -k"),
         parpy("map --range 3037000000..3037001000 --keep-going"),
+        // Parts of an input: blocks that do not begin at its beginning.
+        parpy("map --range 0..1000 --part 2/3"),
+        parpy("map -3 0 12 3037000499 --part 3/3"),
+        parpy("map --part 3/7 --from").arg(numbers),
+        parpy("map --part 2/2 --from").arg(npy),
+        parpy("map --range 3037000000..3037001000 --keep-going --part 2/4"),
+        parpy("map --part 2/2 --from").arg(fault),
     ];
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
         jobs.push(parpy("read").arg(&path));
         jobs.push(parpy("read --do count").arg(&path));
+        if ["long-line", "sample"].contains(&name) {
+            jobs.push(parpy("read --part 2/3").arg(&path));
+            jobs.push(parpy("read --do count --part 3/3").arg(&path));
+        }
     }
     jobs
 }
@@ -143,13 +154,13 @@ fn files_job(dir: &Dir) -> Run {
     ];
     let mut job = String::new();
     for (i, (input, keep_going)) in inputs.into_iter().enumerate() {
-        for extension in extensions() {
+        for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
             // A .npy file has no way to say that a result is missing.
             if keep_going && extension == "npy" {
                 continue;
             }
             job += &format!(
-                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n"
+                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n{part}\n"
             );
         }
     }
@@ -157,7 +168,7 @@ fn files_job(dir: &Dir) -> Run {
 }
 
 /// What must be the same in a file whoever has written it.
-fn lasting(path: &std::path::Path) -> Vec<u8> {
+pub fn lasting(path: &std::path::Path) -> Vec<u8> {
     let bytes = std::fs::read(path).unwrap();
     match path.extension().unwrap().to_str() {
         Some("json") => {

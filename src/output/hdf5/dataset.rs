@@ -58,13 +58,12 @@ pub struct Column<T> {
     /// Less than a chunk that has not been written yet.
     waiting: Vec<T>,
     written: usize,
-    last: Option<T>,
 }
 
 impl<T: H5Type + Copy> Column<T> {
     /// An empty one of that name.
     pub fn new(name: &'static str, compress: Option<Compress>) -> Self {
-        Self { name, compress, dataset: None, waiting: Vec::new(), written: 0, last: None }
+        Self { name, compress, dataset: None, waiting: Vec::new(), written: 0 }
     }
 
     /// How many have been pushed.
@@ -72,14 +71,8 @@ impl<T: H5Type + Copy> Column<T> {
         self.written + self.waiting.len()
     }
 
-    /// The last of them.
-    pub fn last(&self) -> Option<&T> {
-        self.last.as_ref()
-    }
-
     /// Appends elements.
     pub fn push(&mut self, file: &File, mut more: &[T]) -> ::hdf5::Result<()> {
-        self.last = more.last().copied().or(self.last);
         while !more.is_empty() {
             if self.waiting.is_empty() && more.len() >= CHUNK {
                 let whole;

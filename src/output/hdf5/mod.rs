@@ -2,6 +2,7 @@
 //! numbers of the values without an answer), for a count of lines the table `/sections`; for both the table
 //! `/workers`, and where it all came from as attributes of the file.
 
+mod back;
 mod dataset;
 #[cfg(feature = "mpio")]
 mod shared;
@@ -20,8 +21,10 @@ use crate::function::lines::Tally;
 use crate::hdf5::{Library, plain};
 #[cfg(feature = "mpio")]
 use crate::hdf5::{Plan, SharedFile};
+use crate::input::section::SectionReader;
 use crate::input::{self, Facts, Indexed};
 use crate::job::{Dtype, Task, Work};
+use crate::output::back::Back;
 use crate::output::file::Draft;
 use crate::output::{Form, Piece, Sink};
 use crate::provenance::{JOB, Origin};
@@ -106,6 +109,10 @@ impl Library for Here {
         job.map(|text| text.to_string()).map_err(|_| Error::no_job(path))
     }
 
+    fn read_back(&self, task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
+        back::open(task, path, facts)
+    }
+
     fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()> {
         studies::save(path, json, points)
     }
@@ -131,9 +138,12 @@ struct ToHdf5<'a> {
 enum Tables {
     /// Of a map.
     Values(Box<Values>),
-    /// Of a count of lines.
-    Sections(Column<Section>),
+    /// Of a count of lines, and where the next section starts.
+    Sections(Column<Section>, u64),
 }
+
+/// The table of a count of lines.
+const SECTIONS: &str = "sections";
 
 /// In `/rank` for a value that no worker has lived to answer.
 const NOBODY: u32 = u32::MAX;
@@ -162,7 +172,14 @@ impl<'a> ToHdf5<'a> {
                 rank: who.then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
-            Work::Read { .. } => Tables::Sections(Column::new("sections", compress)),
+            Work::Read { file, .. } => {
+                // Of a part, behind those of the parts before it.
+                let first = match task.share.of(facts.total).start {
+                    0 => 0,
+                    at => SectionReader::open(file, facts.total)?.line_from(at)?,
+                };
+                Tables::Sections(Column::new(SECTIONS, compress), first)
+            }
         };
         Ok(Self { task, origin: Origin::of(task), draft, file: Some(file), tables, is_broken: false })
     }
@@ -215,7 +232,7 @@ impl Tables {
     fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
         match self {
             Self::Values(values) => values.close(file),
-            Self::Sections(sections) => sections.close(file),
+            Self::Sections(sections, _) => sections.close(file),
         }
     }
 
@@ -223,7 +240,7 @@ impl Tables {
     fn done(&self) -> Option<String> {
         let (count, what) = match self {
             Self::Values(values) => (values.input.len(), "value"),
-            Self::Sections(sections) => (sections.len(), "section"),
+            Self::Sections(sections, _) => (sections.len(), "section"),
         };
         (count > 0).then(|| counted(count as u64, what))
     }
@@ -231,13 +248,14 @@ impl Tables {
     fn take(&mut self, file: &File, piece: &Piece, form: Form) -> ::hdf5::Result<()> {
         match self {
             Self::Values(values) => values.take(file, piece, form),
-            Self::Sections(sections) => {
+            Self::Sections(sections, next) => {
                 // A worker that failed has counted none.
                 let Some(Tally { lines, words, bytes }) = Tally::from_bytes(piece.bytes) else {
                     return Ok(());
                 };
-                let start = sections.last().map_or(0, |section| section.end);
-                sections.push(file, &[Section { start, end: start + bytes, lines, words, bytes }])
+                let start = *next;
+                *next += bytes;
+                sections.push(file, &[Section { start, end: *next, lines, words, bytes }])
             }
         }
     }

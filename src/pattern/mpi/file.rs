@@ -18,6 +18,8 @@ use crate::job::{Dtype, Task};
 #[derive(Default)]
 pub struct OwnPart {
     file: Option<Box<dyn SharedFile>>,
+    /// As [`Plan::first`].
+    first: u64,
     /// A write has failed, on this rank or another.
     is_broken: bool,
     /// How long writing took since it was last asked.
@@ -44,7 +46,7 @@ impl OwnPart {
             Ok(file) => {
                 let outcome = mpi.all_fine(Ok(()));
                 match outcome {
-                    Ok(()) => self.file = Some(file),
+                    Ok(()) => (self.file, self.first) = (Some(file), plan.first),
                     Err(_) => file.leave(),
                 }
                 outcome
@@ -58,13 +60,16 @@ impl OwnPart {
         self.file.is_some()
     }
 
-    /// Writes this rank's values and answers, as [`SharedFile::write`]. Collective.
+    /// Writes this rank's values, which begin with number `start`, and their answers, when all up to number `end`
+    /// are to have room; as [`SharedFile::write`]. Collective.
     ///
     /// # Errors
     /// It could not be written, here or on another rank.
-    pub fn write(&mut self, mpi: &Mpi, extent: u64, start: u64, pairs: &[u8]) -> Result<()> {
+    pub fn write(&mut self, mpi: &Mpi, end: u64, start: u64, pairs: &[u8]) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let began = Instant::now();
+        // Of a rank that has nothing to do both may be 0.
+        let (extent, start) = (end.saturating_sub(self.first), start.saturating_sub(self.first));
         let outcome = mpi.all_fine(if self.is_broken { Ok(()) } else { file.write(extent, start, pairs) });
         self.is_broken |= outcome.is_err();
         self.wrote += began.elapsed();
@@ -92,19 +97,24 @@ impl OwnPart {
 
 /// Rank 0's plan, on every rank. Collective.
 fn tell(mpi: &Mpi, plan: Option<&Plan>) -> Plan {
-    /// Words before the name: 1 for floats, 1 where the extent is known, the extent.
-    const WORDS: usize = 3;
+    /// Words before the name: 1 for floats, 1 where the extent is known, the extent, the first value.
+    const WORDS: usize = 4;
     let mut bytes = plan.map_or(Vec::new(), |plan| {
-        let words =
-            [u64::from(plan.dtype == Dtype::F64), u64::from(plan.extent.is_some()), plan.extent.unwrap_or(0)];
+        let words = [
+            u64::from(plan.dtype == Dtype::F64),
+            u64::from(plan.extent.is_some()),
+            plan.extent.unwrap_or(0),
+            plan.first,
+        ];
         [bytemuck::bytes_of(&words), plan.path.as_os_str().as_encoded_bytes()].concat()
     });
     mpi.broadcast(&mut bytes);
     let name = bytes.split_off(WORDS * size_of::<u64>());
-    let [float, is_known, extent]: [u64; WORDS] = bytemuck::pod_read_unaligned(&bytes);
+    let [float, is_known, extent, first]: [u64; WORDS] = bytemuck::pod_read_unaligned(&bytes);
     Plan {
         path: OsString::from_vec(name).into(),
         dtype: if float == 1 { Dtype::F64 } else { Dtype::I64 },
+        first,
         extent: (is_known == 1).then_some(extent),
     }
 }

@@ -170,7 +170,8 @@ impl<'a> Member<'a> {
         desk.mpi = Some(OverMpi { library: super::library(), ranks: self.ranks, threads: self.threads });
         self.stream = !facts.indexed;
         if let Some(path) = desk.sink.shared_file() {
-            let plan = Plan { path: path.to_owned(), dtype: facts.dtype, extent: feed.left() };
+            let plan =
+                Plan { path: path.to_owned(), dtype: facts.dtype, first: feed.first(), extent: feed.left() };
             self.order_all(OPEN, 0);
             if let Err(error) = self.file.open(self.mpi, self.task, Some(&plan)) {
                 return desk.close(Err(error));

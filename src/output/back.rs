@@ -1,0 +1,106 @@
+//! Results read back from the files that parpy has written, as the pieces that they were written of, so that
+//! they can go to another sink of the same format. How each format is read stands beside how it is written.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::function::lines::Tally;
+use crate::input::Facts;
+use crate::job::{Do, Dtype, Output, Task, Work};
+use crate::output::text::{FromFile, Rule};
+use crate::output::{Format, csv, json, npy, read_total};
+
+/// Bytes of a piece, or somewhat more.
+pub const PIECE: usize = 1024 * 1024;
+
+/// A file of results, read front to back.
+pub trait Back {
+    /// Puts the next piece into `bytes`, in the form in which the sinks of this format take it; whatever is in
+    /// there goes. `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not whole.
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>>;
+}
+
+/// What a piece is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    /// Values, those without an answer too; or lines.
+    pub items: u64,
+    /// Values that have no answer, as far as the format tells.
+    pub failed: u64,
+    /// Bytes of lines.
+    pub line_bytes: u64,
+    /// Who answered, as [`crate::output::Piece::rank`], where the format keeps that apart.
+    pub rank: Option<usize>,
+}
+
+/// Opens `path`, which holds results of `task` or of a part of it.
+///
+/// # Errors
+/// It cannot be read, or is not what `task` writes.
+pub fn open<'a>(task: &'a Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back + 'a>> {
+    let Output::File(_, format) = task.output else {
+        return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
+    };
+    let rows = |heading: &str, is_gap: Option<fn(&[u8]) -> bool>| -> Result<Box<dyn Back>> {
+        let is_gap = is_gap.filter(|_| task.keep_going);
+        Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
+    };
+    let from_file = match (format, &task.work) {
+        (Format::Hdf5, _) => return crate::hdf5::library()?.read_back(task, path, facts),
+        (_, Work::Read { action: Do::Text, .. }) => {
+            return Ok(Box::new(FromFile::open(path, "", Rule::Lines)?));
+        }
+        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, facts.dtype)?)),
+        (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
+        (Format::Csv, _) => rows(csv::heading(task), Some(csv::is_gap))?,
+        // In JSON infinity is null, too.
+        (Format::JsonLines, _) => {
+            rows("", (facts.dtype == Dtype::I64).then_some(json::is_gap as fn(&[u8]) -> bool))?
+        }
+        (Format::Text, _) => rows("", Some(crate::output::text::is_gap))?,
+    };
+    Ok(match task.work {
+        Work::Read { action: Do::Count, .. } => {
+            Box::new(FromTotal { task, path: path.to_owned(), rows: from_file })
+        }
+        _ => from_file,
+    })
+}
+
+/// Sees that `job`, which the file at `path` says has made it, does the work of `task`.
+///
+/// # Errors
+/// It does not, or is not said.
+pub fn check_job(task: &Task, path: &Path, job: Option<&str>) -> Result<()> {
+    match job.is_some_and(|job| task.is_work_of(job)) {
+        true => Ok(()),
+        false => Err(damaged(path, "another job has made it, as parpy show --job says")),
+    }
+}
+
+/// What is wrong with a file of results.
+pub fn damaged(path: &Path, why: &str) -> Error {
+    Error::Failed(format!("{} is not whole, or not of this job: {why}", path.display()))
+}
+
+/// A file with a single row: what is counted of a file.
+struct FromTotal<'a> {
+    task: &'a Task,
+    path: std::path::PathBuf,
+    rows: Box<dyn Back + 'a>,
+}
+
+impl Back for FromTotal<'_> {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+        let Some(_) = self.rows.next(bytes)? else { return Ok(None) };
+        let tally: Tally = read_total(self.task, bytes).ok_or_else(|| {
+            damaged(&self.path, "it does not hold the counts of one file, which is the input")
+        })?;
+        bytes.clear();
+        bytes.extend_from_slice(&tally.to_bytes());
+        Ok(Some(Found { items: tally.lines, line_bytes: tally.bytes, ..Found::default() }))
+    }
+}

@@ -1,0 +1,168 @@
+//! HDF5 files of results read back, dataset by dataset, a chunk at a time.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+use ::hdf5::{Dataset, File};
+
+use super::dataset::CHUNK;
+use super::tables::Section;
+use super::{NOBODY, SECTIONS};
+use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
+use crate::function::lines::Tally;
+use crate::hdf5::plain;
+use crate::input::hdf5::{open as open_dataset, open_hdf5};
+use crate::input::{Facts, Indexed};
+use crate::job::{Dtype, Task, Work};
+use crate::output::back::{Back, Found, check_job, damaged};
+
+/// See [`crate::hdf5::Library::read_back`].
+pub fn open(task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
+    check_job(task, path, crate::hdf5::library()?.job(path).ok().as_deref())?;
+    let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
+    let column = |name: &str, dtype| {
+        let (numbers, found) = open_dataset(path, Some(name), None)?;
+        if found != dtype {
+            let why = format!("{name} is of type {}, and not {}", found.name(), dtype.name());
+            return Err(damaged(path, &why));
+        }
+        Ok(Numbers { numbers, next: 0 })
+    };
+    let (input, output) = (column("/input", facts.dtype)?, column("/output", facts.dtype)?);
+    let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
+    let failed = task.keep_going.then(|| column("/failed", Dtype::I64)).transpose()?;
+    let lengths = [Some(&input), Some(&output), rank.as_ref()];
+    if lengths.iter().flatten().any(|column| column.numbers.count() != input.numbers.count()) {
+        return Err(damaged(path, "its datasets are not of the same length"));
+    }
+    Ok(Box::new(Values { input, output, rank, failed, waiting: VecDeque::new(), gaps: VecDeque::new() }))
+}
+
+/// A dataset, front to back.
+struct Numbers {
+    numbers: Box<dyn Indexed>,
+    next: u64,
+}
+
+impl Numbers {
+    /// The next `most`, or what is left.
+    fn take(&mut self, most: u64) -> Result<Vec<u64>> {
+        let count = (self.numbers.count() - self.next).min(most);
+        let mut words = vec![0; count as usize];
+        if count > 0 {
+            self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
+        }
+        self.next += count;
+        Ok(words)
+    }
+}
+
+/// The datasets of a map.
+struct Values {
+    input: Numbers,
+    output: Numbers,
+    rank: Option<Numbers>,
+    failed: Option<Numbers>,
+    /// Ranks of the values to come, as far as they have been read.
+    waiting: VecDeque<u64>,
+    /// The numbers of the next values without an answer, as far as they have been read.
+    gaps: VecDeque<u64>,
+}
+
+impl Values {
+    /// How many of the next `most` values have been answered by the same rank, and which. None where there are
+    /// none.
+    fn run(&mut self, most: u64) -> Result<(u64, Option<usize>)> {
+        let Some(rank) = &mut self.rank else { return Ok((most, None)) };
+        if self.waiting.is_empty() {
+            self.waiting.extend(rank.take(CHUNK as u64)?);
+        }
+        let Some(first) = self.waiting.front().copied() else { return Ok((0, None)) };
+        let count = self.waiting.iter().take(most as usize).take_while(|rank| **rank == first).count();
+        self.waiting.drain(..count);
+        Ok((count as u64, Some(first).filter(|rank| *rank != u64::from(NOBODY)).map(|rank| rank as usize)))
+    }
+
+    /// Marks the gaps among the values from number `start` on, a byte for each. Returns how many there are.
+    fn mark(&mut self, start: u64, marks: &mut [u8]) -> Result<u64> {
+        let (mut found, end) = (0, start + marks.len() as u64);
+        let Some(failed) = &mut self.failed else { return Ok(0) };
+        loop {
+            if self.gaps.is_empty() {
+                self.gaps.extend(failed.take(CHUNK as u64)?);
+            }
+            match self.gaps.front() {
+                Some(place) if (start..end).contains(place) => {
+                    marks[(place - start) as usize] = 1;
+                    found += 1;
+                    self.gaps.pop_front();
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+}
+
+impl Back for Values {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+        let (items, rank) = self.run(CHUNK as u64)?;
+        let start = self.input.next;
+        let (values, answers) = (self.input.take(items)?, self.output.take(items)?);
+        bytes.clear();
+        bytes.extend_from_slice(bytemuck::cast_slice(&values));
+        bytes.extend_from_slice(bytemuck::cast_slice(&answers));
+        let items = values.len() as u64;
+        let mut failed = 0;
+        if self.failed.is_some() {
+            let mut marks = vec![0; values.len()];
+            failed = self.mark(start, &mut marks)?;
+            bytes.extend_from_slice(&marks);
+        }
+        Ok((items > 0).then_some(Found { items, failed, rank, ..Found::default() }))
+    }
+}
+
+/// The table of a count of lines.
+struct Sections {
+    dataset: Dataset,
+    path: PathBuf,
+    next: usize,
+    waiting: VecDeque<Section>,
+    /// Below the dataset, because fields are dropped in order.
+    _file: File,
+}
+
+impl Sections {
+    fn open(path: &Path) -> Result<Self> {
+        let file = open_hdf5(path)?;
+        let dataset = file.dataset(SECTIONS).map_err(|_| damaged(path, "it holds no counts of sections"))?;
+        Ok(Self { dataset, path: path.to_owned(), next: 0, waiting: VecDeque::new(), _file: file })
+    }
+
+    fn read_more(&mut self) -> Result<()> {
+        let end = self.dataset.size().min(self.next + CHUNK);
+        if self.next < end {
+            let rows = self.dataset.read_slice_1d::<Section, _>(self.next..end);
+            let rows = rows
+                .map_err(|e| Error::Failed(format!("cannot read {}: {}", self.path.display(), plain(&e))))?;
+            self.waiting.extend(rows);
+            self.next = end;
+        }
+        Ok(())
+    }
+}
+
+impl Back for Sections {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+        if self.waiting.is_empty() {
+            self.read_more()?;
+        }
+        bytes.clear();
+        let Some(Section { lines, words, bytes: line_bytes, .. }) = self.waiting.pop_front() else {
+            return Ok(None);
+        };
+        bytes.extend_from_slice(&Tally { lines, words, bytes: line_bytes }.to_bytes());
+        Ok(Some(Found { items: lines, line_bytes, ..Found::default() }))
+    }
+}

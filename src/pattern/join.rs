@@ -1,0 +1,129 @@
+//! No work at all: the results of all parts of an input, which others have made, put together in order.
+//!
+//! They go through the same sinks as answers do, so that what comes out is what a run of the whole input
+//! writes. Every part must hold as much as its share of the input gives; that the answers are right is not
+//! looked into.
+
+use crate::error::{Error, Result};
+use crate::function::Answer;
+use crate::input::Block;
+use crate::input::section::SectionReader;
+use crate::interrupt;
+use crate::job::{Task, Work};
+use crate::moment::{Moment, Span};
+use crate::output::back::{self, Found, damaged};
+use crate::part::{Part, check_all_there};
+use crate::pattern::{Desk, Of, Opened};
+use crate::report::{Report, counted};
+
+/// Joins the results of `parts` parts of the input of `task`. `first` as in [`crate::output::open`].
+///
+/// # Errors
+/// A part is missing, or does not fit the input; says which, and how to make it again. Nothing has been written
+/// then, and the parts stay.
+pub fn run(task: &Task, parts: u64, first: bool) -> Result<Report> {
+    if let Some(whole) = task.output_file() {
+        check_all_there(whole, parts)?;
+    }
+    let Opened { began, feed, facts } = Opened::of(task)?;
+    let mut measure = Measure::of(task, feed.left().unwrap_or(0))?;
+    let mut desk = Desk::open(task, &facts, &feed, 1, began, first)?;
+    desk.whole(|desk| {
+        Part::all(parts).try_for_each(|part| {
+            let expected = measure.block(part)?;
+            let mut joint = Joint { task, part, expected };
+            joint.join(desk, &facts)
+        })
+    })?;
+    // Not closed where that has failed: what has been joined is of no use, because the parts are still there.
+    desk.close(Ok(()))
+}
+
+/// Says how much each part must hold.
+struct Measure {
+    total: u64,
+    /// Of a file that is read by sections.
+    lines: Option<SectionReader>,
+}
+
+impl Measure {
+    fn of(task: &Task, total: u64) -> Result<Self> {
+        let lines = match &task.work {
+            Work::Map { .. } => None,
+            Work::Read { file, .. } => Some(SectionReader::open(file, total)?),
+        };
+        Ok(Self { total, lines })
+    }
+
+    /// The values, or the bytes of lines, that are of `part`.
+    fn block(&mut self, part: Part) -> Result<Block> {
+        let share = part.share().of(self.total);
+        let Some(lines) = &mut self.lines else { return Ok(Block { start: share.start, end: share.end }) };
+        Ok(Block { start: lines.line_from(share.start)?, end: lines.line_from(share.end)? })
+    }
+}
+
+/// One part that is being joined.
+struct Joint<'a> {
+    task: &'a Task,
+    part: Part,
+    /// What its results must be of.
+    expected: Block,
+}
+
+impl Joint<'_> {
+    /// Hands all of it to `desk`.
+    fn join(&mut self, desk: &mut Desk, facts: &crate::input::Facts) -> Result<()> {
+        let Some(whole) = self.task.output_file() else { return Ok(()) };
+        let path = self.part.file(whole);
+        let mut results = back::open(self.task, &path, facts).map_err(|error| self.explain(error))?;
+        let (mut bytes, mut seen, mut new_block, pid) = (Vec::new(), 0, true, std::process::id());
+        loop {
+            interrupt::check()?;
+            let began = Moment::now();
+            let found = results.next(&mut bytes).map_err(|error| self.explain(error))?;
+            let Some(Found { items, failed, line_bytes, rank }) = found else { break };
+            let is_map = matches!(self.task.work, Work::Map { .. });
+            let (mine, input_bytes) =
+                if is_map { (items, items * size_of::<u64>() as u64) } else { (line_bytes, line_bytes) };
+            seen += mine;
+            if seen > self.expected.len() {
+                return Err(self.explain(self.misfit(&path, "more")));
+            }
+            let answer = Answer {
+                bytes: bytes.len(),
+                items: items - failed,
+                input_bytes,
+                failed,
+                first_failed: (failed > 0).then(|| format!("see what was said of part {}", self.part)),
+                ..Answer::default()
+            };
+            let of = Of { worker: Some(0), block: self.expected, pid, span: Span::since(began), new_block };
+            desk.take_of(rank, of, answer, &bytes)?;
+            new_block = false;
+        }
+        if seen < self.expected.len() {
+            return Err(self.explain(self.misfit(&path, &seen.to_string())));
+        }
+        Ok(())
+    }
+
+    fn misfit(&self, path: &std::path::Path, found: &str) -> Error {
+        let what = if matches!(self.task.work, Work::Map { .. }) { "value" } else { "byte" };
+        let expected = counted(self.expected.len(), what);
+        damaged(path, &format!("it is of {found}, and this part of the input is of {expected}"))
+    }
+
+    /// What is wrong with the part, and what to do.
+    fn explain(&self, error: Error) -> Error {
+        let whole = self.task.output_file().unwrap_or(std::path::Path::new("")).display();
+        match error {
+            Error::Failed(why) => Error::Failed(format!(
+                "cannot join {whole}: {why}. Make this part again, with the same command and --part {} in place of \
+                 --join {}; in a job array: --array={}",
+                self.part, self.part.of, self.part.number
+            )),
+            other => other,
+        }
+    }
+}
