@@ -30,6 +30,7 @@ Examples:
   parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
   parpy read big.txt --do count              as wc, on all CPUs
   parpy cpus                                 how many CPUs that is, and why
+  mpirun -n 4 parpy doctor                   what will go wrong, and what to do about it
   parpy scale read big.txt --plot speed.svg  is it worth it? with 1, 2, 4 … workers
   mpirun -n 4 parpy map --range 0..1000000 -o squares.h5
   parpy show squares.h5                      what is in it, and what made it
@@ -173,6 +174,22 @@ Examples:
   taskset -c 0 parpy cpus
   parpy cpus --json | jq .usable")]
     Cpus(CpusArgs),
+    /// Say what will go wrong here, or on the nodes of an MPI run, and what to do about it
+    #[command(after_help = "\
+Examples:
+  parpy doctor                               this machine
+  mpirun -n 4 parpy doctor                   the nodes of this run
+  srun -N 2 -n 4 --mpi=pmix parpy doctor big.txt   and whether they all see the same big.txt
+  parpy doctor --json | jq '.findings[] | select(.level == \"problem\")'
+
+It looks at the launcher and the MPI library, CPUs, memory, the files and the current folder, versions
+and clocks, on every node, and tells each thing that it finds as one of
+  ok       as it should be
+  note     good to know
+  warning  works, but slower or otherwise than you may think
+  PROBLEM  will not work, with what to do
+The exit code is 1 when there is a problem, else 0.")]
+    Doctor(DoctorArgs),
 }
 
 /// Where the values come from, and what is done with each.
@@ -329,6 +346,17 @@ pub struct ShowArgs {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CpusArgs {
     /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Files, or folders, that every node must see
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// As JSON: all facts of every rank, and the findings
     #[arg(long)]
     pub json: bool,
 }

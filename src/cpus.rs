@@ -14,13 +14,15 @@ use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 
-use serde::Serialize;
+use serde::de::{Deserializer, Error as _};
+use serde::{Deserialize, Serialize};
 
 use crate::launch::LOCAL_RANKS;
+use crate::mounts::{self, Mount};
 use crate::report::counted;
 
 /// What was found. `None` is "not known", or "not limited".
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cpus {
     /// Cores of the CPUs online: for people, no limit.
     pub physical_cores: Option<usize>,
@@ -41,8 +43,12 @@ pub struct Cpus {
     /// The least of the limits, at least 1.
     pub usable: usize,
     /// The limit that is the least: the first of them in the order of the table.
-    pub decided_by: &'static str,
+    #[serde(deserialize_with = "limit_by_name")]
+    pub decided_by: LimitName,
 }
+
+/// A limit's name. An alias, because serde would have a `&'static str` borrowed of a text that lives for ever.
+pub type LimitName = &'static str;
 
 const LOGICAL: &str = "logical CPUs";
 const AFFINITY: &str = "affinity mask";
@@ -51,6 +57,12 @@ const SLURM_TASK: &str = "SLURM's CPUs of the task";
 const SLURM_NODE: &str = "SLURM's CPUs on the node";
 const OMP: &str = "OMP_NUM_THREADS";
 const RANKS: &str = "MPI ranks on this node";
+
+fn limit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let known = [LOGICAL, AFFINITY, QUOTA, SLURM_TASK, SLURM_NODE, OMP, RANKS];
+    known.into_iter().find(|known| *known == name).ok_or_else(|| D::Error::custom("no such limit"))
+}
 
 /// How many CPUs this process may use: [`Cpus::usable`] without counting cores.
 pub fn usable() -> usize {
@@ -71,6 +83,29 @@ pub fn mask() -> [u64; 16] {
     let which = which_cpus().unwrap_or_else(|| (0..Cpus::limits_only().affinity.min(1024)).collect());
     which.into_iter().for_each(|cpu| mask[cpu / 64] |= 1 << (cpu % 64));
     mask
+}
+
+/// The same CPUs as a list, as in `0-3,8`.
+pub fn allowed() -> String {
+    let mask = mask();
+    let which = (0..64 * mask.len()).filter(|cpu| mask[cpu / 64] >> (cpu % 64) & 1 == 1);
+    let mut ranges: Vec<RangeInclusive<usize>> = Vec::new();
+    for cpu in which {
+        match ranges.last_mut() {
+            Some(last) if last.end() + 1 == cpu => *last = *last.start()..=cpu,
+            _ => ranges.push(cpu..=cpu),
+        }
+    }
+    let text = |range: &RangeInclusive<usize>| match range.start() == range.end() {
+        true => range.start().to_string(),
+        false => format!("{}-{}", range.start(), range.end()),
+    };
+    ranges.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// The CPUs in such a list; none where it is no list.
+pub fn listed(text: &str) -> BTreeSet<u32> {
+    cpu_list(text).into_iter().flatten().flatten().collect()
 }
 
 /// Of `most` CPUs of this node, how many its cgroup and SLURM leave to the processes of one job.
@@ -310,75 +345,66 @@ enum Version {
     V2,
 }
 
-/// Where (a part of) a hierarchy can be seen.
-struct Mount {
-    /// What is mounted, as a path in the hierarchy.
-    root: PathBuf,
-    /// The directory where it is mounted.
-    point: PathBuf,
-}
-
 /// The least quota from this process's own cgroup up to where its hierarchy is mounted, in CPUs.
 fn cgroup_quota(root: &Path) -> Option<f64> {
-    let own = read(&root.join("proc/self/cgroup"))?;
-    let mountinfo = read(&root.join("proc/self/mountinfo"))?;
-    let least = |version| {
-        let (point, within) = place(cgroup_path(&own, version)?, mounts(&mountinfo, version))?;
-        // An absolute path would replace `root`, not continue it.
-        let point = root.join(point.strip_prefix("/").ok()?);
-        within.ancestors().filter_map(|path| quota(&point.join(path), version)).min_by(f64::total_cmp)
-    };
-    [Version::V1, Version::V2].into_iter().filter_map(least).min_by(f64::total_cmp)
+    limits(root, "cpu", quota).into_iter().min_by(f64::total_cmp)
 }
 
-/// This process's path in the hierarchy that would have the CPUs, from lines such as `4:cpu,cpuacct:/a` and
+/// The least limit of memory on the same way, in bytes.
+pub fn memory_limit() -> Option<u64> {
+    limits(Path::new("/"), "memory", memory).into_iter().min()
+}
+
+/// What `limit` finds from this process's own cgroup up to where its hierarchy is mounted.
+fn limits<T>(root: &Path, controller: &str, limit: impl Fn(&Path, Version) -> Option<T>) -> Vec<T> {
+    let files = ["cgroup", "mountinfo"].map(|name| read(&root.join("proc/self").join(name)));
+    let [Some(own), Some(mountinfo)] = files else { return Vec::new() };
+    let mounts = mounts::parse(&mountinfo);
+    let place = |version| {
+        let seen = mounts.iter().filter(|mount| shows(mount, version, controller)).collect();
+        let (point, within) = place(cgroup_path(&own, version, controller)?, seen)?;
+        // An absolute path would replace `root`, not continue it.
+        Some((root.join(point.strip_prefix("/").ok()?), within, version))
+    };
+    let mut found = Vec::new();
+    for (point, within, version) in [Version::V1, Version::V2].into_iter().filter_map(place) {
+        found.extend(within.ancestors().filter_map(|path| limit(&point.join(path), version)));
+    }
+    found
+}
+
+/// This process's path in the hierarchy that would have the controller, from lines such as `4:cpu,cpuacct:/a` and
 /// `0::/a` (cgroups(7)). A path may have colons.
-fn cgroup_path(text: &str, version: Version) -> Option<&str> {
+fn cgroup_path<'a>(text: &'a str, version: Version, controller: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let found = match version {
-            Version::V1 => controllers.split(',').any(|name| name == "cpu"),
+            Version::V1 => controllers.split(',').any(|name| name == controller),
             Version::V2 => id == "0",
         };
         found.then_some(path)
     })
 }
 
-/// Where that hierarchy is mounted, from lines such as
-/// `34 25 0:29 /root /sys/fs/cgroup/cpu rw shared:15 - cgroup cgroup rw,cpu,cpuacct` (proc(5)).
-fn mounts(mountinfo: &str, version: Version) -> Vec<Mount> {
-    let parse = |line: &str| {
-        let (mount, system) = line.split_once(" - ")?;
-        let mut system = system.split(' ');
-        let (kind, options) = (system.next()?, system.nth(1)?);
-        let found = match version {
-            Version::V1 => kind == "cgroup" && options.split(',').any(|name| name == "cpu"),
-            Version::V2 => kind == "cgroup2",
-        };
-        let mut fields = mount.split(' ').skip(3);
-        let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-        found.then_some(Mount { root: root.into(), point: point.into() })
-    };
-    mountinfo.lines().filter_map(parse).collect()
-}
-
-/// What the kernel escapes in mountinfo, and nothing else. The backslash is last, because it begins the
-/// others.
-fn unescape(text: &str) -> String {
-    text.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n").replace("\\134", "\\")
+/// Is that hierarchy seen there?
+fn shows(mount: &Mount, version: Version, controller: &str) -> bool {
+    match version {
+        Version::V1 => mount.kind == "cgroup" && mount.options.split(',').any(|name| name == controller),
+        Version::V2 => mount.kind == "cgroup2",
+    }
 }
 
 /// The mount point under which the cgroup `path` is seen, and the path from there. A cgroup outside of all
 /// that is mounted, as in a cgroup namespace that is not ours, has at least the limits of a mount point.
-fn place(path: &str, mounts: Vec<Mount>) -> Option<(PathBuf, PathBuf)> {
-    let within = |mount: &Mount| {
+fn place(path: &str, mounts: Vec<&Mount>) -> Option<(PathBuf, PathBuf)> {
+    let within = |mount: &&Mount| {
         let rest = Path::new(path).strip_prefix(&mount.root).ok()?;
         let inside = rest.components().all(|part| matches!(part, Component::Normal(_)));
         inside.then(|| (mount.point.clone(), rest.to_owned()))
     };
     let seen = mounts.iter().find_map(within);
-    seen.or_else(|| Some((mounts.into_iter().next()?.point, PathBuf::new())))
+    seen.or_else(|| Some((mounts.first()?.point.clone(), PathBuf::new())))
 }
 
 /// The quota of one cgroup, in CPUs.
@@ -394,6 +420,15 @@ fn quota(cgroup: &Path, version: Version) -> Option<f64> {
             ratio(quota, period)
         }
     }
+}
+
+/// The limit of one cgroup's memory, in bytes. No limit is `max` (v2), or all that fits into 63 bits, in pages (v1).
+fn memory(cgroup: &Path, version: Version) -> Option<u64> {
+    let name = match version {
+        Version::V1 => "memory.limit_in_bytes",
+        Version::V2 => "memory.max",
+    };
+    read(&cgroup.join(name))?.trim().parse().ok().filter(|bytes| *bytes < 1 << 62)
 }
 
 /// Microseconds in each so many. No limit is `-1` (v1) or `max` (v2): no positive number.
@@ -687,8 +722,6 @@ mod tests {
 
     #[test]
     fn names_are_unescaped() {
-        assert_eq!(unescape(r"/a\040b\011c\012d\134e"), "/a b\tc\nd\\e");
-        assert_eq!(unescape(r"/a\134040b"), r"/a\040b");
         let mountinfo = r"29 24 0:26 /my\134x2djob /mnt/c\040g rw - cgroup2 none rw";
         let files = [("mnt/c g/cpu.max", "200000 100000\n"), ("mnt/c g/a:b/cpu.max", "100000 100000\n")];
         assert_eq!(quota_with("0::/my\\x2djob/a:b\n", mountinfo, &files), Some(1.0));
@@ -701,6 +734,36 @@ mod tests {
         mountinfo.extend(V2_MOUNTS.as_bytes());
         fs::write(dir.path().join("proc/self/mountinfo"), mountinfo).unwrap();
         assert_eq!(cgroup_quota(dir.path()), Some(2.0));
+    }
+
+    #[test]
+    fn memory_has_limits_too() {
+        let memory = |files: &[(&str, &str)]| limits(tree(files).path(), "memory", memory);
+        let (own, at) = (("proc/self/cgroup", "0::/job/step\n"), ("proc/self/mountinfo", V2_MOUNTS));
+        let v2 = [
+            own,
+            at,
+            ("sys/fs/cgroup/job/memory.max", "1000\n"),
+            ("sys/fs/cgroup/job/step/memory.max", "max\n"),
+        ];
+        assert_eq!(memory(&v2), [1000]);
+        let v1 = [
+            ("proc/self/cgroup", "11:memory:/job\n4:cpu,cpuacct:/\n"),
+            ("proc/self/mountinfo", "31 24 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"),
+            ("sys/fs/cgroup/memory/job/memory.limit_in_bytes", "4096\n"),
+            ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+        ];
+        assert_eq!(memory(&v1), [4096]);
+    }
+
+    #[test]
+    fn allowed_cpus_are_listed_as_the_kernel_lists_them() {
+        let status = read(Path::new("/proc/self/status")).unwrap();
+        let kernel = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap();
+        assert!(listed(&allowed()).is_subset(&listed(kernel)));
+        assert_eq!(listed(&allowed()).len(), kernel_affinity().unwrap());
+        assert_eq!(listed("0-2,5").into_iter().collect::<Vec<_>>(), [0, 1, 2, 5]);
+        assert!(listed("x").is_empty());
     }
 
     #[test]
@@ -914,6 +977,7 @@ mod tests {
             "decided_by": "cgroup quota",
         });
         assert_eq!(serde_json::from_str::<serde_json::Value>(&json).unwrap(), expected);
+        assert_eq!(serde_json::from_str::<Cpus>(&json).unwrap().json(), json);
         assert!(json.ends_with("}\n"));
     }
 

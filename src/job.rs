@@ -390,7 +390,7 @@ impl Job {
             }
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
             // It looks, and runs nothing.
-            Some(Command::Cpus(_) | Command::Show(_)) => Vec::new(),
+            Some(Command::Cpus(_) | Command::Doctor(_) | Command::Show(_)) => Vec::new(),
             Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
             Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {

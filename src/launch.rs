@@ -4,6 +4,9 @@
 //! whether MPI is initialised at all, and which process may speak. What the MPI library itself says is
 //! compared with it later: where they differ, the launcher belongs to another MPI.
 
+pub mod allocation;
+pub mod foreign;
+
 use std::env;
 
 /// What the launcher's environment says of this process.
@@ -20,19 +23,29 @@ pub struct Launch {
     pub by: &'static str,
 }
 
-/// Launchers and their variables: (rank, number of ranks, name). srun is last, because an mpirun inside
+/// What srun is called in [`Launch::by`].
+pub(crate) const SRUN: &str = "srun";
+
+/// Launchers and their variables: (rank, number of ranks, name). The mpirun_rsh of MVAPICH2 has its own (its user
+/// guide), and so has Flux (flux-environment(7)), beside those of PMI, which the PALS of HPE sets. srun is last, because an mpirun inside
 /// an allocation is what started us even though SLURM's variables are there too. `SLURM_STEP_NUM_TASKS`
 /// exists inside a step only: a batch script that calls plain `./parpy` is not an MPI run.
-const LAUNCHERS: [(&str, &str, &str); 3] = [
+const LAUNCHERS: [(&str, &str, &str); 5] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
     ("PMI_RANK", "PMI_SIZE", "the mpirun of MPICH or a relative of it"),
-    SRUN,
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MVAPICH2's mpirun_rsh"),
+    ("FLUX_TASK_RANK", "FLUX_JOB_SIZE", "flux run"),
+    ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", SRUN),
 ];
 
-const SRUN: (&str, &str, &str) = ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "srun");
+/// Where launchers say how many ranks there are on this node: Open MPI, MPICH, MVAPICH2.
+pub(crate) const LOCAL_RANKS: [&str; 3] =
+    ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"];
 
-/// Where launchers say how many ranks there are on this node: Open MPI, MPICH.
-pub(crate) const LOCAL_RANKS: [&str; 2] = ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"];
+/// The variables by which launchers tell a process its rank, and the number of ranks.
+pub(crate) fn variables() -> impl Iterator<Item = &'static str> {
+    LAUNCHERS.into_iter().flat_map(|(rank, ranks, _)| [rank, ranks])
+}
 
 /// Where srun says over how many nodes its ranks are.
 const NODES_OF_STEP: &str = "SLURM_STEP_NUM_NODES";
@@ -56,14 +69,14 @@ impl Launch {
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
         let local = LOCAL_RANKS.iter().find_map(|name| number(name));
-        let in_step = number(SRUN.0).is_some() && number(SRUN.1).is_some();
         for (rank, ranks, by) in LAUNCHERS {
-            // With `--mpi=pmi2` srun sets MPICH's variables, too, but for the one that MPICH's own mpirun sets.
-            let by = if in_step && rank == "PMI_RANK" && local.is_none() { SRUN.2 } else { by };
             if let (Some(rank), Some(ranks)) = (number(rank), number(ranks))
                 && rank < ranks
             {
-                let one_node = local == Some(ranks) || by == SRUN.2 && number(NODES_OF_STEP) == Some(1);
+                // srun --mpi=pmi2 has MPICH's variables too, but for the number of ranks of a node.
+                let is_srun = local.is_none() && number("SLURM_STEP_NUM_TASKS") == Some(ranks);
+                let by = if is_srun { SRUN } else { by };
+                let one_node = local == Some(ranks) || by == SRUN && number(NODES_OF_STEP) == Some(1);
                 return Self { rank, ranks, one_node, by };
             }
         }
@@ -87,6 +100,21 @@ mod tests {
         assert_eq!(launch(&[("OMPI_COMM_WORLD_RANK", "3"), ("OMPI_COMM_WORLD_SIZE", "4")]), (3, 4));
         assert_eq!(launch(&[("PMI_RANK", "1"), ("PMI_SIZE", "2")]), (1, 2));
         assert_eq!(launch(&[("SLURM_PROCID", "5"), ("SLURM_STEP_NUM_TASKS", "8")]), (5, 8));
+        assert_eq!(launch(&[("MV2_COMM_WORLD_RANK", "1"), ("MV2_COMM_WORLD_SIZE", "2")]), (1, 2));
+        assert_eq!(launch(&[("FLUX_TASK_RANK", "2"), ("FLUX_JOB_SIZE", "3")]), (2, 3));
+    }
+
+    #[test]
+    fn srun_has_the_variables_of_others_too() {
+        let by = |local: &str| {
+            let variables =
+                [("PMI_RANK", "1"), ("PMI_SIZE", "4"), ("SLURM_STEP_NUM_TASKS", "4"), (local, "4")];
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            Launch::from_variables(get).by
+        };
+        assert_eq!(by("OTHER"), SRUN);
+        // MPICH's mpirun starts its own helpers by srun.
+        assert_ne!(by("MPI_LOCALNRANKS"), SRUN);
     }
 
     #[test]

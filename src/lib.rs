@@ -5,9 +5,11 @@
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
-//! says how many workers are of use, [`interrupt`] when to stop, and [`progress`] how far it has come. [`trace`] writes who worked when, in
-//! [`moment`]s that processes can tell each other. [`provenance`] says where a result comes from, and [`show`]
-//! looks into one. [`part`] is what one element of a job array does. [`scale`] times the whole road with several patterns and numbers of workers. What is
+//! says how many workers are of use, [`interrupt`] when to stop, and [`progress`] how far it has come.
+//! [`trace`] writes who worked when, in [`moment`]s that processes can tell each other. [`part`] is what one
+//! element of a job array does. [`provenance`] says where a result comes from, and [`show`] looks into one.
+//! [`scale`] times the whole road with several patterns and numbers of workers. [`doctor`] looks at the nodes
+//! and says what will go wrong. What is
 //! linked with MPI or HDF5 is a program of its own ([`program`]),
 //! reached through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
@@ -26,6 +28,7 @@
 pub mod cli;
 pub mod cpus;
 pub mod cut;
+pub mod doctor;
 pub mod error;
 pub mod function;
 pub mod hdf5;
@@ -35,6 +38,7 @@ pub mod job;
 pub mod launch;
 mod log;
 pub mod moment;
+pub mod mounts;
 pub mod output;
 pub mod part;
 pub mod pattern;

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::error::{Error, plain};
@@ -28,10 +29,18 @@ pub const MPI: Program = Program { name: "parpy-mpi", library: "MPI" };
 pub const HDF5: Program = Program { name: "parpy-hdf5", library: "HDF5" };
 
 impl Program {
+    /// Where it must be: beside this one.
+    ///
+    /// # Errors
+    /// The system does not say where this one is.
+    pub fn path(self) -> io::Result<PathBuf> {
+        Ok(std::env::current_exe()?.with_file_name(self.name))
+    }
+
     /// Becomes it; returns, with the reason, only when that fails.
     pub fn become_it(self) -> Error {
         let exec = || -> io::Result<Infallible> {
-            let path = std::env::current_exe()?.with_file_name(self.name);
+            let path = self.path()?;
             let mut words = std::env::args_os();
             // Under the name that the user knows.
             let name = words.next().unwrap_or_default();

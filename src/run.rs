@@ -11,8 +11,9 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command, CpusArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report};
+use crate::cli::{Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report};
 use crate::cpus::Cpus;
+use crate::doctor;
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
 use crate::hdf5;
@@ -20,6 +21,8 @@ use crate::input;
 use crate::interrupt;
 use crate::job::{Job, ReportTo, ScheduleKind, Task};
 use crate::launch::Launch;
+use crate::launch::allocation::Allocation;
+use crate::launch::foreign::{self, Claim};
 use crate::log;
 use crate::output::file::is_same;
 use crate::output::{Format, STDOUT};
@@ -115,6 +118,16 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
         }
         return if launch.rank == 0 { show(args) } else { 0 };
     }
+    if let Some(Command::Doctor(args)) = &cli.command {
+        if cli.shared != Shared::default() {
+            return complain(
+                launch,
+                door,
+                "parpy doctor looks, and runs nothing: it takes no flag but --json",
+            );
+        }
+        return doctor(args, launch, door);
+    }
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
     let over_ranks = launch.ranks > 1
         && match &cli.command {
@@ -153,6 +166,17 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
 fn cpus(args: CpusArgs) -> u8 {
     let cpus = Cpus::detect();
     print(&if args.json { cpus.json() } else { cpus.table() })
+}
+
+/// All ranks leave with the same exit code, when rank 0 has said all there is to say.
+fn doctor(args: &DoctorArgs, launch: &Launch, door: &Door) -> u8 {
+    let (member, examined) = doctor::examine(args, launch, door);
+    let outcome = match examined {
+        Some(examined) if print(&examined.text) == 0 && !examined.has_problem => Ok(()),
+        Some(_) => Err(Error::Told(1)),
+        None => Ok(()),
+    };
+    agree(member.as_deref(), outcome).map_or_else(|error| error.exit_code(), |()| 0)
 }
 
 fn show(args: &ShowArgs) -> u8 {
@@ -196,12 +220,22 @@ fn say(text: &str) {
 /// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
 /// with an exit code, mpirun may end the others.
 fn leave_together(launch: &Launch, door: &Door, code: u8) -> u8 {
-    if launch.ranks > 1 && code > 0 && (door.join)(launch).is_err() && launch.rank > 0 { 0 } else { code }
+    if launch.ranks > 1 && code > 0 && join(launch, door).is_err() && launch.rank > 0 { 0 } else { code }
+}
+
+/// Joins the run that the launcher has started.
+fn join(launch: &Launch, door: &Door) -> Result<Box<dyn Ranks>> {
+    let member = (door.join)(launch)?;
+    let (library, srun_type) = (door.library.name(), foreign::srun_type());
+    match foreign::compare(Claim::of(launch, srun_type.as_deref(), &library), member.count()) {
+        Some(foreign) => Err(Error::Usage(foreign.to_string())),
+        None => Ok(member),
+    }
 }
 
 fn join_where(wanted: bool, member: &mut Member, launch: &Launch, door: &Door) -> Result<()> {
     if wanted && member.is_none() {
-        *member = Some((door.join)(launch)?);
+        *member = Some(join(launch, door)?);
     }
     Ok(())
 }
@@ -220,6 +254,13 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         // A single rank is an MPI run too, where that is what is to be timed.
         join_where(launch.is_of_launcher() && scale::wants_mpi(cli, args, &job), member, launch, door)?;
         return scale(cli, args, &mut job, launch, member);
+    }
+    let may_want_ranks = |task: &Task| matches!(task.pattern, PatternName::Auto | PatternName::Mpi);
+    if !launch.is_of_launcher()
+        && job.tasks.iter().any(may_want_ranks)
+        && let Some(advice) = Allocation::of_environment().and_then(|allocation| allocation.left_alone())
+    {
+        tracing::warn!("{advice}");
     }
     for task in &mut job.tasks {
         if matches!(task.portion, Portion::Joined(_)) {

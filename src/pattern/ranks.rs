@@ -42,6 +42,9 @@ pub trait Ranks {
     /// How many CPUs the ranks may use, all together: on each node those that one of its ranks may use.
     fn cpus(&self) -> usize;
 
+    /// Every rank's text, in the order of ranks, on rank 0.
+    fn gather(&self, mine: &str) -> Option<Vec<String>>;
+
     /// The first `size` ranks as a run of their own; `None` on the others.
     ///
     /// # Errors
@@ -56,6 +59,14 @@ pub trait Ranks {
     fn word_to_sleepers(&self, words: Words) -> Words;
 }
 
+/// What has become of joining an MPI run where the MPI library may end the process.
+pub enum Began<T> {
+    /// Joined.
+    Here(T),
+    /// MPI has ended the process (which was a child of this one), and said this.
+    Not(String),
+}
+
 /// A way into an MPI run.
 #[derive(Clone, Copy)]
 pub struct Door {
@@ -64,15 +75,21 @@ pub struct Door {
     /// # Errors
     /// There is none to join for this program, or MPI could not be initialised.
     pub join: fn(&Launch) -> Result<Box<dyn Ranks>>,
+    /// As `join`, and stays to tell where MPI ends the process.
+    ///
+    /// # Errors
+    /// As those of `join`.
+    pub try_join: fn(&Launch) -> Result<Began<Box<dyn Ranks>>>,
     /// Ends this process, and with it all ranks of its run, at once.
     pub abort: fn() -> !,
-    /// Who says to `--version` which MPI there is.
+    /// Who says which MPI there is.
     pub library: Library,
 }
 
 /// The door of a program without MPI: it becomes the one with MPI, where that has been built.
 pub const ELSEWHERE: Door = Door {
     join: |launch| Err(elsewhere(launch)),
+    try_join: |launch| Err(elsewhere(launch)),
     abort: || std::process::exit(1),
     library: Library::Elsewhere,
 };
@@ -81,7 +98,12 @@ pub const ELSEWHERE: Door = Door {
 #[derive(Clone, Copy)]
 pub enum Library {
     /// This program, which is linked with it.
-    Here(fn() -> String),
+    Here {
+        /// Says its name and version.
+        name: fn() -> String,
+        /// Says which version of the MPI standard it follows.
+        standard: fn() -> String,
+    },
     /// The other program.
     Elsewhere,
 }
@@ -91,7 +113,7 @@ impl Library {
     /// cannot.
     pub fn name(self) -> String {
         match self {
-            Self::Here(name) => name(),
+            Self::Here { name, .. } => name(),
             Self::Elsewhere if cfg!(feature = "mpi") => elsewhere(&Launch::alone()).to_string(),
             Self::Elsewhere => "none (built without the feature mpi)".to_owned(),
         }

@@ -9,7 +9,7 @@ pub mod chart;
 pub mod files;
 pub mod law;
 pub mod measure;
-mod mpirun;
+pub(crate) mod mpirun;
 pub mod plan;
 pub mod plot;
 pub mod results;

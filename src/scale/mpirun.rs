@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::cpus::Cpus;
 use crate::error::{Error, Result, plain};
 use crate::interrupt;
+use crate::launch;
 use crate::scale::files;
 use crate::scale::results::{Launch, Studies};
 
@@ -24,7 +25,7 @@ use crate::scale::results::{Launch, Studies};
 const INTO: &str = "PARPY_SCALE_MPI_INTO";
 
 /// Names of launchers, those that say whose they are first.
-const LAUNCHERS: [&str; 4] = ["mpirun.openmpi", "mpirun.mpich", "mpirun", "mpiexec"];
+pub(crate) const LAUNCHERS: [&str; 4] = ["mpirun.openmpi", "mpirun.mpich", "mpirun", "mpiexec"];
 
 /// What both of Open MPI's launchers call themselves.
 const OPEN_MPI: [&str; 3] = ["Open MPI", "OpenRTE", "PRRTE"];
@@ -124,7 +125,7 @@ fn find() -> Result<Launcher> {
     let wants_open_mpi = library.contains("Open MPI");
     for name in LAUNCHERS {
         let Some(version) = version(Path::new(name))? else { continue };
-        let is_open_mpi = OPEN_MPI.iter().any(|mark| version.contains(mark));
+        let is_open_mpi = is_open_mpi(&version);
         if is_open_mpi == wants_open_mpi {
             return Ok(Launcher { name, is_open_mpi });
         }
@@ -134,16 +135,31 @@ fn find() -> Result<Launcher> {
     )))
 }
 
+/// Is a launcher that says this of itself Open MPI's?
+pub(crate) fn is_open_mpi(version: &str) -> bool {
+    OPEN_MPI.iter().any(|mark| version.contains(mark))
+}
+
 /// What a program says to `--version`; `None` where it cannot be started, or does not answer.
 ///
 /// # Errors
 /// A signal has come.
 fn version(program: &Path) -> Result<Option<String>> {
+    said(program, "--version")
+}
+
+/// What a program says to `word`, on standard output and standard error; `None` where it cannot be started, or
+/// does not answer. It is not told that it is a rank, where this process is one.
+///
+/// # Errors
+/// A signal has come.
+pub(crate) fn said(program: &Path, word: &str) -> Result<Option<String>> {
     let mut command = Command::new(program);
-    command.arg("--version").stderr(Stdio::null());
+    launch::variables().for_each(|name| _ = command.env_remove(name));
+    command.arg(word);
     let Ok(said) = tempfile::tempfile() else { return Ok(None) };
-    let Ok(out) = said.try_clone() else { return Ok(None) };
-    let Ok(mut child) = Child::spawn(command.stdout(out), said, "") else { return Ok(None) };
+    let (Ok(out), Ok(err)) = (said.try_clone(), said.try_clone()) else { return Ok(None) };
+    let Ok(mut child) = Child::spawn(command.stdout(out).stderr(err), said, "") else { return Ok(None) };
     let began = Instant::now();
     while child.is_done()?.is_none() {
         if began.elapsed() > PATIENCE {

@@ -15,16 +15,32 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_parpy");
 
 /// Variables of launchers, which must not reach a run that is meant to be alone when the tests themselves
 /// were started by one.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 19] = [
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     "OMPI_COMM_WORLD_LOCAL_SIZE",
     "MPI_LOCALNRANKS",
     "PMI_RANK",
     "PMI_SIZE",
+    "MV2_COMM_WORLD_RANK",
+    "MV2_COMM_WORLD_SIZE",
+    "MV2_COMM_WORLD_LOCAL_SIZE",
+    "FLUX_TASK_RANK",
+    "FLUX_JOB_SIZE",
     "SLURM_PROCID",
     "SLURM_STEP_NUM_TASKS",
+    "SLURM_JOB_ID",
+    "SLURM_JOB_NUM_NODES",
+    "SLURM_NTASKS",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_CPUS_ON_NODE",
+    "SLURM_MPI_TYPE",
 ];
+
+/// The same, for a command that is not a [`Run`].
+pub fn foreign_variables() -> &'static [&'static str] {
+    &FOREIGN
+}
 
 /// A temporary folder.
 pub struct Dir(tempfile::TempDir);

@@ -3,6 +3,7 @@
 mod bad_input;
 mod big;
 mod demo;
+mod doctor;
 mod dsl;
 mod formats;
 #[cfg(feature = "hdf5")]

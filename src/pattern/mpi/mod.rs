@@ -2,12 +2,13 @@
 //!
 //! Here: joining and leaving the MPI run, and what all ranks agree on. What they do in a round is in
 //! `round`, the memory of a round in `memory`, how ranks of one node share it in `segment`, and files that
-//! all ranks write to in `file`.
+//! all ranks write to in `file`; `guard` stays to tell where MPI ends a process that joins.
 //!
 //! Whatever fails, on whichever rank, travels to rank 0 in a receipt and back as an order to stop, so that
 //! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.
 
 mod file;
+mod guard;
 mod memory;
 mod round;
 mod segment;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use mpi::Threading;
 use mpi::collective::SystemOperation;
+use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
@@ -27,13 +29,23 @@ use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
-use crate::pattern::ranks::{Door, Library, Ranks, Words};
+use crate::launch::foreign::{self, Claim};
+use crate::pattern::ranks::{Began, Door, Library, Ranks, Words};
 use crate::pattern::receipt::MESSAGE;
 use crate::report::{Report, counted};
 
 /// The way into an MPI run from a process that is linked with MPI.
-pub const HERE: Door =
-    Door { join: |launch| Ok(Box::new(Mpi::start(launch)?)), abort, library: Library::Here(library) };
+pub const HERE: Door = Door {
+    join: |launch| Ok(Box::new(Mpi::start(launch)?)),
+    try_join: |launch| {
+        Ok(match Mpi::try_start(launch)? {
+            Began::Here(mpi) => Began::Here(Box::new(mpi)),
+            Began::Not(said) => Began::Not(said),
+        })
+    },
+    abort,
+    library: Library::Here { name: library, standard },
+};
 
 /// The rank that reads values, writes answers and speaks.
 const ROOT: i32 = 0;
@@ -43,6 +55,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a rank says on which CPUs of which node it may run: the node, and its mask ([`cpus::mask`]).
 const CPU_WORDS: usize = 17;
+
+/// How many bytes of texts rank 0 gathers at once: few where parpy is tested, so that it takes several times.
+const GATHERED: usize = if cfg!(debug_assertions) { 4 * 1024 } else { 64 * 1024 * 1024 };
 
 /// How long ranks that have nothing to do sleep before they look again.
 const NAP: Duration = Duration::from_millis(2);
@@ -62,29 +77,40 @@ pub struct Mpi {
 }
 
 impl Mpi {
-    /// Initialises MPI in this process.
+    /// Initialises MPI. What it makes of the launcher's processes is for the caller to compare.
     ///
     /// # Errors
-    /// The launcher belongs to another MPI library than the one that parpy was built with, so that each
-    /// process would be alone.
+    /// It cannot be initialised.
     pub fn start(launch: &Launch) -> Result<Self> {
+        let (library, srun_type) = (library(), foreign::srun_type());
+        let claim = Claim::of(launch, srun_type.as_deref(), &library);
+        if !foreign::is_doubtful(claim) {
+            return Self::start_here(launch);
+        }
+        match Self::try_start(launch)? {
+            Began::Here(mpi) => Ok(mpi),
+            Began::Not(said) => Err(Error::Usage(foreign::broken(claim, &said).to_string())),
+        }
+    }
+
+    /// As [`Mpi::start`], in a child of this process, so that there is somebody to tell if MPI ends it.
+    ///
+    /// # Errors
+    /// It cannot be initialised, and says so itself.
+    pub fn try_start(launch: &Launch) -> Result<Began<Self>> {
+        match guard::begin(|| Self::start_here(launch)) {
+            Ok(Began::Here(mpi)) => mpi.map(Began::Here),
+            Ok(Began::Not(said)) => Ok(Began::Not(said)),
+            Err(_) => Self::start_here(launch).map(Began::Here),
+        }
+    }
+
+    fn start_here(launch: &Launch) -> Result<Self> {
         prefer(launch);
         let (universe, _) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
         let mpi = Self { world: universe.world(), one_node: launch.one_node, universe: Some(universe) };
-        if mpi.ranks() != launch.ranks {
-            return Err(Error::Usage(format!(
-                "{} processes were started by {}, but {} makes each of them rank 0 of {}: the launcher \
-                 belongs to another MPI library. Start parpy with the mpirun of the MPI that it was built \
-                 with, or build it with the other: MPICC=mpicc.mpich (or mpicc.openmpi) cargo build \
-                 --release --target-dir target/other",
-                launch.ranks,
-                launch.by,
-                library(),
-                mpi.ranks()
-            )));
-        }
         tracing::debug!("rank {} of {}, {}", mpi.rank(), mpi.ranks(), library());
         Ok(mpi)
     }
@@ -238,6 +264,36 @@ impl Ranks for Mpi {
         nodes.values().map(|node| cpus::of_node(count(node))).sum()
     }
 
+    fn gather(&self, mine: &str) -> Option<Vec<String>> {
+        let (ranks, root) = (self.ranks(), self.world.process_at_rank(ROOT));
+        let (len, mut lens) = (mine.len() as u64, vec![0u64; self.ranks()]);
+        self.world.all_gather_into(&len, &mut lens[..]);
+        let longest = lens.iter().max().copied().unwrap_or(0) as usize;
+        let room = (GATHERED / ranks).max(1);
+        let part = |len: usize, start: usize| start.min(len)..(start + room).min(len);
+        let mut texts = vec![Vec::new(); if self.is_root() { ranks } else { 0 }];
+        for start in (0..longest).step_by(room) {
+            let piece = &mine.as_bytes()[part(mine.len(), start)];
+            if !self.is_root() {
+                root.gather_varcount_into(piece);
+                continue;
+            }
+            let counts: Vec<i32> = lens.iter().map(|len| part(*len as usize, start).len() as i32).collect();
+            let mut total = 0;
+            let starts: Vec<i32> = counts.iter().map(|count| (total, total += count).0).collect();
+            let mut all = vec![0u8; total as usize];
+            root.gather_varcount_into_root(
+                piece,
+                &mut PartitionMut::new(&mut all[..], &counts[..], &starts[..]),
+            );
+            for ((text, start), count) in texts.iter_mut().zip(starts).zip(counts) {
+                text.extend_from_slice(&all[start as usize..][..count as usize]);
+            }
+        }
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        self.is_root().then(|| texts.into_iter().map(text).collect())
+    }
+
     fn team(&self, size: usize) -> Result<Option<Box<dyn Ranks>>> {
         let is_in = self.rank() < size;
         let color = if is_in { Color::with_value(0) } else { Color::undefined() };
@@ -348,6 +404,12 @@ pub fn library() -> String {
     // Open MPI: `Open MPI v4.1.4, package: …`; MPICH: `MPICH Version:\t4.0.2\nMPICH Release date: …`.
     let first = text.split([',', '\n', '\0']).next().unwrap_or_default();
     first.replace("Version:", "").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The version of the MPI standard that the library follows, as in `3.1`.
+pub fn standard() -> String {
+    let (version, subversion) = mpi::environment::version();
+    format!("{version}.{subversion}")
 }
 
 /// Ends this process, and with it all ranks of its run, at once.
