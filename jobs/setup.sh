@@ -4,6 +4,9 @@
 #   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none.
 #                   Also HDF5, of which HDF5_DIR is set to the one without MPI where there are several
 #   set_up_parallel_hdf5 MPI…    HDF5 for these MPIs, for the feature mpio
+#   set_up_cluster  SLURM and what else tests/cluster/cluster.sh wants
+#   missing_for_cluster          which packages that would install
+#   can_set_up_cluster           may processes have networks and mounts of their own here? Says why not
 #   hdf5_for KIND   the HDF5_DIR of Debian's HDF5 for KIND: serial, openmpi or mpich; fails where it is not
 #   python_with MODULE…          a python3 that has these modules, installed under target/ where there is none
 #   target_of MPICC the folder that a build with this MPI goes to, because cargo does not notice that
@@ -85,6 +88,31 @@ set_up_parallel_hdf5() {
         hdf5_for "$mpi" >/dev/null || missing+=("libhdf5-$mpi-dev")
     done
     [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+missing_for_cluster() {
+    local program
+    local -A package=([slurmctld]=slurmctld [slurmd]=slurmd [sbatch]=slurm-client [munged]=munge [ip]=iproute2)
+    for program in "${!package[@]}"; do
+        have "$program" || echo "${package[$program]}"
+    done
+    # What SLURM loads for its scheduler, and for srun --mpi=pmix; of the latter the plain name libpmix.so.
+    compgen -G '/usr/lib/*/slurm*/select_cons_tres.so' >/dev/null || echo slurm-wlm-basic-plugins
+    compgen -G '/usr/lib/*/libpmix.so' >/dev/null || echo libpmix-dev
+}
+
+set_up_cluster() {
+    local missing
+    mapfile -t missing < <(missing_for_cluster)
+    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+}
+
+can_set_up_cluster() {
+    if [ "$(uname)" != Linux ] || [ "$(id -u)" -ne 0 ]; then
+        echo "A cluster of our own needs Linux and root." >&2
+        return 1
+    fi
+    unshare --fork --pid --mount-proc --net --uts mount -t sysfs sysfs /sys
 }
 
 python_with() {

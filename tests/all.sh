@@ -1,9 +1,32 @@
 #!/usr/bin/env bash
 # Installs what is missing, as jobs/demo.sh does, and runs every test with every MPI that is here, and
 # without one. MPICC chooses a single MPI; PARPY_TEST_MPIS="openmpi mpich" says which MPIs there must be; missing ones are installed.
+# With PARPY_TEST_CLUSTER=required there must be a cluster, too, and what it needs is installed; without, jobs are
+# submitted to one where root finds all of it here.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . jobs/setup.sh
+
+need_cluster=
+if [ "${PARPY_TEST_CLUSTER:-}" = required ]; then
+    need_cluster=yes
+    # The tests take it for a cluster that is up.
+    unset PARPY_TEST_CLUSTER
+fi
+
+on_a_cluster() {
+    local why
+    if [ ! "$need_cluster" ]; then
+        why=$(can_set_up_cluster 2>&1) || { echo "SKIPPED: tests on a cluster: $why" >&2; return; }
+        why=$(missing_for_cluster | xargs)
+        if [ "$why" ]; then
+            echo "SKIPPED: tests on a cluster: tests/cluster/run.sh would install $why" >&2
+            return
+        fi
+    fi
+    echo "== on a cluster${1:+, with $1}" >&2
+    ./tests/cluster/run.sh
+}
 
 read -ra mpis <<<"${PARPY_TEST_MPIS:-}"
 set_up "${mpis[@]}"
@@ -20,10 +43,12 @@ if python=$(python_with numpy h5py pandas); then export PARPY_TEST_PYTHON=$pytho
 if [ ${#mpis[@]} -eq 0 ]; then
     # One MPI: the one that MPICC names, or the only one there is, under its plain name.
     cargo test --target-dir "$(target_of "${MPICC:-}")"
+    on_a_cluster
 else
     for mpi in "${mpis[@]}"; do
         echo "== with $mpi" >&2
         MPICC=mpicc.$mpi cargo test --target-dir "$(target_of "mpicc.$mpi")"
+        MPICC=mpicc.$mpi on_a_cluster "$mpi"
         if ! hdf5=$(hdf5_for "$mpi"); then
             echo "SKIPPED: files that all ranks write to: there is no parallel HDF5 for $mpi (libhdf5-$mpi-dev)" >&2
             continue

@@ -15,7 +15,7 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_parpy");
 
 /// Variables of launchers, which must not reach a run that is meant to be alone when the tests themselves
 /// were started by one.
-const FOREIGN: [&str; 19] = [
+pub const FOREIGN: [&str; 19] = [
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     "OMPI_COMM_WORLD_LOCAL_SIZE",

@@ -1,0 +1,167 @@
+//! How jobs end before they are done: by a signal, by the time limit, by scancel, by the death of a rank. Always
+//! within seconds, and with honest output.
+
+use std::time::Duration;
+
+use crate::dsl::{Dir, parpy};
+use crate::lab::*;
+
+/// Values for the jobs of these tests: a hundred rounds, and some that do not fill one.
+const VALUES: usize = 2007;
+
+/// How long a job may take to end.
+const SECONDS: Duration = Duration::from_secs(10);
+
+/// A job that has worked on some rounds and waits for more, and what it waits at.
+struct Held<'a> {
+    job: Job<'a>,
+    dir: &'a Dir,
+    // Held open for as long as the job shall wait.
+    _feed: Feed,
+}
+
+impl<'a> Held<'a> {
+    fn new(cluster: &'a Cluster, dir: &'a Dir, options: &str, launcher: &str) -> Self {
+        parpy("map -p serial -o")
+            .arg(dir.path("serial.txt"))
+            .args("--from -")
+            .stdin(numbers())
+            .done()
+            .succeeds();
+        Self::start(cluster, dir, options, launcher)
+            .or_else(|| Self::start(cluster, dir, options, launcher))
+            .expect("once is bad luck, twice is not")
+    }
+
+    /// `None` when it [has crashed at its start](crashed_at_start).
+    fn start(cluster: &'a Cluster, dir: &'a Dir, options: &str, launcher: &str) -> Option<Self> {
+        let batch = cluster.batch(dir, "parpy.sbatch", &format!("-N 2 -n 2 {options}")).launch(launcher);
+        let mut feed = Feed::new(dir, "feed");
+        feed.write(numbers());
+        let job = batch.args("-v map --schedule static,10 -o out.txt --from").arg(&feed.path).submit();
+        let held = Self { job, dir, _feed: feed };
+        let is_full = || held.partial().len() >= held.all_rounds();
+        held.job.wait_until("result of the rounds that are full", |log| is_full() || crashed_at_start(log));
+        is_full().then_some(held)
+    }
+
+    /// How long the results of the rounds are that the values fill.
+    fn all_rounds(&self) -> usize {
+        let serial = self.dir.read("serial.txt");
+        let ends = serial.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+        ends.map(|(i, _)| i + 1).nth(VALUES / 20 * 20 - 1).unwrap()
+    }
+
+    /// What is written already, or has been kept; nothing before the file is there.
+    fn partial(&self) -> Vec<u8> {
+        let names = self.dir.names();
+        let name = names.iter().find(|name| name.starts_with("out.txt.") && name.ends_with(".partial"));
+        name.and_then(|name| std::fs::read(self.dir.path(name)).ok()).unwrap_or_default()
+    }
+
+    /// Waits for the end, which is to come within seconds of the signal that has just been sent, and sees that
+    /// the output is honest: nothing has the name of the whole, and what there is is its beginning.
+    #[track_caller]
+    fn ends(&self) -> Done {
+        let done = self.job.done_within(SECONDS);
+        let (partial, serial) = (self.partial(), self.dir.read("serial.txt"));
+        assert!(partial.len() >= self.all_rounds() && serial.starts_with(&partial), "{}", done.log);
+        assert!(!self.dir.path("out.txt").exists(), "{}", done.log);
+        done
+    }
+
+    /// As [`Held::ends`], and parpy has ended it of itself, for one of these signals.
+    #[track_caller]
+    fn stops(&self, signals: &[(&str, i32)]) -> Done {
+        let done = self.ends();
+        let code = |(_, number): &&(&str, i32)| done.code == 128 + number;
+        let Some((name, _)) = signals.iter().find(code) else {
+            panic!("{} is for none of {signals:?}\n{}", done.code, done.log)
+        };
+        assert!(self.dir.path("out.txt.partial").exists(), "{:?}\n{}", self.dir.names(), done.log);
+        let stopped = format!("parpy: stopped by {name}");
+        assert_eq!(done.log.matches(&stopped).count(), 1, "not one '{stopped}' in\n{}", done.log);
+        done.says(&["what was done before", "out.txt.partial"])
+    }
+}
+
+fn numbers() -> String {
+    (0..VALUES).map(|i| format!("{i}\n")).collect()
+}
+
+const USR1: (&str, i32) = ("SIGUSR1", 10);
+const TERM: (&str, i32) = ("SIGTERM", 15);
+
+#[test]
+fn a_signal_to_the_batch_script() {
+    let Some(cluster) = cluster() else { return };
+    for launcher in launchers() {
+        for name in ["USR1", "TERM"] {
+            let dir = Dir::new();
+            let held = Held::new(&cluster, &dir, "", launcher);
+            held.job.cancel(&["--batch", "--signal", name]);
+            held.stops(&[USR1]).says(&[&format!("SIG{name}: stopping the ranks")]);
+        }
+    }
+}
+
+/// SLURM sends SIGTERM to everything of the job: to the ranks, which the batch script sends SIGUSR1, too, and to
+/// mpirun's daemons, whose business it is how they end then.
+#[track_caller]
+fn all_is_terminated(held: &Held, launcher: &str, state: &str) {
+    let done = if launcher == srun() { held.stops(&[USR1, TERM]) } else { held.ends() };
+    assert_eq!(done.state, state, "{}", done.log);
+}
+
+#[test]
+fn scancel() {
+    let Some(cluster) = cluster() else { return };
+    for launcher in launchers() {
+        let dir = Dir::new();
+        let held = Held::new(&cluster, &dir, "", launcher);
+        held.job.cancel(&[]);
+        all_is_terminated(&held, launcher, "CANCELLED");
+    }
+}
+
+/// The script asks for a signal that comes a minute before the time limit: with a limit of one minute, soon.
+#[test]
+fn the_signal_before_the_time_limit() {
+    let Some(cluster) = cluster() else { return };
+    let dirs = launchers().map(|launcher| (launcher, Dir::new()));
+    let held = dirs.each_ref().map(|(launcher, dir)| Held::new(&cluster, dir, "-t 1", launcher));
+    for held in held {
+        held.job.wait_until("signal", |log| log.contains("SIGUSR1: stopping the ranks"));
+        let done = held.stops(&[USR1]);
+        assert_eq!(done.state, "FAILED", "{}", done.log);
+    }
+}
+
+/// And where it has been told not to ask.
+#[test]
+fn the_time_limit() {
+    let Some(cluster) = cluster() else { return };
+    let dirs = launchers().map(|launcher| (launcher, Dir::new()));
+    // A signal that nobody minds.
+    let options = "-t 1 --signal=B:CONT@1";
+    let held =
+        dirs.each_ref().map(|(launcher, dir)| (*launcher, Held::new(&cluster, dir, options, launcher)));
+    for (launcher, held) in held {
+        held.job.wait_longer_until("end of its time", |log| log.contains("DUE TO TIME LIMIT"));
+        all_is_terminated(&held, launcher, "TIMEOUT");
+    }
+}
+
+#[test]
+fn a_killed_rank_ends_the_job() {
+    let Some(cluster) = cluster() else { return };
+    for launcher in launchers() {
+        let dir = Dir::new();
+        let held = Held::new(&cluster, &dir, "", launcher);
+        let log = held.job.log();
+        let pid = log.split("rank 1 pid ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        assert!(cluster.on("n2").args(["kill", "-9", pid]).status().unwrap().success());
+        let done = held.ends();
+        assert!(done.code != 0 && done.state == "FAILED", "{} {}\n{}", done.code, done.state, done.log);
+    }
+}
