@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # parpy beside what one would use instead: the peers are set up, parpy is built, and both are run in turn, in
 # the same minutes. Of each row the medians, and the median of the pairs' ratios.
-#   jobs/compare.sh [RUNS [local|files|text|mpi]…]      7 runs and all parts by default
+#   jobs/compare.sh [RUNS [local|files|text|mpi|nodes]…]      7 runs and all parts by default
 # Writes a table to standard output and $OUT/compare.md, and a picture of it to $OUT/compare.svg and .png.
 #   OUT       folder of the results (target/compare)
 #   PARPY     a parpy to measure as it is, with parpy-mpi and parpy-hdf5 beside it, instead of building one
@@ -15,9 +15,9 @@ export LC_ALL=C # numbers with a point, in every program
 
 runs=${1:-7}
 parts=${*:2}
-parts=${parts:-local files text mpi}
-if [[ ! $runs =~ ^[1-9][0-9]*$ ]] || [[ ! " $parts " =~ ^(\ (local|files|text|mpi))+\ $ ]]; then
-    echo "usage: jobs/compare.sh [RUNS [local|files|text|mpi]...]" >&2
+parts=${parts:-local files text mpi nodes}
+if [[ ! $runs =~ ^[1-9][0-9]*$ ]] || [[ ! " $parts " =~ ^(\ (local|files|text|mpi|nodes))+\ $ ]]; then
+    echo "usage: jobs/compare.sh [RUNS [local|files|text|mpi|nodes]...]" >&2
     exit 2
 fi
 parpy=${PARPY:+$(realpath -e "$PARPY")}
@@ -44,15 +44,22 @@ export MPICC=${MPICC:-mpicc}
 mkdir -p "$out"
 rm -f "$out"/compare.{md,tsv,svg,png}
 scratch=$(mktemp -d "$scratch/parpy-compare.XXXXXX")
-# Again, because ranks that are being ended may still be writing.
-trap 'cd /; rm -rf "$scratch" 2>/dev/null || { sleep 1; rm -rf "$scratch"; }' EXIT
+# The authentication of a cluster in it is to be reached by all users.
+chmod 711 "$scratch"
+clean_up() {
+    cd /
+    [ ! -e "$scratch/lab" ] || "$root/tests/cluster/cluster.sh" down "$scratch/lab"
+    # Again, because ranks that are being ended may still be writing.
+    rm -rf "$scratch" 2>/dev/null || { sleep 1; rm -rf "$scratch"; }
+}
+trap clean_up EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 cd "$scratch"
 
 bounded() { perl "$peers/bounded.pl" "$limit" "$@"; }
 
-on2=() on3=() on4=() mpi4py=() python='' machine='' versions=''
+on2=() on3=() on4=() mpi4py=() mpirun='' python='' machine='' versions=''
 # shellcheck disable=SC1091 # checked by itself
 . "$peers/set_up.sh"
 
@@ -235,7 +242,7 @@ fi
 
 # ---------------------------------------------------------------- text: 2 GB counted, whole processes
 
-if [[ " $parts " == *" text "* || " $parts " == *" mpi "* ]]; then
+if [[ " $parts " == *" text "* || " $parts " == *" mpi "* || " $parts " == *" nodes "* ]]; then
     repeated 2000000000 >text
     cat text >/dev/null
 fi
@@ -295,6 +302,37 @@ if [[ " $parts " == *" mpi "* ]]; then
     rm -f copy
     memory '' '≤ 512' 'map --range 0..200000000 -o none' 'map --from values.npy -o /dev/null' \
         'read text -o none' 'read text --do count -o none'
+fi
+
+# ---------------------------------------------------------------- nodes: over TCP, between two of them
+
+# The nodes are of one machine, with a network each: what is seen of it is what the kernel's TCP costs.
+if [[ " $parts " == *" nodes "* ]]; then
+    table
+    [ -e values.npy ] || doubles 20000000 >values.npy
+    seq 0 19999999 >values.txt
+    login=("$root/tests/cluster/cluster.sh" on lab login)
+    # Without SLURM, whose mpirun would take the nodes that the job has been given. Not bound, because on each of
+    # the nodes the first rank would get the same CPU of the one machine that they are.
+    plain=("$root/tests/cluster/cluster.sh" on lab n1 "$mpirun" --allow-run-as-root --bind-to none
+        --mca plm_rsh_agent "$PWD/lab/rsh" --host)
+    two=("${plain[@]}" "n1:1,n2:1")
+    one=("${plain[@]}" n1:2 -n 2)
+    row 'square 20 M doubles, 2 nodes, values travel' 'Scatterv, Gatherv in C' 1.1 'nodes mpicc' \
+        says "${two[@]}" ./scatter_gather 20000000 7 \
+        against reported map "${two[@]}" "$parpy" -q map --from values.txt --dtype f64 -o none --repeat 7
+    row 'square 20 M doubles, 2 nodes, values travel' 'the same C, told to yield, as parpy tells it' - 'nodes mpicc' \
+        says env OMPI_MCA_mpi_yield_when_idle=1 "${two[@]}" ./scatter_gather 20000000 7 \
+        against reported map "${two[@]}" "$parpy" -q map --from values.txt --dtype f64 -o none --repeat 7
+    row 'square 20 M doubles, 2 nodes, from a file' 'Scatterv, Gatherv in C' - 'nodes mpicc' \
+        says "${two[@]}" ./scatter_gather 20000000 7 \
+        against reported map "${two[@]}" "$parpy" -q map --from values.npy -o none --repeat 7
+    row 'count 2 GB, 2 nodes with a rank each' 'parpy, 1 node with 2 ranks' 1.2 nodes \
+        reported map "${one[@]}" "$parpy" -q read text --do count -o none \
+        against reported map "${two[@]}" "$parpy" -q read text --do count -o none
+    row 'tiny job, srun -N 2 -n 4, whole process' 'an empty MPI program in C' 1.15 'nodes mpicc' \
+        seconds "${login[@]}" srun --mpi=pmix -N 2 -n 4 ./start_end \
+        against seconds "${login[@]}" srun --mpi=pmix -N 2 -n 4 "$parpy" -q map 1 2 3
 fi
 
 # ---------------------------------------------------------------- The picture, and what is missing

@@ -3,6 +3,7 @@
 # Run again, it goes straight to the job. MPICC=mpicc.mpich chooses another MPI than the system's own.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck disable=SC1091 # checked by itself
 . jobs/setup.sh
 
 set_up

@@ -399,11 +399,13 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "gzip[:N]|lzf|blosc[:zstd|lz4|zlib]")]
     pub compress: Option<String>,
     /// Work on part K of N equal parts of the input, as one element of a job array does; the results of -o
-    /// out.csv go to out.part-K-of-N.csv. --join N makes one of them
+    /// out.csv go to out.part-K-of-N.csv, where earlier ones are removed first, and the files of --report and
+    /// --trace are named alike. --join N makes one of the results
     #[arg(long, global = true, value_name = "K/N", conflicts_with = "join")]
     pub part: Option<String>,
     /// Instead of the work: join the results of N parts, which the same command with --part has made, to what
-    /// -o names. Refuses when one is missing, or does not fit the input. The parts stay
+    /// -o names. Refuses when one is missing, or holds less or more than its part of the input gives; that it is
+    /// of this input only .h5 and .json can tell. The parts stay
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub join: Option<i64>,
     /// Run N times, and report medians

@@ -4,22 +4,26 @@
 //! They are only noted here; whoever works looks for them between two blocks, so that what has been done
 //! is kept and workers are gone before the process is. A second Ctrl-C ends the process at once; a second
 //! SIGTERM does not, because timeout(1) and others send two. A rank of an MPI run tells rank 0 with its next
-//! receipt, if rank 0 has not been sent the signal as well, and all ranks leave together; one that waits for
-//! ranks that are gone gives up after a while ([`watch_as_rank`]).
+//! receipt, if rank 0 has not been sent the signal as well, and all ranks leave together; where a rank that is
+//! waited for never answers, rank 0 gives up after a while ([`give_up_waiting`]).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
-use signal_hook::{flag, low_level::pipe};
+use signal_hook::{flag, low_level, low_level::pipe};
 
 use crate::error::{Error, Result, plain};
+
+/// Those that ask for an end.
+const SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
 
 /// What the handlers write to.
 struct Watch {
@@ -43,12 +47,11 @@ pub fn watch() -> Result<()> {
     let start = || -> io::Result<Watch> {
         let (read, write) = std::io::pipe()?;
         let caught = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGUSR1].into_iter().filter(|signal| !is_ignored(*signal)) {
+        for signal in SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)) {
             if signal == SIGINT {
-                let again = Arc::new(AtomicBool::new(false));
-                // In this order: what is registered first runs first, and so sees only an earlier signal.
-                flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&again))?;
-                flag::register(signal, again)?;
+                // SAFETY: the handler reads a clock, compares numbers, and perhaps ends the process with _exit,
+                // all of which signal-safety(7) allows.
+                unsafe { low_level::register(signal, end_when_asked_again)? };
             }
             flag::register_usize(signal, Arc::clone(&caught), signal as usize)?;
             pipe::register(signal, write.try_clone()?)?;
@@ -60,17 +63,72 @@ pub fn watch() -> Result<()> {
     Ok(())
 }
 
-/// How long a rank that has been asked to end waits for the others: shorter than SLURM (`KillWait`, 30 s) and
-/// others wait before they kill.
+/// Does `work`, which may take signals that are watched for itself, as MPICH takes SIGUSR1 when it is initialised.
+/// Afterwards they are watched for as before.
+pub fn watch_again_after<T>(work: impl FnOnce() -> T) -> T {
+    let before = SIGNALS.map(|signal| {
+        // SAFETY: asks for a disposition and sets none; all zeros is a valid one to be written over.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, std::ptr::null(), &mut action);
+            action
+        }
+    });
+    let done = work();
+    for (signal, action) in SIGNALS.into_iter().zip(before) {
+        // SAFETY: the disposition that the process had a moment ago.
+        unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
+    }
+    done
+}
+
+/// How long rank 0, once it has been asked to end, waits for an answer of the others: shorter than SLURM
+/// (`KillWait`, 30 s) and others wait before they kill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// As [`watch`], in a rank of an MPI run. Where it has been asked to end and has not within some seconds, it
-/// waits for ranks that will not come: `say` tells the user so, and the process ends by force.
+/// Milliseconds within which two Ctrl-C are one.
+const SAME_PRESS: u64 = 300;
+
+/// How often this process has begun or ended to wait for other ranks: odd while it waits.
+static WAITS: AtomicUsize = AtomicUsize::new(0);
+
+/// This process waits for other ranks for as long as this lives.
+pub struct Waiting(());
+
+impl Waiting {
+    /// Begins to wait.
+    pub fn begin() -> Self {
+        WAITS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Ctrl-C ends this process at once when it comes for the second time, and not with the first: timeout(1) sends a
+/// process two of the same.
+fn end_when_asked_again() {
+    static FIRST: AtomicU64 = AtomicU64::new(0);
+    let clock = clock_gettime(ClockId::Monotonic);
+    let now = clock.tv_sec as u64 * 1000 + clock.tv_nsec as u64 / 1_000_000;
+    if let Err(first) = FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
+        && now > first + SAME_PRESS
+    {
+        low_level::exit(128 + SIGINT);
+    }
+}
+
+/// From now on rank 0 does not wait for ever once it has been asked to end: where one and the same [`Waiting`]
+/// lasts for ten seconds, `say` tells the user so, and the process ends by force, whereupon its launcher ends
+/// the others. Not for the other ranks, which cannot tell a rank 0 that is gone from one that still writes.
 ///
 /// # Errors
-/// Also when there can be no further thread.
-pub fn watch_as_rank(say: impl FnOnce(&str) + Send + 'static) -> Result<()> {
-    watch()?;
+/// There can be no further thread.
+pub fn give_up_waiting(say: impl FnOnce(&str) + Send + 'static) -> io::Result<()> {
     let Some(signals) = descriptor() else { return Ok(()) };
     let last_resort = move || {
         let error = loop {
@@ -80,12 +138,17 @@ pub fn watch_as_rank(say: impl FnOnce(&str) + Send + 'static) -> Result<()> {
                 break error;
             }
         };
-        thread::sleep(PATIENCE);
+        loop {
+            let before = WAITS.load(Ordering::Relaxed);
+            thread::sleep(PATIENCE);
+            if before % 2 == 1 && WAITS.load(Ordering::Relaxed) == before {
+                break;
+            }
+        }
         say(&format!("{error}; other ranks do not answer"));
-        signal_hook::low_level::exit(error.exit_code().into());
+        low_level::exit(error.exit_code().into());
     };
-    let spawned = thread::Builder::new().name("last resort".into()).stack_size(64 * 1024).spawn(last_resort);
-    spawned.map(drop).map_err(|e| Error::Failed(format!("cannot watch for signals: {}", plain(&e))))
+    thread::Builder::new().name("last resort".into()).stack_size(64 * 1024).spawn(last_resort).map(drop)
 }
 
 /// From now on a file that grows beyond what this process may write (`ulimit -f`) is an error, as a full disk

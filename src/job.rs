@@ -21,7 +21,7 @@ use crate::hdf5;
 use crate::input::{Range, STDIN, Typed};
 use crate::output::Format;
 use crate::output::file::is_descriptor;
-use crate::part::Portion;
+use crate::part::{Part, Portion};
 use crate::provenance::absolute;
 use crate::trace::Timeline;
 
@@ -341,6 +341,16 @@ pub enum ReportTo {
     File(PathBuf),
 }
 
+impl ReportTo {
+    /// That of `part`, where `self` is for the whole.
+    fn of_part(self, part: Part) -> Self {
+        match self {
+            Self::File(path) => Self::File(part.file(&path)),
+            other => other,
+        }
+    }
+}
+
 /// The demo's job file, part of the program.
 const DEMO: &str = include_str!("../jobs/demo.toml");
 
@@ -417,6 +427,11 @@ impl Job {
                 path.display()
             )));
         }
+        // As the results: elements of an array must not replace each other's.
+        let (report, trace) = match part_of_all(&tasks) {
+            Some(part) => (report.of_part(part), trace.map(|path| part.file(&path))),
+            None => (report, trace),
+        };
         check_together(&tasks, &report, trace.as_deref())?;
         // A study says which points it has measured.
         if !cli.talk.quiet && !matches!(cli.command, Some(Command::Scale(_))) {
@@ -512,6 +527,12 @@ impl Job {
     pub fn needs_hdf5(&self) -> bool {
         self.tasks.iter().any(Task::needs_hdf5)
     }
+}
+
+/// The part of its input that every task works on; `None` where they work on others, or on all of it.
+fn part_of_all(tasks: &[Task]) -> Option<Part> {
+    let Portion::Part(part) = tasks.first()?.portion else { return None };
+    tasks.iter().all(|task| task.portion == Portion::Part(part)).then_some(part)
 }
 
 /// What each task could do alone and all of them cannot.

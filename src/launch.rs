@@ -4,8 +4,10 @@
 //! whether MPI is initialised at all, and which process may speak. What the MPI library itself says is
 //! compared with it later: where they differ, the launcher belongs to another MPI.
 
+pub mod advice;
 pub mod allocation;
 pub mod foreign;
+pub(crate) mod programs;
 
 use std::env;
 
@@ -23,16 +25,20 @@ pub struct Launch {
     pub by: &'static str,
 }
 
-/// What srun is called in [`Launch::by`].
+/// What MPICH's mpirun is called in [`Launch::by`].
+pub(crate) const HYDRA: &str = "the mpirun of MPICH or a relative of it";
+
+/// What srun is called there.
 pub(crate) const SRUN: &str = "srun";
 
-/// Launchers and their variables: (rank, number of ranks, name). The mpirun_rsh of MVAPICH2 has its own (its user
-/// guide), and so has Flux (flux-environment(7)), beside those of PMI, which the PALS of HPE sets. srun is last, because an mpirun inside
-/// an allocation is what started us even though SLURM's variables are there too. `SLURM_STEP_NUM_TASKS`
-/// exists inside a step only: a batch script that calls plain `./parpy` is not an MPI run.
+/// Launchers and their variables: (rank, number of ranks, name). The mpirun_rsh of MVAPICH2 has its own (its
+/// user guide), and so has Flux (flux-environment(7)), beside those of PMI, which the PALS of HPE sets. srun
+/// is last, because an mpirun inside an allocation is what started us even though SLURM's variables are there
+/// too. `SLURM_STEP_NUM_TASKS` exists inside a step only: a batch script that calls plain `./parpy` is not an
+/// MPI run.
 const LAUNCHERS: [(&str, &str, &str); 5] = [
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "Open MPI's mpirun"),
-    ("PMI_RANK", "PMI_SIZE", "the mpirun of MPICH or a relative of it"),
+    ("PMI_RANK", "PMI_SIZE", HYDRA),
     ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MVAPICH2's mpirun_rsh"),
     ("FLUX_TASK_RANK", "FLUX_JOB_SIZE", "flux run"),
     ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS", SRUN),
@@ -45,6 +51,23 @@ pub(crate) const LOCAL_RANKS: [&str; 3] =
 /// The variables by which launchers tell a process its rank, and the number of ranks.
 pub(crate) fn variables() -> impl Iterator<Item = &'static str> {
     LAUNCHERS.into_iter().flat_map(|(rank, ranks, _)| [rank, ranks])
+}
+
+/// The number of ranks, as the variables of each launcher but srun have it that are there: an mpirun within a
+/// step of SLURM is in order, and so are the variables of PMI that the step has left there.
+pub(crate) fn claims() -> Vec<(String, usize)> {
+    claims_in(|name| env::var(name).ok())
+}
+
+fn claims_in(get: impl Fn(&str) -> Option<String>) -> Vec<(String, usize)> {
+    let number = |name: &str| get(name).and_then(|text| text.parse::<usize>().ok());
+    let tasks = tasks_of_step(number);
+    let claim = |(rank, ranks, by): (&str, &str, &str)| {
+        let count = number(ranks).filter(|count| number(rank).is_some_and(|rank| rank < *count))?;
+        let is_of_srun = by == SRUN || ranks == "PMI_SIZE" && tasks == Some(count);
+        (!is_of_srun).then(|| (ranks.to_owned(), count))
+    };
+    LAUNCHERS.into_iter().filter_map(claim).collect()
 }
 
 /// Where srun says over how many nodes its ranks are.
@@ -67,21 +90,44 @@ impl Launch {
     }
 
     fn from_variables(get: impl Fn(&str) -> Option<String>) -> Self {
-        let number = |name| get(name).and_then(|text| text.parse::<usize>().ok());
+        let number = |name: &str| get(name).and_then(|text| text.parse::<usize>().ok());
         let local = LOCAL_RANKS.iter().find_map(|name| number(name));
+        let tasks = tasks_of_step(number);
         for (rank, ranks, by) in LAUNCHERS {
-            if let (Some(rank), Some(ranks)) = (number(rank), number(ranks))
+            let ranks = if by == SRUN { tasks } else { number(ranks) };
+            if let (Some(rank), Some(ranks)) = (number(rank), ranks)
                 && rank < ranks
             {
                 // srun --mpi=pmi2 has MPICH's variables too, but for the number of ranks of a node.
-                let is_srun = local.is_none() && number("SLURM_STEP_NUM_TASKS") == Some(ranks);
+                let is_srun = local.is_none() && tasks == Some(ranks);
                 let by = if is_srun { SRUN } else { by };
-                let one_node = local == Some(ranks) || by == SRUN && number(NODES_OF_STEP) == Some(1);
+                let one_node = local == Some(ranks) || by == SRUN && is_step_on_one_node(number);
                 return Self { rank, ranks, one_node, by };
             }
         }
         Self::alone()
     }
+
+    /// The same, once MPI has found `ranks` ranks, which may be more than the launcher has told this one of.
+    pub fn in_world(&self, ranks: usize) -> Self {
+        Self { ranks, one_node: self.one_node && ranks == self.ranks, ..*self }
+    }
+}
+
+/// How many tasks a step of SLURM has, in all of its components. Each component of a heterogeneous step
+/// (`srun … : …`) is told of its own tasks (`SLURM_STEP_NUM_TASKS`), and of all as `SLURM_NTASKS`; which is not
+/// of the step where srun was to keep what it was (`--preserve-env`).
+fn tasks_of_step(number: impl Fn(&str) -> Option<usize>) -> Option<usize> {
+    let own = number("SLURM_STEP_NUM_TASKS")?;
+    let is_beyond = number("SLURM_PROCID").is_some_and(|rank| rank >= own);
+    let is_component = is_beyond || number("SLURM_HET_SIZE").is_some_and(|components| components > 1);
+    number("SLURM_NTASKS").filter(|all| is_component && *all > own).or(Some(own))
+}
+
+/// Also where it may be but a component of a larger one, no.
+fn is_step_on_one_node(number: impl Fn(&str) -> Option<usize>) -> bool {
+    let (all, own) = (number("SLURM_NTASKS"), number("SLURM_STEP_NUM_TASKS"));
+    number(NODES_OF_STEP) == Some(1) && (all.is_none() || all == own)
 }
 
 #[cfg(test)]
@@ -118,6 +164,29 @@ mod tests {
     }
 
     #[test]
+    fn components_of_a_heterogeneous_step() {
+        let component = |rank: &str, own: &str, more: &[(&'static str, &'static str)]| {
+            let all = [("SLURM_PROCID", rank), ("SLURM_STEP_NUM_TASKS", own), ("SLURM_STEP_NUM_NODES", "1")];
+            let variables = [&all[..], &[("SLURM_NTASKS", "4")], more].concat();
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            Launch::from_variables(get)
+        };
+        // Of a heterogeneous job: one task alone is one of four.
+        let of_job = [("SLURM_HET_SIZE", "2")];
+        let first = component("0", "1", &of_job);
+        assert_eq!((first.rank, first.ranks, first.one_node, first.by), (0, 4, false, SRUN));
+        assert_eq!(component("3", "3", &of_job).ranks, 4);
+        // Of another: told of its own tasks, or found out by its rank.
+        assert_eq!((component("0", "2", &[]).ranks, component("0", "2", &[]).one_node), (2, false));
+        assert_eq!((component("3", "2", &[]).rank, component("3", "2", &[]).ranks), (3, 4));
+        // What MPI finds counts.
+        let world = component("0", "2", &[]).in_world(4);
+        assert_eq!((world.rank, world.ranks, world.one_node), (0, 4, false));
+        let pmi = component("3", "2", &[("PMI_RANK", "3"), ("PMI_SIZE", "4")]);
+        assert_eq!((pmi.rank, pmi.ranks, pmi.by), (3, 4, SRUN));
+    }
+
+    #[test]
     fn one_node_or_several() {
         let one_node = |local: &str| {
             let variables = [("PMI_RANK", "1"), ("PMI_SIZE", "4"), ("MPI_LOCALNRANKS", local)];
@@ -144,6 +213,22 @@ mod tests {
             [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2"), ("SLURM_STEP_NUM_NODES", "1")];
         let get = |name: &str| under_mpirun.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
         assert!(!Launch::from_variables(get).one_node);
+    }
+
+    #[test]
+    fn launchers_that_contradict_each_other() {
+        let claims = |more: &[(&'static str, &'static str)]| {
+            let own = [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2")];
+            let variables = [&own, more].concat();
+            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            claims_in(get)
+        };
+        let own = ("OMPI_COMM_WORLD_SIZE".to_owned(), 2);
+        let pmi = [("PMI_RANK", "1"), ("PMI_SIZE", "4")];
+        assert_eq!(claims(&pmi), [own.clone(), ("PMI_SIZE".to_owned(), 4)]);
+        // Open MPI's daemon, which srun has started.
+        let step = [("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "4")];
+        assert_eq!(claims(&[pmi, step].concat()), [own]);
     }
 
     #[test]

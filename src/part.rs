@@ -127,7 +127,7 @@ enum State {
     Begun,
 }
 
-/// All files of parts beside `whole`.
+/// All files of parts beside `whole`, in the order of the parts.
 fn files_beside(whole: &Path) -> Vec<(Part, State, PathBuf)> {
     let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let part_of = |name: &str| {
@@ -151,7 +151,9 @@ fn files_beside(whole: &Path) -> Vec<(Part, State, PathBuf)> {
         let (part, state) = part_of(name.to_str()?)?;
         Some((part, state, whole.with_file_name(name)))
     });
-    found.collect()
+    let mut found: Vec<_> = found.collect();
+    found.sort_unstable_by_key(|(part, ..)| (part.of, part.number));
+    found
 }
 
 /// Sees that the results of all `of` parts of `whole` are there.

@@ -317,6 +317,31 @@ pub fn grouped(count: u64) -> String {
     text
 }
 
+/// Bytes in the unit that suits them, in steps of 1000.
+pub fn size(bytes: f64) -> String {
+    if bytes < 1000.0 {
+        return format!("{bytes:.0} B");
+    }
+    let (number, unit) = scaled(bytes, ["B", "kB", "MB", "GB", "TB"]);
+    format!("{number} {unit}")
+}
+
+/// A number in thousands, millions and so on.
+pub fn scaled(number: f64, units: [&str; 5]) -> (String, &str) {
+    let step = ((number.max(1.0).log10() / 3.0).floor() as usize).min(units.len() - 1);
+    (three_digits(number / 1000f64.powi(step as i32)), units[step])
+}
+
+/// `1.23`, `12.3`, `123`.
+pub fn three_digits(number: f64) -> String {
+    let decimals = match number.abs() {
+        n if n >= 99.95 || n == 0.0 => 0,
+        n if n >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{number:.decimals$}")
+}
+
 /// Fails where [`save`] will; leaves an existing report as it is.
 ///
 /// # Errors
@@ -490,5 +515,6 @@ mod tests {
         assert_eq!(counted(1, "rank"), "1 rank");
         assert_eq!(counted(1234567, "byte"), "1,234,567 bytes");
         assert_eq!(counted(123, "byte"), "123 bytes");
+        assert_eq!((size(999.0), size(5_458_199.0)), ("999 B".to_owned(), "5.46 MB".to_owned()));
     }
 }

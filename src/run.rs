@@ -14,7 +14,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::cli::{Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report};
 use crate::cpus::Cpus;
 use crate::doctor;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::function::lanes::Lanes;
 use crate::hdf5;
 use crate::input;
@@ -147,11 +147,24 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
             );
         }
     }
+    interrupt::survive_file_limit();
+    // Before MPI is initialised, which may take as long as a batch system gives notice.
+    let watched = match interrupt::watch() {
+        // One rank must not leave where the others wait for it.
+        Err(error) if over_ranks => {
+            tracing::warn!("{error}");
+            Ok(())
+        }
+        watched => watched,
+    };
     let mut member = None;
-    let outcome = match join_where(over_ranks, &mut member, launch, door) {
+    let outcome = match watched.and_then(|()| join_where(over_ranks, &mut member, launch, door)) {
         // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
         Err(_) if launch.rank > 0 => Ok(()),
-        outcome => outcome.and_then(|()| job(cli, launch, door, &mut member)),
+        outcome => outcome.and_then(|()| {
+            let launch = member.as_ref().map_or(launch.clone(), |ranks| launch.in_world(ranks.count()));
+            job(cli, &launch, door, &mut member)
+        }),
     };
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
@@ -171,6 +184,7 @@ fn cpus(args: CpusArgs) -> u8 {
 /// All ranks leave with the same exit code, when rank 0 has said all there is to say.
 fn doctor(args: &DoctorArgs, launch: &Launch, door: &Door) -> u8 {
     let (member, examined) = doctor::examine(args, launch, door);
+    keep_own_exit_code();
     let outcome = match examined {
         Some(examined) if print(&examined.text) == 0 && !examined.has_problem => Ok(()),
         Some(_) => Err(Error::Told(1)),
@@ -220,7 +234,19 @@ fn say(text: &str) {
 /// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
 /// with an exit code, mpirun may end the others.
 fn leave_together(launch: &Launch, door: &Door, code: u8) -> u8 {
-    if launch.ranks > 1 && code > 0 && join(launch, door).is_err() && launch.rank > 0 { 0 } else { code }
+    if launch.ranks == 1 || code == 0 {
+        return code;
+    }
+    let joined = join(launch, door);
+    keep_own_exit_code();
+    if joined.is_err() && launch.rank > 0 { 0 } else { code }
+}
+
+/// From now on this rank ends with its own exit code: once another has left with one, launchers send SIGTERM to
+/// those that are still ending.
+fn keep_own_exit_code() {
+    // Where it cannot be, the launcher's word counts.
+    let _ = interrupt::watch();
 }
 
 /// Joins the run that the launcher has started.
@@ -255,7 +281,10 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         join_where(launch.is_of_launcher() && scale::wants_mpi(cli, args, &job), member, launch, door)?;
         return scale(cli, args, &mut job, launch, member);
     }
-    let may_want_ranks = |task: &Task| matches!(task.pattern, PatternName::Auto | PatternName::Mpi);
+    // Neither does a part or the join of an array, each of which is meant to be alone.
+    let may_want_ranks = |task: &Task| {
+        task.portion == Portion::Whole && matches!(task.pattern, PatternName::Auto | PatternName::Mpi)
+    };
     if !launch.is_of_launcher()
         && job.tasks.iter().any(may_want_ranks)
         && let Some(advice) = Allocation::of_environment().and_then(|allocation| allocation.left_alone())
@@ -287,7 +316,7 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
     }
     join_where(over_ranks, member, launch, door)?;
     let ranks = member.as_deref();
-    let is_root = listen(ranks, launch.rank)?;
+    let is_root = listen(ranks);
     // Before the work, not after it.
     let report = match &job.report {
         ReportTo::File(path) => Some(("the report", &**path)),
@@ -307,17 +336,15 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
     agree(ranks, told.and_then(|()| passed_over(&reports)))
 }
 
-/// Begins to watch for signals. Returns whether this is the process that speaks.
-fn listen(ranks: Option<&dyn Ranks>, rank: usize) -> Result<bool> {
-    interrupt::survive_file_limit();
-    match ranks {
-        None => interrupt::watch()?,
-        // All of them: whose peers are gone is the one to say so.
-        Some(_) => interrupt::watch_as_rank(move |why| {
-            say(&format!("parpy: rank {rank} on host {}: {why}\n", report::host()));
-        })?,
+/// Is this the process that speaks? If so, and there are others, it does not wait for them for ever.
+fn listen(ranks: Option<&dyn Ranks>) -> bool {
+    let Some(ranks) = ranks else { return true };
+    if ranks.is_root()
+        && let Err(e) = interrupt::give_up_waiting(|why| say(&format!("parpy: {why}\n")))
+    {
+        tracing::warn!("ranks that do not answer will not be noticed after a signal: {}", plain(&e));
     }
-    Ok(ranks.is_none_or(Ranks::is_root))
+    ranks.is_root()
 }
 
 /// Makes rank 0's outcome everybody's, where there are others.
@@ -337,7 +364,7 @@ fn scale(cli: &Cli, args: &ScaleArgs, job: &mut Job, launch: &Launch, member: &M
         ));
     }
     let ranks = member.as_deref();
-    let is_root = listen(ranks, launch.rank)?;
+    let is_root = listen(ranks);
     // Before the work, not after it.
     let names = [("the study", &args.study.save), ("the picture", &args.study.plot)];
     let files = names.iter().filter_map(|(what, path)| Some((*what, path.as_deref()?)));

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, as jobs/demo.sh does, and runs every test with every MPI that is here, and
-# without one. MPICC chooses a single MPI; PARPY_TEST_MPIS="openmpi mpich" says which MPIs there must be; missing ones are installed.
-# With PARPY_TEST_CLUSTER=required there must be a cluster, too, and what it needs is installed; without, jobs are
-# submitted to one where root finds all of it here.
+# without one. MPICC chooses a single MPI; PARPY_TEST_MPIS="openmpi mpich" says which MPIs there must be; missing
+# ones are installed. Jobs are submitted to a cluster of our own where this is root's Linux and SLURM is here; with
+# PARPY_TEST_CLUSTER=required SLURM is installed, too.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck disable=SC1091 # checked by itself
 . jobs/setup.sh
 
 need_cluster=
@@ -16,13 +17,12 @@ fi
 
 on_a_cluster() {
     local why
-    if [ ! "$need_cluster" ]; then
-        why=$(can_set_up_cluster 2>&1) || { echo "SKIPPED: tests on a cluster: $why" >&2; return; }
-        why=$(missing_for_cluster | xargs)
-        if [ "$why" ]; then
-            echo "SKIPPED: tests on a cluster: tests/cluster/run.sh would install $why" >&2
-            return
-        fi
+    # No package helps where the machine has no namespaces for us.
+    why=$(can_set_up_cluster 2>&1) || { echo "SKIPPED: tests on a cluster: $why" >&2; return; }
+    why=$(missing_for_cluster | xargs)
+    if [ "$why" ] && [ ! "$need_cluster" ]; then
+        echo "SKIPPED: tests on a cluster: tests/cluster/run.sh would install $why" >&2
+        return
     fi
     echo "== on a cluster${1:+, with $1}" >&2
     ./tests/cluster/run.sh

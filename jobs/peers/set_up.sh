@@ -4,7 +4,9 @@
 #   here      peer → not empty, where there is one
 #   python    the python3 that has the modules of the peers; empty without one
 #   machine, versions    what is measured here, and on what
-#   onN       the words before a program that is to run on N ranks (with part mpi only, as what follows)
+#   mpirun    that of parpy's MPI (with parts mpi and nodes only, as what follows); nodes are those of a cluster in
+#             the folder lab, which tests/cluster/cluster.sh has brought up
+#   onN       the words before a program that is to run on N ranks
 #   mpi4py    the words before a script that uses mpi4py, of the same MPI as parpy
 # shellcheck shell=bash disable=SC2034,SC2154 # variables of compare.sh
 
@@ -48,6 +50,18 @@ cpu=$(lscpu 2>/dev/null | sed -n 's/^Model name: *//p' | sed -n 1p)
 memory_gib=$(awk '/^MemTotal/ { printf "%.1f", $2 / 1048576 }' /proc/meminfo)
 machine="${cpu:-$(uname -m)}, $(nproc) cores usable, $memory_gib GiB, $(uname -sr)"
 
+if [[ " $parts " == *" nodes "* ]]; then
+    mpirun=$(command -v "$(mpirun_of "$MPICC")" || true)
+    if compiled "$MPICC" start_end && compiled "$MPICC" scatter_gather; then here[mpicc]=yes; fi
+    why=$(can_set_up_cluster 2>&1) || why=${why:-no namespaces}
+    [ "$why" ] || why=$(missing_for_cluster | xargs)
+    [ "$why" ] || [[ $(version 'MPI: ') == Open\ MPI* ]] || why='parpy is not of Open MPI'
+    if [ ! "$why" ] && "$root/tests/cluster/cluster.sh" up lab; then
+        here[nodes]=yes
+    else
+        echo "No cluster of two nodes here (${why:-it does not come up}): the rows that need one are left out." >&2
+    fi
+fi
 if [[ " $parts " == *" mpi "* ]]; then
     mpirun=$(mpirun_of "$MPICC")
     if compiled "$MPICC" start_end && compiled "$MPICC" scatter_gather; then here[mpicc]=yes; fi

@@ -15,7 +15,7 @@ use crate::cpus::{self, Cpus};
 use crate::doctor::programs::{OnPath, Programs};
 use crate::error::plain;
 use crate::launch::allocation::Allocation;
-use crate::launch::{Launch, foreign};
+use crate::launch::{self, Launch, foreign};
 use crate::mounts::{self, Mount};
 use crate::pattern::ranks::{Door, Library};
 use crate::provenance::absolute;
@@ -68,6 +68,8 @@ pub struct Started {
     pub by: String,
     /// With how many others, itself included, as the launcher says.
     pub ranks: usize,
+    /// The number of ranks by each launcher's variables: their names, and what they say.
+    pub claims: Vec<(String, usize)>,
     /// `--mpi=` of srun.
     pub srun_type: Option<String>,
     /// How many ranks MPI finds, where it was asked.
@@ -157,6 +159,7 @@ impl Facts {
             started: Started {
                 by: launch.by.to_owned(),
                 ranks: launch.ranks,
+                claims: launch::claims(),
                 srun_type: foreign::srun_type(),
                 found: None,
                 said: None,
@@ -245,7 +248,7 @@ fn look(path: &Path) -> std::io::Result<Found> {
     };
     Ok(Found {
         kind: kind.to_owned(),
-        bytes: is_file.then(|| meta.len()),
+        bytes: is_file.then_some(meta.len()),
         modified: modified(&meta),
         beginning,
     })

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cli::DoctorArgs;
 use crate::launch::Launch;
+use crate::launch::foreign::are_all;
 use crate::pattern::ranks::{Began, Door, Library, Ranks};
 
 pub use facts::Facts;
@@ -77,10 +78,12 @@ pub fn examine(
         match (door.try_join)(launch) {
             Ok(Began::Here(ranks)) => {
                 mine.started.found = Some(ranks.count());
-                member = Some(ranks).filter(|ranks| ranks.count() == launch.ranks);
+                member = Some(ranks).filter(|ranks| are_all(ranks.count(), launch.ranks));
             }
             Ok(Began::Not(said)) => mine.started.said = Some(said),
-            Err(error) => mine.versions.mpi_fault = Some(error.to_string()),
+            Err(error) if cfg!(feature = "mpi") => mine.versions.mpi_fault = Some(error.to_string()),
+            // Built without: nothing is broken.
+            Err(_) => {}
         }
     }
     let Some(ranks) = &member else {

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::hdf5;
-use crate::launch::Launch;
+use crate::launch::{Launch, SRUN, programs};
 use crate::pattern::ranks::{Door, Library};
 use crate::program::{self, Program};
-use crate::scale::mpirun;
 
 /// A launcher that is found by its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +57,7 @@ pub fn ask(door: &Door, launch: &Launch) -> Programs {
 /// What a program prints; empty where it cannot be started, or is silent for too long.
 fn said(program: &Path, word: &str) -> String {
     // The only error is a signal, which ends the next wait too.
-    mpirun::said(program, word).ok().flatten().unwrap_or_default()
+    programs::said(program, word).ok().flatten().unwrap_or_default()
 }
 
 /// Why one of parpy's programs does not start; asked for its help, because to say its version it may become
@@ -90,18 +89,18 @@ fn hdf5_version() -> Result<Option<String>, String> {
 
 fn slurm_version() -> Option<String> {
     // `slurm-wlm 22.05.8`, or `slurm 23.11.4`.
-    let said = said(&on_path("srun")?, "--version");
+    let said = said(&on_path(SRUN)?, "--version");
     said.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit())).map(str::to_owned)
 }
 
 fn launchers() -> Vec<OnPath> {
-    let found = mpirun::LAUNCHERS.iter().filter_map(|name| {
+    let found = programs::LAUNCHERS.iter().filter_map(|name| {
         let path = on_path(name)?;
         let said = said(&path, "--version");
         let has_digit = |line: &&str| line.contains(|c: char| c.is_ascii_digit());
         let version = said.lines().find(has_digit)?.split_whitespace().collect::<Vec<_>>().join(" ");
         let path = path.to_string_lossy().into_owned();
-        Some(OnPath { name: (*name).to_owned(), path, version, is_open_mpi: mpirun::is_open_mpi(&said) })
+        Some(OnPath { name: (*name).to_owned(), path, version, is_open_mpi: programs::is_open_mpi(&said) })
     });
     found.collect()
 }

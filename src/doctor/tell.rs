@@ -9,8 +9,7 @@ use crate::cpus::listed;
 use crate::doctor::check::{by_node, clock_offset, cpus_of_node};
 use crate::doctor::facts::{Facts, Place};
 use crate::doctor::{Finding, Level};
-use crate::report::counted;
-use crate::scale::verdict::size;
+use crate::report::{counted, size};
 
 /// Columns that a page has.
 const WIDTH: u16 = 100;
@@ -95,7 +94,7 @@ fn nodes(all: &[Facts]) -> String {
                 Some(_) => "< 0.1 s".to_owned(),
                 None => "-".to_owned(),
             },
-            facts.kernel.clone(),
+            facts.kernel.trim_start_matches("Linux ").to_owned(),
             facts.folder.file_system.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }

@@ -7,7 +7,7 @@ use std::env;
 use serde::{Deserialize, Serialize};
 
 use crate::cpus;
-use crate::launch::foreign::Advice;
+use crate::launch::advice::Advice;
 use crate::report::{counted, host};
 
 /// A job's allocation.
@@ -55,8 +55,8 @@ impl Allocation {
                 counted(cpus as u64, "CPU")
             ),
             remedy:
-                "For ranks on all of it: srun parpy …, or mpirun parpy … (with doctor for …, either says \
-                     whether it will work)"
+                "For ranks on all of it: srun parpy …, or mpirun parpy …; to see first whether that works: srun \
+                 parpy doctor"
                     .to_owned(),
         }
     }

@@ -1,25 +1,10 @@
-//! A launcher that belongs to another MPI library than this parpy: every process is rank 0 of 1, and would do all
-//! of the work. How that is told, to a normal run and to `parpy doctor`, in the same words.
+//! A launcher that belongs to another MPI library than this parpy: every process is rank 0 of 1, and would do
+//! all of the work. How that is told, to a normal run and to `parpy doctor`, in the same words.
 
 use std::env;
-use std::fmt;
 
-use crate::launch::{Launch, SRUN};
-
-/// What is wrong with the way in which parpy was started, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Advice {
-    /// What was seen.
-    pub what: String,
-    /// What to do instead.
-    pub remedy: String,
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}. {}", self.what, self.remedy)
-    }
-}
+use crate::launch::advice::Advice;
+use crate::launch::{HYDRA, Launch, SRUN};
 
 /// What the launcher claims, and the MPI library that should bear it out.
 #[derive(Debug, Clone, Copy)]
@@ -54,16 +39,32 @@ pub fn srun_type() -> Option<String> {
     env::var("SLURM_MPI_TYPE").ok().filter(|kind| !kind.is_empty())
 }
 
-/// Does MPI find as many ranks as the launcher has started?
+/// Are `found` ranks all that the launcher has started, as it counts them? MPI may find more: each component of a
+/// heterogeneous step of SLURM (`srun … : …`) may be told of its own tasks alone, and MPI knows them all.
+pub fn are_all(found: usize, ranks: usize) -> bool {
+    ranks == 1 || found >= ranks
+}
+
+/// Does MPI find as many ranks as the launcher has started, or more?
 pub fn compare(claim: Claim, found: usize) -> Option<Advice> {
     let Claim { ranks, library, .. } = claim;
-    (ranks > 1 && found != ranks).then(|| Advice {
-        what: format!(
-            "{ranks} processes were started by {}, but {library} makes each of them rank 0 of {found}: {}",
-            by_whom(claim),
-            because(claim)
-        ),
-        remedy: remedy(claim),
+    if are_all(found, ranks) {
+        return None;
+    }
+    let started = format!("{ranks} processes were started by {}", by_whom(claim));
+    Some(match found {
+        1 => Advice {
+            what: format!("{started}, but {library} makes each of them rank 0 of 1: {}", because(claim)),
+            remedy: remedy(claim),
+        },
+        // They do meet, so it is the right MPI.
+        _ => Advice {
+            what: format!("{started}, as its variables say, but {library} finds {found} ranks"),
+            remedy:
+                "Start parpy from a shell in which no other launcher has left its variables (env | grep -E \
+                     'OMPI_COMM|PMI|MV2_COMM|FLUX|SLURM'), and not within a rank of another run"
+                    .to_owned(),
+        },
     })
 }
 
@@ -86,9 +87,10 @@ pub fn broken(claim: Claim, said: &str) -> Advice {
 }
 
 /// Must MPI be expected to end the process rather than to return an error? Open MPI 4 does so where srun offers
-/// nothing that it understands.
+/// nothing that it understands, and within a job of SLURM under the mpirun of MPICH.
 pub fn is_doubtful(claim: Claim) -> bool {
-    claim.ranks > 1 && claim.is_of_srun() && claim.is_open_mpi() && env::var_os("PMIX_RANK").is_none()
+    let is_foreign = claim.by == HYDRA || claim.is_of_srun() && env::var_os("PMIX_RANK").is_none();
+    claim.ranks > 1 && claim.is_open_mpi() && is_foreign
 }
 
 fn by_whom(claim: Claim) -> String {
@@ -105,27 +107,61 @@ fn because(claim: Claim) -> &'static str {
     }
 }
 
+/// How ranks of an MPI library find each other.
+#[derive(Debug, PartialEq, Eq)]
+struct Way {
+    /// What the library's name contains.
+    library: &'static str,
+    /// `--mpi=` of srun.
+    srun: &'static str,
+    /// A variable without which the library does not use that, and what it names.
+    variable: Option<(&'static str, &'static str)>,
+    /// Its own launcher.
+    own: &'static str,
+}
+
+/// Of those that differ from the rest, as SLURM's MPI guide and srun(1) (`--mpi`) have it.
+const WAYS: [Way; 3] = [
+    Way { library: "Open MPI", srun: "pmix", variable: None, own: "mpirun" },
+    Way {
+        library: "Intel(R) MPI",
+        srun: "pmi2",
+        variable: Some(("I_MPI_PMI_LIBRARY", "SLURM's libpmi2.so")),
+        own: "mpirun or mpiexec.hydra",
+    },
+    Way { library: "CRAY MPICH", srun: "cray_shasta", variable: None, own: "mpiexec" },
+];
+
+/// Of MPICH, MVAPICH2 and what else there is.
+const OTHERS: Way = Way { library: "", srun: "pmi2", variable: None, own: "mpirun" };
+
+fn way(library: &str) -> &'static Way {
+    WAYS.iter().find(|way| library.contains(way.library)).unwrap_or(&OTHERS)
+}
+
 fn remedy(claim: Claim) -> String {
     let library = claim.library;
-    let (fits, other) = match claim.is_open_mpi() {
-        true => ("pmix", "mpicc.mpich"),
-        false => ("pmi2", "mpicc.openmpi"),
-    };
+    let Way { srun, variable, own, .. } = way(library);
+    let other = if claim.is_open_mpi() { "mpicc.mpich" } else { "mpicc.openmpi" };
     let rebuild = format!(
         "or build parpy with the launcher's MPI: MPICC={other} (its mpicc) cargo build --release --target-dir \
          target/other"
     );
-    let own = format!("the mpirun of {library} (mpirun --version says whose it is)");
+    let own = format!("the {own} of {library} (with --version it says whose it is)");
     if !claim.is_of_srun() {
         return format!("Start parpy with {own}, {rebuild}");
     }
     let within = format!("within the job (sbatch, salloc) with {own}, {rebuild}");
+    let set = variable.map(|(name, what)| format!("{name} set to the path of {what}"));
     // What was tried already is no remedy.
-    match claim.srun_type.is_some_and(|kind| kind.starts_with(fits)) {
-        true => format!("Start parpy with another type of srun --mpi=list, or {within}"),
-        false => format!(
-            "Start parpy with srun --mpi={fits}, which suits {library} (srun --mpi=list says what there is), or \
-             {within}"
+    let is_tried = claim.srun_type.is_some_and(|kind| kind.starts_with(srun));
+    match (is_tried, set) {
+        (true, None) => format!("Start parpy with another type of srun --mpi=list, or {within}"),
+        (true, Some(set)) => format!("Start parpy with srun --mpi={srun} and {set}, or {within}"),
+        (false, set) => format!(
+            "Start parpy with srun --mpi={srun}{}, which suits {library} (srun --mpi=list says what there is), or \
+             {within}",
+            set.map_or(String::new(), |set| format!(" and {set}"))
         ),
     }
 }
@@ -142,6 +178,44 @@ mod tests {
     fn as_many_ranks_as_processes_is_right() {
         assert_eq!(compare(claim(SRUN, "Open MPI v4.1.4", Some("pmix")), 4), None);
         assert_eq!(compare(Claim::of(&Launch::alone(), None, "Open MPI v4.1.4"), 1), None);
+        // The claim of one component of several.
+        assert_eq!(compare(claim(SRUN, "Open MPI v4.1.4", Some("pmix")), 6), None);
+    }
+
+    #[test]
+    fn ranks_that_meet_have_the_right_mpi() {
+        let said = compare(claim(SRUN, "Open MPI v4.1.4", Some("pmix")), 2).unwrap().to_string();
+        assert!(said.contains("4 processes") && said.contains("finds 2 ranks"), "{said}");
+        assert!(
+            !said.contains("rank 0") && !said.contains("another MPI") && !said.contains("MPICC"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn every_library_has_its_way() {
+        for (library, srun, own) in [
+            ("Open MPI v5.0.3", "srun --mpi=pmix, which", "the mpirun of"),
+            (
+                "Intel(R) MPI Library 2021.9 for Linux* OS",
+                "srun --mpi=pmi2 and I_MPI_PMI_LIBRARY set",
+                "mpiexec.hydra",
+            ),
+            (
+                "MPI VERSION : CRAY MPICH version 8.1.25.17 (ANL base 3.4a2)",
+                "srun --mpi=cray_shasta, which",
+                "the mpiexec of",
+            ),
+            ("MPICH 4.0.2", "srun --mpi=pmi2, which", "the mpirun of"),
+            ("MVAPICH2 2.3.7", "srun --mpi=pmi2, which", "the mpirun of"),
+        ] {
+            let said = compare(claim(SRUN, library, Some("none")), 1).unwrap().remedy;
+            assert!(said.contains(srun) && said.contains(own), "{library}: {said}");
+            // It was tried, unless there is more to it.
+            let tried = compare(claim(SRUN, library, Some(way(library).srun)), 1).unwrap().remedy;
+            assert_eq!(tried.contains("I_MPI_PMI_LIBRARY"), library.starts_with("Intel"), "{tried}");
+            assert_eq!(tried.contains("srun --mpi=pm"), library.starts_with("Intel"), "{tried}");
+        }
     }
 
     #[test]

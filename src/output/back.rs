@@ -28,7 +28,7 @@ pub trait Back {
 pub struct Found {
     /// Values, those without an answer too; or lines.
     pub items: u64,
-    /// Values that have no answer, as far as the format tells.
+    /// Values of this piece that have no answer, as far as the format tells.
     pub failed: u64,
     /// Bytes of lines.
     pub line_bytes: u64,
@@ -45,7 +45,6 @@ pub fn open<'a>(task: &'a Task, path: &Path, facts: &Facts) -> Result<Box<dyn Ba
         return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
     };
     let rows = |heading: &str, is_gap: Option<fn(&[u8]) -> bool>| -> Result<Box<dyn Back>> {
-        let is_gap = is_gap.filter(|_| task.keep_going);
         Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
     };
     let from_file = match (format, &task.work) {

@@ -189,9 +189,7 @@ enum Old {
 /// It must not be written.
 fn look_at(path: &Path) -> Result<Old> {
     let Ok(old) = fs::metadata(path) else { return Ok(Old::Replaceable(None)) };
-    if old.is_dir() {
-        return Err(Error::Failed(format!("cannot write {}: it is a directory", path.display())));
-    }
+    is_no_folder(path)?;
     if !old.is_file() || is_descriptor(path) {
         return Ok(Old::Device);
     }
@@ -200,15 +198,28 @@ fn look_at(path: &Path) -> Result<Old> {
     Ok(Old::Replaceable(Some(old.permissions())))
 }
 
+/// Sees that no folder stands under `path`.
+///
+/// # Errors
+/// One does.
+pub fn is_no_folder(path: &Path) -> Result<()> {
+    match path.is_dir() {
+        true => Err(Error::Failed(format!("cannot write {}: it is a directory", path.display()))),
+        false => Ok(()),
+    }
+}
+
 /// Removes the results that an earlier run has left under the name of a part: until there are new ones the part
 /// is missing, so that old ones are not joined with those of today.
 ///
 /// # Errors
 /// They cannot be removed.
 pub fn forget(path: &Path) -> Result<()> {
-    let is_file = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file());
+    // The link stays, and leads to the new ones.
+    let file = behind_links(path);
+    let is_file = fs::symlink_metadata(&file).is_ok_and(|meta| meta.is_file());
     if is_file && !is_descriptor(path) {
-        fs::remove_file(path).map_err(|e| Error::io("replace", path, &e))?;
+        fs::remove_file(&file).map_err(|e| Error::io("replace", path, &e))?;
     }
     Ok(())
 }

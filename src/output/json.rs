@@ -3,7 +3,8 @@
 //! JSON has no word for infinity and for what is not a number: they are `null`, as ECMAScript has it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read, Take};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::function::lines::Tally;
 use crate::input::regular;
-use crate::job::Task;
+use crate::job::{Task, Work};
 use crate::output::back::{Back, Found, PIECE, check_job, damaged};
 use crate::output::text::ToFile;
 use crate::output::{Frame, Piece, Sink, Who};
@@ -107,61 +108,84 @@ impl Sink for ToJson<'_> {
     }
 }
 
-/// What [`ToJson`] has written: every line is the beginning, a result, or part of the end.
-pub struct FromJson<'a> {
-    task: &'a Task,
-    file: BufReader<File>,
+/// What [`ToJson`] has written, a result on every line between the beginning and the origin.
+pub struct FromJson {
+    /// The results, as far as they have not been read.
+    rows: Take<BufReader<File>>,
     path: PathBuf,
     line: Vec<u8>,
-    ended: bool,
+    /// Values without an answer that have not been met yet. Where infinity looks the same, as many of what looks
+    /// so are taken for them.
+    failed: u64,
 }
 
-impl<'a> FromJson<'a> {
+impl FromJson {
     /// Opens `path`, which holds results of `task`.
     ///
     /// # Errors
-    /// It cannot be read, or begins otherwise than such a file.
-    pub fn open(task: &'a Task, path: &Path) -> Result<Self> {
+    /// It cannot be read, or begins or ends otherwise than such a file.
+    pub fn open(task: &Task, path: &Path) -> Result<Self> {
         regular(path)?;
-        let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
-        let file = BufReader::with_capacity(PIECE, file);
-        let mut new = Self { task, file, path: path.to_owned(), line: Vec::new(), ended: false };
-        new.read_line()?;
-        match new.line.strip_suffix(b"\n") {
-            Some(BEGIN) => Ok(new),
-            _ => Err(damaged(path, "it does not begin with a list of results")),
+        let fail = |e: io::Error| Error::io("read", path, &e);
+        let mut file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let mut begins = Vec::new();
+        file.by_ref().take(BEGIN.len() as u64).read_to_end(&mut begins).map_err(fail)?;
+        if begins != BEGIN {
+            return Err(damaged(path, "it does not begin with a list of results"));
         }
-    }
-
-    fn read_line(&mut self) -> Result<()> {
-        self.line.clear();
-        let read = self.file.read_until(b'\n', &mut self.line);
-        read.map(|_| ()).map_err(|e| Error::io("read", &self.path, &e))
-    }
-
-    /// The end, of which the first line has been read. Returns how many values have no answer.
-    fn end(&mut self) -> Result<u64> {
-        let mut end = vec![b'\n'];
-        while !self.line.is_empty() {
-            end.append(&mut self.line);
-            self.read_line()?;
-        }
-        let origin = end.strip_prefix(ORIGIN).and_then(|origin| origin.strip_suffix(b"}\n"));
-        let origin: Option<Value> = origin.and_then(|origin| serde_json::from_slice(origin).ok());
-        let Some(origin) = origin else {
-            return Err(damaged(&self.path, "its end does not say where it comes from"));
+        // The end first, because it says how many answers are missing.
+        let end = origin_of(&file).map_err(fail)?;
+        let Some((origin, len)) = end.and_then(|(o, at)| Some((o, at.checked_sub(BEGIN.len() as u64)?)))
+        else {
+            return Err(damaged(path, "its end does not say where it comes from"));
         };
-        check_job(self.task, &self.path, origin[JOB].as_str())?;
-        Ok(origin["failed"].as_u64().unwrap_or(0))
+        check_job(task, path, origin[JOB].as_str())?;
+        let failed = match task.work {
+            Work::Map { .. } => origin["failed"].as_u64().unwrap_or(0),
+            Work::Read { .. } => 0,
+        };
+        let rows = BufReader::with_capacity(PIECE, file).take(len);
+        Ok(Self { rows, path: path.to_owned(), line: Vec::new(), failed })
     }
 }
 
-impl Back for FromJson<'_> {
+/// What stands behind the last [`ORIGIN`] of a file, and at which byte that begins; `None` where the file ends
+/// otherwise.
+fn origin_of(file: &File) -> io::Result<Option<(Value, u64)>> {
+    let len = file.metadata()?.len();
+    let mut most = 64 * 1024;
+    loop {
+        let mut end = vec![0; len.min(most) as usize];
+        let start = len - end.len() as u64;
+        file.read_exact_at(&mut end, start)?;
+        if let Some(at) = memchr::memmem::rfind(&end, ORIGIN) {
+            let origin = end[at + ORIGIN.len()..].strip_suffix(b"}\n");
+            let origin = origin.and_then(|origin| serde_json::from_slice(origin).ok());
+            return Ok(origin.map(|origin| (origin, start + at as u64)));
+        }
+        // It is one line, and that may be long: the job has all values that were typed.
+        let has_last_line =
+            memchr::memchr_iter(b'\n', &end).any(|at| at >= ORIGIN.len() && at + 1 < end.len());
+        if has_last_line || start == 0 {
+            return Ok(None);
+        }
+        most *= 4;
+    }
+}
+
+impl Back for FromJson {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
         bytes.clear();
         let mut found = Found::default();
-        while bytes.len() < PIECE && !self.ended {
-            self.read_line()?;
+        while bytes.len() < PIECE {
+            self.line.clear();
+            let read = self.rows.read_until(b'\n', &mut self.line);
+            if read.map_err(|e| Error::io("read", &self.path, &e))? == 0 {
+                if self.failed > 0 {
+                    return Err(damaged(&self.path, "more answers are missing than its results leave out"));
+                }
+                break;
+            }
             let row = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
             let row = row.strip_suffix(b",").unwrap_or(row);
             if row.starts_with(b"{") {
@@ -169,9 +193,12 @@ impl Back for FromJson<'_> {
                 bytes.extend_from_slice(b",\n");
                 bytes.extend_from_slice(row);
                 found.items += 1;
-            } else {
-                self.ended = true;
-                found.failed = self.end()?;
+                if self.failed > 0 && is_gap(row) {
+                    self.failed -= 1;
+                    found.failed += 1;
+                }
+            } else if !row.is_empty() {
+                return Err(damaged(&self.path, "not every line of it is a result"));
             }
         }
         Ok((found.items > 0).then_some(found))

@@ -254,13 +254,15 @@ pub trait Sink {
 /// # Errors
 /// A file cannot be created.
 pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Sink + 'a>> {
-    if let Output::File(path, _) = &task.output
-        && input::file(task).is_some_and(|input| file::is_same(input, path))
-    {
-        return Err(Error::Failed(format!(
-            "cannot write {}: it is the input, and would be replaced; give the output another name",
-            path.display()
-        )));
+    // Of a part also the whole, before all parts have been made and cannot be joined.
+    for path in task.output_file().into_iter().chain(task.whole_output.as_deref()) {
+        if input::file(task).is_some_and(|input| file::is_same(input, path)) {
+            return Err(Error::Failed(format!(
+                "cannot write {}: it is the input, and would be replaced; give the output another name",
+                path.display()
+            )));
+        }
+        file::is_no_folder(path)?;
     }
     let sink: Box<dyn Sink> = match &task.output {
         Output::None => Box::new(Nothing),

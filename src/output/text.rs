@@ -10,7 +10,7 @@ use crate::input::regular;
 use crate::output::back::{Back, Found, PIECE, damaged};
 use crate::output::file::Draft;
 use crate::output::{Frame, Piece, STDOUT, Sink, Who, first_numbers};
-use crate::report::Report;
+use crate::report::{Report, counted};
 
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
@@ -180,7 +180,7 @@ impl Sink for ToFile {
         if !self.is_broken {
             let _ = self.flush();
         }
-        let what = (self.written > self.heading).then(|| format!("{} bytes", self.written));
+        let what = (self.written > self.heading).then(|| counted(self.written, "byte"));
         self.draft.keep(what.as_deref());
     }
 }

@@ -90,6 +90,15 @@ impl Joint<'_> {
             if seen > self.expected.len() {
                 return Err(self.explain(self.misfit(&path, "more")));
             }
+            if failed > 0 && !self.task.keep_going {
+                return Err(Error::Failed(format!(
+                    "cannot join {}: {} of {} have no answer, because it was made with --keep-going; give that to \
+                     --join too",
+                    whole.display(),
+                    counted(failed, "value"),
+                    path.display()
+                )));
+            }
             let answer = Answer {
                 bytes: bytes.len(),
                 items: items - failed,

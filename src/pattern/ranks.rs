@@ -67,6 +67,9 @@ pub enum Began<T> {
     Not(String),
 }
 
+/// The same of a member of the run.
+pub type Joined = Began<Box<dyn Ranks>>;
+
 /// A way into an MPI run.
 #[derive(Clone, Copy)]
 pub struct Door {
@@ -79,7 +82,7 @@ pub struct Door {
     ///
     /// # Errors
     /// As those of `join`.
-    pub try_join: fn(&Launch) -> Result<Began<Box<dyn Ranks>>>,
+    pub try_join: fn(&Launch) -> Result<Joined>,
     /// Ends this process, and with it all ranks of its run, at once.
     pub abort: fn() -> !,
     /// Who says which MPI there is.

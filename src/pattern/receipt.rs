@@ -3,7 +3,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::function::Answer;
 use crate::moment::Span;
 
@@ -38,8 +38,9 @@ const INTERRUPTED: u64 = 1 << 16;
 
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 impl Receipt {
-    /// What this process has done in `span`. Puts the message of `answer`, whose bytes stand at the front of `room`, behind them. `tell` says how
-    /// a failure is told to whoever waits for it. `room` has [`MESSAGE`] bytes more than answers may use.
+    /// What this process has done in `span`. Puts the message of `answer`, whose bytes stand at the front of
+    /// `room`, behind them. `tell` says how a failure is told to whoever waits for it. `room` has [`MESSAGE`]
+    /// bytes more than answers may use.
     pub fn pack(
         answer: Answer,
         pid: u32,
@@ -68,6 +69,26 @@ impl Receipt {
         }
     }
 
+    /// Of a worker that has nothing to do: a signal has come there, or nothing.
+    pub fn idle(outcome: &Result<()>) -> Self {
+        let failure = match outcome {
+            Err(Error::Interrupted(signal)) => INTERRUPTED | *signal as u64,
+            _ => 0,
+        };
+        Self { failure, ..Self::zeroed() }
+    }
+
+    /// Has a signal come where it was made?
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when one has.
+    pub fn check(&self) -> Result<()> {
+        match self.failure & INTERRUPTED {
+            0 => Ok(()),
+            _ => Err(Error::Interrupted((self.failure & !INTERRUPTED) as i32)),
+        }
+    }
+
     /// The answer, from a room that [`Receipt::pack`] has filled.
     pub fn unpack(&self, room: &[u8]) -> Answer {
         let bytes = self.bytes as usize;
@@ -75,8 +96,8 @@ impl Receipt {
         let failure = match self.failure {
             0 => None,
             ITEM_FAILED => Some(Error::Item(message())),
-            signal if signal & INTERRUPTED != 0 => Some(Error::Interrupted((signal & !INTERRUPTED) as i32)),
-            _ => Some(Error::Failed(message())),
+            WORKER_FAILED => Some(Error::Failed(message())),
+            _ => self.check().err(),
         };
         let first_failed = (failure.is_none() && self.message > 0).then(message);
         Answer {

@@ -5,36 +5,18 @@
 //! environment names.
 
 use std::fs;
-use std::io::{Read, Seek};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cpus::Cpus;
 use crate::error::{Error, Result, plain};
-use crate::interrupt;
-use crate::launch;
+use crate::launch::programs::{Child, LAUNCHERS, is_open_mpi, said};
 use crate::scale::files;
 use crate::scale::results::{Launch, Studies};
 
 /// Says `CPUS:FILE` to a [`Helper`].
 const INTO: &str = "PARPY_SCALE_MPI_INTO";
-
-/// Names of launchers, those that say whose they are first.
-pub(crate) const LAUNCHERS: [&str; 4] = ["mpirun.openmpi", "mpirun.mpich", "mpirun", "mpiexec"];
-
-/// What both of Open MPI's launchers call themselves.
-const OPEN_MPI: [&str; 3] = ["Open MPI", "OpenRTE", "PRRTE"];
-
-/// How often to see whether a program has ended.
-const NAP: Duration = Duration::from_millis(5);
-
-/// How long a program may take to say its version, or to end when it is asked to.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often to see what has been measured.
 const LOOK: Duration = Duration::from_millis(500);
@@ -79,7 +61,7 @@ pub fn measure(
             Error::Failed(format!("cannot make a folder for what mpirun finds: {}", plain(&e)))
         })?;
         let file = folder.path().join("points.json");
-        let mut child = Child::start(&find()?, ranks, &format!("{cpus}:{}", file.display()))?;
+        let mut child = Started::start(&find()?, ranks, &format!("{cpus}:{}", file.display()))?;
         let (mut looked, mut seen) = (Instant::now(), None);
         let mut look = || -> Result<()> {
             let changed = fs::metadata(&file).and_then(|meta| meta.modified()).ok();
@@ -98,7 +80,7 @@ pub fn measure(
                 looked = Instant::now();
                 look()?;
             }
-            if let Some(status) = child.is_done()? {
+            if let Some(status) = child.program.is_done(child.name)? {
                 break status;
             }
         };
@@ -120,11 +102,11 @@ fn find() -> Result<Launcher> {
         ));
     }
     let own = std::env::current_exe().map_err(|e| Error::io("find", Path::new("parpy"), &e))?;
-    let own = version(&own)?.unwrap_or_default();
+    let own = said(&own, "--version")?.unwrap_or_default();
     let library = own.lines().find_map(|line| line.strip_prefix("MPI: ")).unwrap_or_default();
     let wants_open_mpi = library.contains("Open MPI");
     for name in LAUNCHERS {
-        let Some(version) = version(Path::new(name))? else { continue };
+        let Some(version) = said(Path::new(name), "--version")? else { continue };
         let is_open_mpi = is_open_mpi(&version);
         if is_open_mpi == wants_open_mpi {
             return Ok(Launcher { name, is_open_mpi });
@@ -135,54 +117,19 @@ fn find() -> Result<Launcher> {
     )))
 }
 
-/// Is a launcher that says this of itself Open MPI's?
-pub(crate) fn is_open_mpi(version: &str) -> bool {
-    OPEN_MPI.iter().any(|mark| version.contains(mark))
-}
-
-/// What a program says to `--version`; `None` where it cannot be started, or does not answer.
-///
-/// # Errors
-/// A signal has come.
-fn version(program: &Path) -> Result<Option<String>> {
-    said(program, "--version")
-}
-
-/// What a program says to `word`, on standard output and standard error; `None` where it cannot be started, or
-/// does not answer. It is not told that it is a rank, where this process is one.
-///
-/// # Errors
-/// A signal has come.
-pub(crate) fn said(program: &Path, word: &str) -> Result<Option<String>> {
-    let mut command = Command::new(program);
-    launch::variables().for_each(|name| _ = command.env_remove(name));
-    command.arg(word);
-    let Ok(said) = tempfile::tempfile() else { return Ok(None) };
-    let (Ok(out), Ok(err)) = (said.try_clone(), said.try_clone()) else { return Ok(None) };
-    let Ok(mut child) = Child::spawn(command.stdout(out).stderr(err), said, "") else { return Ok(None) };
-    let began = Instant::now();
-    while child.is_done()?.is_none() {
-        if began.elapsed() > PATIENCE {
-            return Ok(None);
-        }
-    }
-    Ok(Some(child.said()))
-}
-
-/// A program at work. It is ended when this is dropped.
-struct Child {
-    process: std::process::Child,
-    /// What it says, in a file, so that it never waits for somebody to read it.
-    said: fs::File,
+/// parpy under mpirun.
+struct Started {
+    program: Child,
+    /// The launcher's.
     name: &'static str,
 }
 
-impl Child {
+impl Started {
     fn start(launcher: &Launcher, ranks: usize, into: &str) -> Result<Self> {
-        let cannot =
-            |e: std::io::Error| Error::Failed(format!("cannot start {}: {}", launcher.name, plain(&e)));
+        let name = launcher.name;
+        let cannot = |e: std::io::Error| Error::Failed(format!("cannot start {name}: {}", plain(&e)));
         let said = tempfile::tempfile().map_err(cannot)?;
-        let mut command = Command::new(launcher.name);
+        let mut command = Command::new(name);
         if launcher.is_open_mpi {
             let cpus = Cpus::detect();
             if ranks > cpus.physical_cores.unwrap_or(1).min(cpus.usable) {
@@ -201,47 +148,13 @@ impl Child {
         // mpirun is.
         command.args(std::env::args_os().skip(1)).env(INTO, into);
         command.stdout(Stdio::null()).stderr(said.try_clone().map_err(cannot)?);
-        Self::spawn(&mut command, said, launcher.name).map_err(cannot)
-    }
-
-    fn spawn(command: &mut Command, said: fs::File, name: &'static str) -> std::io::Result<Self> {
-        command.stdin(Stdio::null());
-        #[cfg(target_os = "linux")]
-        {
-            let end_with_parent =
-                || Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?);
-            // SAFETY: between fork and exec there is one system call, which allocates nothing and takes no lock.
-            unsafe { command.pre_exec(end_with_parent) };
-        }
-        Ok(Self { process: command.spawn()?, said, name })
-    }
-
-    /// How it has ended, if it has; waits for a moment.
-    ///
-    /// # Errors
-    /// A signal has come.
-    fn is_done(&mut self) -> Result<Option<ExitStatus>> {
-        interrupt::check()?;
-        match self.process.try_wait() {
-            Ok(None) => {
-                thread::sleep(NAP);
-                Ok(None)
-            }
-            Ok(status) => Ok(status),
-            Err(e) => Err(Error::Failed(format!("cannot wait for {}: {}", self.name, plain(&e)))),
-        }
-    }
-
-    /// What it has said.
-    fn said(&mut self) -> String {
-        let mut text = Vec::new();
-        let _ = self.said.rewind().and_then(|()| self.said.read_to_end(&mut text));
-        String::from_utf8_lossy(&text).into_owned()
+        let program = Child::spawn(&mut command, said).map_err(cannot)?;
+        Ok(Self { program, name })
     }
 
     /// parpy's own message, or else the first paragraph of what mpirun says.
     fn complaint(&mut self) -> String {
-        let text = self.said();
+        let text = self.program.said();
         let own = text.lines().rev().find_map(|line| line.strip_prefix("parpy: "));
         if let Some(own) = own {
             return own.to_owned();
@@ -255,19 +168,4 @@ impl Child {
 /// What mpirun sets around its messages.
 fn is_rule(line: &str) -> bool {
     line.starts_with("---") || line.starts_with("***")
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        // It ends what it has started.
-        if let (Ok(None), Some(pid)) = (self.process.try_wait(), Pid::from_raw(self.process.id() as i32)) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
-        let began = Instant::now();
-        while began.elapsed() < PATIENCE && matches!(self.process.try_wait(), Ok(None)) {
-            thread::sleep(NAP);
-        }
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -141,7 +141,12 @@ impl Plan {
         let beside = theirs(spec, patterns.first().copied())?;
         for pattern in patterns {
             let counts = if is_single(pattern) { &[1][..] } else { &workers[..] };
-            for workers in counts.iter().copied() {
+            // Of a hundred ranks on ten nodes nobody wants to see a hundred threads on one, unless they are asked
+            // for.
+            let pays = |workers: &usize| {
+                !asked.is_empty() || pattern == PatternName::Mpi || *workers <= place.cpus.max(1)
+            };
+            for workers in counts.iter().copied().filter(pays) {
                 let share = if weak { Share::first(workers as u64, most) } else { Share::ALL };
                 let spot = Spot { pattern, workers, share };
                 if !spots.contains(&spot) {

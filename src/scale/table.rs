@@ -2,10 +2,10 @@
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::report::counted;
+use crate::report::{counted, scaled, size};
 use crate::scale::measure::Quartiles;
 use crate::scale::results::{Point, Study};
-use crate::scale::verdict::{ratio, scaled, size, time};
+use crate::scale::verdict::{ratio, time};
 
 /// Heading, table, what it stands beside, and the verdict.
 pub fn of(study: &Study) -> String {

@@ -5,7 +5,7 @@
 
 use crate::cli::PatternName;
 use crate::job::MOST_WORKERS;
-use crate::report::counted;
+use crate::report::{counted, size, three_digits};
 use crate::scale::measure::Quartiles;
 use crate::scale::results::{Point, Study};
 
@@ -128,11 +128,14 @@ fn pays(study: &Study, point: &Point, single: &Point) -> Option<String> {
     let cost = (start - single.startup_seconds.unwrap_or(0.0)).max(0.0);
     let ideal = cost / (work * (1.0 - 1.0 / at_work));
     let mut text = format!(
-        "{name} does not pay here: {} against {}, of which {} is start-up",
+        "{name} does not pay here: {} against {}",
         time(point.median()?),
-        time(single.median()? / single.work * point.work),
-        time(start)
+        time(single.median()? / single.work * point.work)
     );
+    // Both are measured, and where there is next to nothing to do the start-up may come out as the longer one.
+    if start <= point.median()? {
+        text.push_str(&format!(", of which {} is start-up", time(start)));
+    }
     text.push_str(&match ideal {
         share if share.is_finite() && share > 1.0 => {
             format!("; it can pay from {} on at the earliest.", from(share))
@@ -278,31 +281,6 @@ pub fn time(seconds: f64) -> String {
         _ => (seconds * 1e9, "ns"),
     };
     format!("{} {unit}", three_digits(number))
-}
-
-/// Bytes in the unit that suits them, in steps of 1000.
-pub fn size(bytes: f64) -> String {
-    if bytes < 1000.0 {
-        return format!("{bytes:.0} B");
-    }
-    let (number, unit) = scaled(bytes, ["B", "kB", "MB", "GB", "TB"]);
-    format!("{number} {unit}")
-}
-
-/// A number in thousands, millions and so on.
-pub fn scaled(number: f64, units: [&str; 5]) -> (String, &str) {
-    let step = ((number.max(1.0).log10() / 3.0).floor() as usize).min(units.len() - 1);
-    (three_digits(number / 1000f64.powi(step as i32)), units[step])
-}
-
-/// `1.23`, `12.3`, `123`.
-pub fn three_digits(number: f64) -> String {
-    let decimals = match number.abs() {
-        n if n >= 99.95 || n == 0.0 => 0,
-        n if n >= 9.995 => 1,
-        _ => 2,
-    };
-    format!("{number:.decimals$}")
 }
 
 fn times(factor: f64) -> String {
@@ -460,7 +438,6 @@ mod tests {
         assert_eq!(time(123.4e-6), "123 µs");
         assert_eq!(time(5e-9), "5.00 ns");
         assert_eq!([ratio(1.234), ratio(0.123), ratio(0.00123)], ["1.23", "0.12", "0.0012"]);
-        assert_eq!(size(5_458_199.0), "5.46 MB");
         assert_eq!((rough(12345.6), rough(7.4), rough(0.2)), (12000, 7, 0));
     }
 }

@@ -17,6 +17,8 @@ set -euo pipefail
 
 nodes=(n1 n2)
 cpus=2
+# Seconds that the cluster may take to come up, on a machine that has much else to do.
+patience=90
 here=$(realpath "${BASH_SOURCE[0]}")
 
 say() { printf 'cluster.sh: %s\n' "$*" >&2; }
@@ -36,9 +38,13 @@ up() {
     setsid unshare --fork --kill-child --pid --mount-proc --mount --net --uts \
         "$here" inside "$dir" </dev/null >"$dir/log/inside.log" 2>&1 &
     echo $! >"$dir/holder"
-    for ((tries = 0; tries < 300; tries++)); do
+    # Its end is no news.
+    disown
+    local end=$((SECONDS + patience))
+    while [ "$SECONDS" -lt "$end" ]; do
         [ -e "$dir/ready" ] && return
-        holder >/dev/null || [ "$tries" -lt 10 ] || break
+        # The holder is not there at once.
+        holder >/dev/null || [ "$SECONDS" -lt $((end - patience + 5)) ] || break
         sleep 0.1
     done
     say "the cluster in $dir did not come up:"
@@ -57,6 +63,16 @@ down() {
     done
     ! holder >/dev/null || { say "process $pid of the cluster in $dir does not end"; return 1; }
     rm -f "$dir/holder"
+}
+
+# wait_for WHAT COMMAND…: until the command succeeds, but no longer than the cluster may take to come up.
+wait_for() {
+    local what=$1
+    shift
+    until "$@"; do
+        [ "$SECONDS" -lt "$patience" ] || { say "no $what after $patience s"; exit 1; }
+        sleep 0.05
+    done
 }
 
 # Runs on the login node, as the first process of the namespace; ends when something of it does.
@@ -82,11 +98,13 @@ start_node() {
     local pid=$! node=$1
     echo "$pid" >"$dir/run/$node.pid"
     # Once unshare has become sleep, the namespaces are there.
-    until [ "$(cat "/proc/$pid/comm")" = sleep ]; do sleep 0.01; done
+    wait_for "namespaces of $node" sleeps "$pid"
     ip link add "to-$node" type veth peer name eth0 netns "$pid"
     ip link set "to-$node" master bridge up
     into "$node" "$here" furnish "$dir" "$node"
 }
+
+sleeps() { [ "$(cat "/proc/$1/comm")" = sleep ]; }
 
 # Runs in the namespaces of a node that is new.
 furnish() {
@@ -94,6 +112,8 @@ furnish() {
     # So that what it says of networks is said of this node.
     mount -t sysfs sysfs /sys
     mount -t tmpfs -o size=64m private "$dir/private"
+    # MPI libraries name what ranks share by node and job, and those of a cluster beside this one are the same.
+    mount -t tmpfs shm /dev/shm
     ip link set lo up
     ip addr add "$(awk -v node="$1" '$2 == node { print $1 }' "$dir/hosts")/24" dev eth0
     ip link set eth0 up
@@ -112,15 +132,21 @@ start_slurm() {
     (umask 077 && head -c 512 /dev/urandom >"$dir/run/munge.key")
     munged --foreground --key-file="$dir/run/munge.key" --socket="$dir/run/munge.socket" \
         --pid-file="$dir/run/munged.pid" --seed-file="$dir/run/munge.seed" --log-file="$dir/log/munged.log" &
-    until [ -S "$dir/run/munge.socket" ]; do sleep 0.05; done
+    wait_for "socket of munge" test -S "$dir/run/munge.socket"
     slurmctld -D &
     local node
     for node in "${nodes[@]}"; do
         mkdir -p "$dir/spool/$node" "$dir/tmp/$node"
         into "$node" slurmd -D -N "$node" &
     done
-    until [ "$(sinfo -h -N -t idle 2>/dev/null | wc -l)" -eq ${#nodes[@]} ]; do sleep 0.1; done
+    wait_for "idle node of each name" all_idle
     touch "$dir/ready"
+}
+
+all_idle() {
+    # Each node and its slurmd, munged and slurmctld.
+    [ "$(jobs -rp | wc -l)" -eq $((2 * ${#nodes[@]} + 2)) ] || { say "something does not run"; exit 1; }
+    [ "$(timeout 20 sinfo -h -N -t idle 2>/dev/null | wc -l)" -eq ${#nodes[@]} ]
 }
 
 write_conf() {

@@ -1,16 +1,18 @@
 //! How jobs end before they are done: by a signal, by the time limit, by scancel, by the death of a rank. Always
 //! within seconds, and with honest output.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dsl::{Dir, parpy};
+use crate::dsl::{BINARY, Dir, parpy};
 use crate::lab::*;
 
 /// Values for the jobs of these tests: a hundred rounds, and some that do not fill one.
 const VALUES: usize = 2007;
 
-/// How long a job may take to end.
-const SECONDS: Duration = Duration::from_secs(10);
+/// How long a job may take to end: a rank whose peers are gone waits for ten seconds.
+const SECONDS: Duration = Duration::from_secs(20);
 
 /// A job that has worked on some rounds and waits for more, and what it waits at.
 struct Held<'a> {
@@ -28,12 +30,11 @@ impl<'a> Held<'a> {
             .stdin(numbers())
             .done()
             .succeeds();
-        Self::start(cluster, dir, options, launcher)
-            .or_else(|| Self::start(cluster, dir, options, launcher))
-            .expect("once is bad luck, twice is not")
+        let first = Self::start(cluster, dir, options, launcher);
+        first.or_else(|| Self::start(cluster, dir, options, launcher)).expect("one that does not crash")
     }
 
-    /// `None` when it [has crashed at its start](crashed_at_start).
+    /// `None` when it [has crashed at its start](crashed_at_start) and may be tried again.
     fn start(cluster: &'a Cluster, dir: &'a Dir, options: &str, launcher: &str) -> Option<Self> {
         let batch = cluster.batch(dir, "parpy.sbatch", &format!("-N 2 -n 2 {options}")).launch(launcher);
         let mut feed = Feed::new(dir, "feed");
@@ -42,7 +43,11 @@ impl<'a> Held<'a> {
         let held = Self { job, dir, _feed: feed };
         let is_full = || held.partial().len() >= held.all_rounds();
         held.job.wait_until("result of the rounds that are full", |log| is_full() || crashed_at_start(log));
-        is_full().then_some(held)
+        if is_full() {
+            return Some(held);
+        }
+        assert!(may_be_retried(&held.job.id), "{}", held.job.log());
+        None
     }
 
     /// How long the results of the rounds are that the values fill.
@@ -103,6 +108,31 @@ fn a_signal_to_the_batch_script() {
             held.stops(&[USR1]).says(&[&format!("SIG{name}: stopping the ranks")]);
         }
     }
+}
+
+/// A parpy that has a signal sent to the script that asks for its version.
+#[test]
+fn a_signal_before_there_are_ranks() {
+    let Some(cluster) = cluster() else { return };
+    for (script, name) in [("parpy", "USR1"), ("parpy", "TERM"), ("hybrid", "USR1"), ("scaling", "USR1")] {
+        let dir = Dir::new();
+        let parpy = signalling(&dir, "--version", name);
+        let batch = cluster.batch(&dir, &format!("{script}.sbatch"), "-N 2 --cpus-per-task=1");
+        let done = batch.var("PARPY", parpy).args("map --range 0..10").done().ends_with(138);
+        let done = done.says(&[&format!("SIG{name}: stopping the ranks"), "stopped before there were ranks"]);
+        // Nothing has been begun.
+        assert_eq!(dir.names(), ["a-parpy".to_owned(), format!("{script}-{}.log", done.id)], "{}", done.log);
+    }
+}
+
+/// A parpy that sends this signal to the batch script when its first word is `word`.
+pub fn signalling(dir: &Dir, word: &str, signal: &str) -> PathBuf {
+    let lines = format!(
+        "#!/bin/sh\n[ \"$1\" != {word} ] || kill -{signal} \"$SLURM_TASK_PID\"\nexec '{BINARY}' \"$@\"\n"
+    );
+    let path = dir.write("a-parpy", lines);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    path
 }
 
 /// SLURM sends SIGTERM to everything of the job: to the ranks, which the batch script sends SIGUSR1, too, and to

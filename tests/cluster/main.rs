@@ -2,6 +2,8 @@
 //!
 //! `tests/cluster/run.sh` brings the cluster up, runs these, and ends it. Where none is up they are skipped.
 
+mod array;
+mod doctor;
 #[allow(dead_code)]
 #[path = "../parpy/dsl.rs"]
 mod dsl;

@@ -1,6 +1,6 @@
 //! `parpy.sbatch`: results are those of a serial run to the byte, and the job ends as parpy does.
 
-use crate::dsl::{Dir, Run, parpy};
+use crate::dsl::{Dir, Run, mpirun, mpirun_is_open_mpi, parpy};
 use crate::lab::*;
 
 /// Jobs, and what sbatch is told of them.
@@ -73,6 +73,29 @@ fn the_log_begins_with_what_runs_where() {
         }
         assert!(done.log.lines().last().unwrap().ends_with("ended with exit code 0"), "{}", done.log);
         assert_eq!(dir.read("a b.txt"), b"0\n1\n4\n9\n");
+    }
+}
+
+/// More than fits into the buffers between here and rank 0.
+#[test]
+fn a_file_as_standard_input() {
+    let Some(cluster) = cluster() else { return };
+    for launcher in launchers() {
+        // MPICH 4.0's mpirun breaks off when megabytes of standard input are for a rank on one of several nodes.
+        let few = launcher == mpirun() && !mpirun_is_open_mpi();
+        let numbers: String = (0..if few { 500 } else { 500_000 }).map(|i| format!("{i}\n")).collect();
+        let serial = parpy("map --from - -p serial").stdin(numbers.as_bytes()).stdout();
+        let dir = Dir::new();
+        dir.write("numbers.txt", &numbers);
+        let jobs = ["parpy", "hybrid"].map(|script| {
+            let options = "-N 2 --cpus-per-task=1 --input=numbers.txt";
+            let batch = cluster.batch(&dir, &format!("{script}.sbatch"), options).launch(launcher);
+            (script, batch.args(&format!("map --from - -o {script}.txt")).submit())
+        });
+        for (script, job) in jobs {
+            let done = job.done().succeeds();
+            assert!(dir.read(&format!("{script}.txt")) == serial, "{}", done.log);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 # and root.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck disable=SC1091 # checked by itself
 . jobs/setup.sh
 
 can_set_up_cluster

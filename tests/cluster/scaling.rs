@@ -36,6 +36,17 @@ fn workers(saved: &Value) -> Vec<u64> {
     points.iter().map(|point| point["workers"].as_u64().unwrap()).collect()
 }
 
+/// A name that is no name of a file.
+#[test]
+fn a_job_with_a_slash_in_its_name() {
+    let Some(cluster) = cluster() else { return };
+    let dir = Dir::new();
+    let batch = cluster.batch(&dir, "scaling.sbatch", "-N 2 --job-name=big/log -o scaling-%j.log");
+    let done = batch.args("map --range 0..1000 --repeat 1 --patterns mpi").done().succeeds();
+    let name = |end: &str| format!("big_log-{}.{end}", done.id);
+    assert_eq!(dir.names(), [name("json"), name("svg"), format!("scaling-{}.log", done.id)]);
+}
+
 #[test]
 fn names_of_the_users_own() {
     let Some(cluster) = cluster() else { return };

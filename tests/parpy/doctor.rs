@@ -1,7 +1,7 @@
 //! `parpy doctor`: what it finds here, under mpirun, and where something is wrong.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -192,6 +192,118 @@ fn a_batch_script_over_two_nodes_is_one_process() {
     assert_eq!(in_batch(parpy("map 1 2"), "4", "1").done().succeeds().stderr, "");
 }
 
+/// As `srun --mpi=none` sets them for one of two ranks: nothing by which an MPI library could find the other.
+fn in_step(run: Run, rank: &str) -> Run {
+    let ids = ["SLURM_JOBID", "SLURM_JOB_ID", "SLURM_STEPID", "SLURM_STEP_ID"];
+    let run = ids.into_iter().fold(run, |run, name| run.var(name, "7"));
+    let run = run.var("SLURM_NTASKS", "2").var("SLURM_NODELIST", "n[1-2]");
+    run.var("SLURM_PROCID", rank).var("SLURM_STEP_NUM_TASKS", "2")
+}
+
+/// Open MPI ends the process in MPI_Init, and says much; MPICH makes each rank 0 of 1.
+#[test]
+fn srun_that_offers_no_way_to_meet_is_told_once() {
+    if !has_mpi() {
+        return;
+    }
+    let done = in_step(parpy("map 1"), "0").done();
+    let fits = if mpirun_is_open_mpi() { "srun --mpi=pmix" } else { "srun --mpi=pmi2" };
+    assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+    done.fails(2, &["2 processes were started by srun", fits, "srun --mpi=list", "MPICC="]);
+    let other = in_step(parpy("map 1"), "1").done().succeeds();
+    assert_eq!((other.stdout.len(), other.stderr.len()), (0, 0), "{}", other.stderr);
+    let done = in_step(parpy("doctor --json"), "0").done();
+    assert_eq!((done.code, done.stderr.len()), (1, 0), "{}", done.stderr);
+    let told = found(&json_of(&done.stdout), "problem", "launcher");
+    assert!(told.len() == 1 && told[0].contains(fits), "{told:?}");
+    assert_eq!(in_step(parpy("doctor"), "1").done().succeeds().stdout, b"");
+}
+
+#[test]
+fn variables_of_two_launchers_are_noticed() {
+    let one = parpy("doctor").var("OMPI_COMM_WORLD_RANK", "0").var("OMPI_COMM_WORLD_SIZE", "1");
+    assert!(found(&examined(one.clone()), "warning", "variables").is_empty());
+    let two = one.var("PMI_RANK", "0").var("PMI_SIZE", "4");
+    let told = found(&examined(two), "warning", "variables");
+    assert!(told.len() == 1 && told[0].contains("OMPI_COMM_WORLD_SIZE=1, PMI_SIZE=4"), "{told:?}");
+}
+
+/// The doctor initialises MPI in a child of the process that the launcher knows.
+#[test]
+fn a_signal_to_the_process_that_the_launcher_knows_ends_the_rank() {
+    if !has_mpi() {
+        return;
+    }
+    let signals = [("TERM", "143\n"), ("HUP", "129\n"), ("USR1", "138\n")];
+    // While it is being initialised, MPICH takes SIGUSR1 for itself, and the UCX in it SIGHUP: it stops for no end.
+    let heard = if mpirun_is_open_mpi() { 3 } else { 1 };
+    for (signal, expected) in signals.into_iter().take(heard) {
+        let dir = Dir::new();
+        let (id, code) = (dir.path("id"), dir.path("code"));
+        let script = format!(
+            "'{BINARY}' doctor & echo $! > '{}'; wait $!; echo $? > '{}'",
+            id.display(),
+            code.display()
+        );
+        // The second rank never gets there, so the first waits for it while MPI is initialised.
+        let words = [mpirun(), "-n", "1", "sh", "-c", &script, ":", "-n", "1", "sleep", "60"];
+        let mut launcher = limited(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let line = |path: &Path| std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'));
+        let parent = until(|| line(&id)).trim().to_owned();
+        let child = until(|| rank_behind(&parent));
+        assert!(Command::new("kill").args(["-s", signal, &parent]).status().unwrap().success());
+        assert_eq!(until(|| line(&code)), expected);
+        until(|| (!Path::new(&format!("/proc/{child}")).exists()).then_some(()));
+        // timeout(1) passes it on.
+        assert!(Command::new("kill").arg(launcher.id().to_string()).status().unwrap().success());
+        launcher.wait().unwrap();
+    }
+}
+
+/// The child of parpy `parent` in which MPI is being initialised: parpy too, whose standard error is a file without
+/// a name. (Programs that are asked for their versions are children as well.)
+fn rank_behind(parent: &str) -> Option<String> {
+    children(parent.parse().unwrap()).into_iter().map(|child| child.to_string()).find(|child| {
+        let words = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+        let stderr = std::fs::read_link(format!("/proc/{child}/fd/2")).unwrap_or_default();
+        words.ends_with(b"doctor\0") && stderr.to_string_lossy().ends_with("(deleted)")
+    })
+}
+
+/// As in `srun -n2 parpy … : -n2 parpy …`: each rank is told of the two of its component, and MPI knows all four.
+#[test]
+fn components_of_one_step_are_one_run() {
+    if !has_mpi() || !mpirun_is_open_mpi() {
+        return eprintln!("SKIPPED: only Open MPI's ranks meet without variables that say how many they are");
+    }
+    let script = format!(
+        "export SLURM_PROCID=$OMPI_COMM_WORLD_RANK SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_NUM_NODES=1; \
+         unset OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE OMPI_COMM_WORLD_LOCAL_SIZE; exec '{BINARY}' \"$@\""
+    );
+    let step = |words: &[&str]| {
+        let start = [mpirun(), "-n", "4", "sh", "-c", &script, "parpy"];
+        said(&mut limited(&[&start[..], words].concat()))
+    };
+    let output = step(&["map", "1", "2", "3", "4", "5", "-j", "3"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\n4\n9\n16\n25\n", "{stderr}");
+    assert!(output.status.success(), "{stderr}");
+    let all = json_of(&step(&["doctor", "--json"]).stdout);
+    assert_eq!(all["ranks"].as_array().unwrap().len(), 4, "{all:#}");
+    let told = found(&all, "ok", "launcher");
+    assert!(told[0].contains("started 2 ranks") && told[0].contains("finds 4"), "{told:?}");
+}
+
+#[test]
+fn without_mpi_ranks_are_a_problem() {
+    if !has_mpi() {
+        let done = parpy("doctor --json").var("PMI_RANK", "0").var("PMI_SIZE", "4").done();
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        let told = found(&json_of(&done.stdout), "problem", "launcher");
+        assert!(told[0].contains("4 ranks, but this parpy is built without MPI"), "{told:?}");
+    }
+}
+
 /// A CPU that this process may use; `None` where there is no other.
 fn one_of_several_cpus() -> Option<String> {
     let facts = &examined(parpy("doctor"))["ranks"][0];
@@ -215,7 +327,7 @@ fn a_narrow_mask_is_noticed() {
     let output = said(command.env("SLURM_JOB_ID", "7").env("SLURM_CPUS_PER_TASK", "2"));
     let told = found(&json_of(&output.stdout), "warning", "affinity");
     assert!(told[0].contains("of the 2 that SLURM has given each task"), "{told:?}");
-    assert!(told[0].contains("srun --cpus-per-task=2"), "{told:?}");
+    assert!(told[0].contains("--bind-to none"), "{told:?}");
     // Two ranks on one CPU while there is another.
     let words = [mpirun(), "-n", "2", "taskset", "-c", &cpu, BINARY, "doctor", "--json"];
     let told = found(&json_of(&said(&mut limited(&words)).stdout), "warning", "overlap");
@@ -229,8 +341,10 @@ fn a_file_that_one_node_does_not_see() {
     let file = dir.write("own/x.txt", "one\n");
     let folder = file.parent().unwrap().display().to_string();
     let elsewhere = format!("hostname elsewhere && mount -t tmpfs none '{folder}' && ");
-    let unshare = ["unshare", "-r", "--mount", "--uts", "sh", "-c"];
-    let can = said(&mut limited(&[&unshare[..], &[&format!("{elsewhere} true")]].concat()));
+    // One user for both ranks, so that they may share memory.
+    let root = ["unshare", "-r"];
+    let unshare = ["unshare", "--mount", "--uts", "sh", "-c"];
+    let can = said(&mut limited(&[&root[..], &unshare[..], &[&format!("{elsewhere} true")]].concat()));
     if !has_mpi() || !can.status.success() {
         return eprintln!("SKIPPED: without MPI, or without namespaces there is no other node");
     }
@@ -238,7 +352,7 @@ fn a_file_that_one_node_does_not_see() {
     let here = [mpirun(), "-n", "1", BINARY, "doctor", "--json", path];
     let both = |before: &str| {
         let script = format!("{elsewhere}{before} exec '{BINARY}' doctor --json '{path}'");
-        let words = [&here[..], &[":", "-n", "1"], &unshare[..], &[&script]].concat();
+        let words = [&root[..], &here[..], &[":", "-n", "1"], &unshare[..], &[&script]].concat();
         json_of(&said(&mut limited(&words)).stdout)
     };
     let all = both("");

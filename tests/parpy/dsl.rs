@@ -15,13 +15,16 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_parpy");
 
 /// Variables of launchers, which must not reach a run that is meant to be alone when the tests themselves
 /// were started by one.
-pub const FOREIGN: [&str; 19] = [
+pub const FOREIGN: [&str; 23] = [
     "OMPI_COMM_WORLD_RANK",
     "OMPI_COMM_WORLD_SIZE",
     "OMPI_COMM_WORLD_LOCAL_SIZE",
     "MPI_LOCALNRANKS",
+    "PMI_FD",
     "PMI_RANK",
     "PMI_SIZE",
+    "PMIX_NAMESPACE",
+    "PMIX_RANK",
     "MV2_COMM_WORLD_RANK",
     "MV2_COMM_WORLD_SIZE",
     "MV2_COMM_WORLD_LOCAL_SIZE",
@@ -32,6 +35,7 @@ pub const FOREIGN: [&str; 19] = [
     "SLURM_JOB_ID",
     "SLURM_JOB_NUM_NODES",
     "SLURM_NTASKS",
+    "SLURM_HET_SIZE",
     "SLURM_CPUS_PER_TASK",
     "SLURM_CPUS_ON_NODE",
     "SLURM_MPI_TYPE",

@@ -163,9 +163,13 @@ struct Stoppable {
 
 impl Stoppable {
     fn start(ranks: usize) -> Self {
+        Self::of(ranks, &("5 5 5 5 5 5 ".to_owned() + &"300 ".repeat(100)))
+    }
+
+    /// Naps of so many milliseconds, and flags.
+    fn of(ranks: usize, naps: &str) -> Self {
         let dir = Dir::new();
-        let naps = "5 5 5 5 5 5 ".to_owned() + &"300 ".repeat(100);
-        let run = parpy("-v map").args(&naps).args("-f nap --schedule static,1 -o").arg(dir.path("out.txt"));
+        let run = parpy("-v map").args(naps).args("-f nap --schedule static,1 -o").arg(dir.path("out.txt"));
         let mut child = run.ranks(ranks).spawn();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut pids = vec![0; ranks];
@@ -182,22 +186,28 @@ impl Stoppable {
         }
         until(|| {
             let name = dir.names().into_iter().find(|name| name.ends_with(".partial"))?;
-            dir.read(&name).starts_with(b"25\n25\n25\n").then_some(())
+            dir.read(&name).starts_with(b"25\n25\n").then_some(())
         });
         Self { dir, child, log, pids }
     }
 
     /// Waits for the end, and returns the exit code and what was said since. What was done is kept, and no more
     /// than that.
-    fn end(mut self) -> (Option<i32>, String) {
+    fn end(self) -> (Option<i32>, String) {
+        let (code, said, kept) = self.end_with();
+        let whole = "25\n".repeat(6) + &"90000\n".repeat(100);
+        assert!(kept.len() >= 6 && whole.starts_with(&kept), "{kept}");
+        (code, said)
+    }
+
+    /// The exit code, what was said since, and what was kept.
+    fn end_with(mut self) -> (Option<i32>, String, String) {
         let mut said = String::new();
         self.log.read_to_string(&mut said).unwrap();
         let code = self.child.wait().unwrap().code();
         assert!(!self.dir.path("out.txt").exists(), "{said}");
         let kept = String::from_utf8(self.dir.read("out.txt.partial")).unwrap();
-        let whole = "25\n".repeat(6) + &"90000\n".repeat(100);
-        assert!(kept.len() >= 9 && whole.starts_with(&kept), "{kept}");
-        (code, said)
+        (code, said, kept)
     }
 }
 
@@ -226,13 +236,29 @@ fn one_rank_that_is_asked_to_stop_stops_all() {
         eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
         return;
     }
-    for rank in [0, 2] {
-        let run = Stoppable::start(3);
+    let naps = "5 5 5 5 5 5 ".to_owned() + &"300 ".repeat(100);
+    // The last of three ranks works, or has nothing to do.
+    for (rank, workers) in [(0, ""), (2, ""), (2, "-j 2")] {
+        let run = Stoppable::of(3, &(naps.clone() + workers));
         kill("-TERM", run.pids[rank]);
         let (code, said) = run.end();
         assert_eq!(code, Some(143), "{said}");
         assert_eq!(said.matches("parpy: stopped by SIGTERM").count(), 1, "{said}");
     }
+}
+
+/// Who is asked to stop in the middle of a long piece of work is waited for, and what comes of it is kept.
+#[test]
+fn a_rank_that_works_is_waited_for() {
+    if !has_mpi() || !cfg!(debug_assertions) {
+        eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
+        return;
+    }
+    let run = Stoppable::of(2, "5 5 11500 12000 5 5");
+    run.pids.iter().for_each(|pid| kill("-USR1", *pid));
+    let (code, said, kept) = run.end_with();
+    assert_eq!((code, kept.as_str()), (Some(138), "25\n25\n132250000\n144000000\n"), "{said}");
+    assert!(!said.contains("do not answer"), "{said}");
 }
 
 /// A rank that will never answer, because it is stopped (as a debugger does), does not keep the others.
@@ -250,7 +276,7 @@ fn a_rank_that_does_not_answer_is_not_waited_for() {
     while !said.contains("other ranks do not answer") {
         assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
     }
-    assert!(said.contains("parpy: rank 0 on host "), "{said}");
+    assert!(said.contains("parpy: stopped by SIGTERM; other ranks do not answer"), "{said}");
     kill("-CONT", run.pids[1]);
     let code = run.child.wait().unwrap().code();
     assert!(code != Some(0) && code != Some(124), "{code:?}");

@@ -61,11 +61,16 @@ fn parts_of(run: &Run, count: usize) -> Vec<u8> {
     (1..=count).flat_map(|k| run.clone().args("--part").arg(format!("{k}/{count}")).stdout()).collect()
 }
 
-/// Makes all parts of what `run` writes to `file`, and joins them.
-fn make(run: &Run, file: &Path, count: usize) {
+/// Makes all parts of what `run` writes to `file`.
+fn make_parts(run: &Run, file: &Path, count: usize) {
     for k in 1..=count {
         run.clone().args("--part").arg(format!("{k}/{count}")).arg("-o").arg(file).done().succeeds();
     }
+}
+
+/// Makes all parts of what `run` writes to `file`, and joins them.
+fn make(run: &Run, file: &Path, count: usize) {
+    make_parts(run, file, count);
     join(run, file, count).succeeds();
 }
 
@@ -202,6 +207,102 @@ fn values_without_an_answer_are_joined_and_counted() {
         assert_eq!(codes, [1, 0, 1]);
         join(&run, &file, 3).fails(1, &["3 items have no answer", "part 1/3"]);
         assert!(lasting(&file) == lasting(&whole), "{extension}");
+    }
+}
+
+/// Joins parts of whole numbers from `start` on, so that the values from `failing` on have no answer, and compares
+/// with what a run of the whole writes.
+fn join_failing(dir: &Dir, extension: &str, values: std::ops::Range<u64>, count: u64, who: bool) {
+    let gaps = values.end.saturating_sub(values.start.max(3_037_000_500));
+    let run = parpy(&format!("map --range {}..{} -k -q", values.start, values.end));
+    // Serial, so that the same process has answered or not answered all of it.
+    let run = if who { run.args("--who -p serial") } else { run };
+    let (whole, file) = (dir.path(&format!("whole.{extension}")), dir.path(&format!("gaps.{extension}")));
+    for k in 1..=count {
+        run.clone().args("--part").arg(format!("{k}/{count}")).arg("-o").arg(&file).done();
+    }
+    let what = format!("{values:?} in {count} parts, {extension}, --who {who}");
+    let items = if gaps == 1 { "1 item has".into() } else { format!("{gaps} items have") };
+    let said = join(&run, &file, count as usize).fails(1, &[]);
+    assert!(said.stderr.replace(',', "").contains(&format!("{items} no answer")), "{what}: {}", said.stderr);
+    if !who {
+        assert_eq!(run.clone().arg("-o").arg(&whole).done().code, 1);
+        assert!(lasting(&file) == lasting(&whole), "{what}");
+    }
+    let report = dir.path("report.json");
+    join(&run.arg("--report").arg(&report), &file, count as usize).fails(1, &["no answer"]);
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let numbers = (report["items"].as_u64(), report["failed"].as_u64());
+    assert_eq!(numbers, (Some(values.end - values.start - gaps), Some(gaps)), "{what}");
+}
+
+/// Bytes of a row of a value without an answer, as files of `extension` have it between two others.
+fn gap_bytes(dir: &Dir, extension: &str) -> u64 {
+    let size = |count: u64| {
+        let file = dir.path(&format!("size.{extension}"));
+        let end = 3_037_000_500 + count;
+        let run = parpy(&format!("map --range 3037000500..{end} -k -q -o")).arg(&file);
+        assert_eq!(run.done().code, 1);
+        let bytes = std::fs::read(file).unwrap();
+        // Behind the results of JSON stands what differs from run to run.
+        memchr::memmem::find(&bytes, b"\n],").unwrap_or(bytes.len()) as u64
+    };
+    size(3) - size(2)
+}
+
+#[test]
+fn gaps_are_counted_over_many_pieces_and_where_a_piece_is_full() {
+    let dir = Dir::new();
+    for extension in extensions().into_iter().filter(|extension| *extension != "npy") {
+        // The gaps begin in the middle of a part, whose file is of several pieces.
+        join_failing(&dir, extension, 3_036_900_000..3_037_100_000, 2, false);
+        join_failing(&dir, extension, 3_036_990_000..3_037_040_000, 2, true);
+        // As many as fill one piece in which parts are read back, and one more and one fewer.
+        let full = match extension {
+            "h5" => 64 * 1024,
+            _ => (1024 * 1024u64).div_ceil(gap_bytes(&dir, extension)),
+        };
+        for count in [full - 1, full, full + 1] {
+            join_failing(&dir, extension, 3_037_000_500..3_037_000_500 + count, 1, false);
+        }
+    }
+}
+
+#[test]
+fn a_part_with_gaps_is_not_joined_as_if_it_had_none() {
+    let dir = Dir::new();
+    for extension in extensions().into_iter().filter(|extension| *extension != "npy") {
+        let file = dir.path(&format!("out.{extension}"));
+        let run = parpy("map 3037000499 3037000500 1");
+        for k in 1..=2 {
+            run.clone().args("-kq --part").arg(format!("{k}/2")).arg("-o").arg(&file).done();
+        }
+        let first = format!("1 value of {}", dir.path(&format!("out.part-1-of-2.{extension}")).display());
+        join(&run, &file, 2).fails(1, &[&first, "give that to --join too"]);
+        assert!(!file.exists());
+        join(&run.clone().args("-k"), &file, 2).fails(1, &["1 item has no answer"]);
+        // The other way round there is nothing to lose.
+        let run = parpy("map 1 2 3");
+        make_parts(&run, &file, 2);
+        join(&run.clone().args("-k"), &file, 2).succeeds();
+        run.args("-k -o").arg(dir.path(&format!("whole.{extension}"))).done().succeeds();
+        assert!(lasting(&file) == lasting(&dir.path(&format!("whole.{extension}"))), "{extension}");
+    }
+}
+
+/// Infinity is null in JSON, and no gap.
+#[test]
+fn infinite_answers_in_json_are_answers() {
+    let dir = Dir::new();
+    let file = dir.path("out.json");
+    let run = parpy("map inf 1e300 nan 2 -k");
+    make(&run, &file, 2);
+    if cfg!(debug_assertions) {
+        let run = parpy("map inf 1e300 -9 nan 2 -9 -f die -p pool -j 2 --retries 0 -q -k");
+        for k in 1..=2 {
+            run.clone().args("--part").arg(format!("{k}/2")).arg("-o").arg(&file).done();
+        }
+        join(&run, &file, 2).fails(1, &["2 items have no answer"]);
     }
 }
 
@@ -357,6 +458,39 @@ fn what_cannot_be_done_in_parts_says_so() {
 }
 
 #[test]
+fn what_could_not_be_joined_is_not_begun() {
+    let dir = Dir::new();
+    let (values, folder) = (dir.write("values.csv", "x\n1\n2\n"), dir.path("folder"));
+    std::fs::create_dir(&folder).unwrap();
+    let run = parpy("map --part 1/2 --from").arg(&values).arg("-o");
+    run.clone().arg(&values).done().fails(1, &["values.csv: it is the input, and would be replaced"]);
+    run.arg(&folder).done().fails(1, &["folder: it is a directory"]);
+    assert_eq!(dir.names(), ["folder", "values.csv"]);
+}
+
+#[test]
+fn a_part_behind_a_link_is_made_anew_like_others() {
+    let dir = Dir::new();
+    let (text, file) = (dir.write("values.txt", "1\n2\n3\n4\n"), dir.path("out.csv"));
+    let run = parpy("map -q --from").arg(&text);
+    std::os::unix::fs::symlink("elsewhere", dir.path("out.part-2-of-2.csv")).unwrap();
+    make(&run, &file, 2);
+    assert!(dir.path("elsewhere").exists());
+    let joined = dir.read("out.csv");
+    // It fails: no old part is left to be joined.
+    std::fs::write(&text, "1\n2\n3\nvier\n").unwrap();
+    run.clone().args("--part 2/2 -o").arg(&file).done().fails(1, &["line 4"]);
+    join(&run, &file, 2).fails(1, &["part 2 of 2 is missing"]);
+    std::fs::write(&text, "1\n2\n3\n4\n").unwrap();
+    make(&run, &file, 2);
+    assert_eq!(dir.read("out.csv"), joined);
+    // A folder is no part.
+    std::fs::remove_file(dir.path("out.part-1-of-2.csv")).unwrap();
+    std::fs::create_dir(dir.path("out.part-1-of-2.csv")).unwrap();
+    join(&run, &file, 2).fails(1, &["out.part-1-of-2.csv: it is a directory", "--part 1/2"]);
+}
+
+#[test]
 fn every_task_of_a_job_has_its_parts() {
     let dir = Dir::new();
     let text = dir.write("text.txt", "a\nb\nc\nd\n");
@@ -404,19 +538,27 @@ fn a_part_says_which_it_is_and_can_be_made_again_from_what_it_says() {
 fn reports_traces_and_repeats_work_of_a_part_and_of_a_join() {
     let dir = Dir::new();
     let file = dir.path("out.csv");
-    let told = |run: Run| {
-        let (report, trace) = (dir.path("report.json"), dir.path("trace.json"));
-        run.arg("--report").arg(&report).arg("--trace").arg(&trace).args("--repeat 2").done().succeeds();
-        let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(trace).unwrap()).unwrap();
+    let told = |run: Run, part: &str| {
+        let file = |what: &str| dir.path(&format!("{what}{part}.json"));
+        let run = run.arg("--report").arg(dir.path("report.json")).arg("--trace").arg(dir.path("trace.json"));
+        run.args("--repeat 2").done().succeeds();
+        let read = |what: &str| -> serde_json::Value {
+            serde_json::from_slice(&std::fs::read(file(what)).unwrap()).unwrap()
+        };
+        let (report, trace) = (read("report"), read("trace"));
         assert!(trace["traceEvents"].as_array().is_some_and(|events| !events.is_empty()));
-        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
-        let report = if report.is_array() { report[0].clone() } else { report };
         (report["pattern"].as_str().unwrap().to_owned(), report["items"].as_u64().unwrap())
     };
-    let run = |args: &str| parpy("map --range 0..10 -o").arg(&file).args(args);
-    assert_eq!(told(run("--part 1/2 -p serial")), ("serial".into(), 5));
-    assert_eq!(told(run("--part 2/2 -p pool")), ("pool".into(), 5));
-    assert_eq!(told(run("--join 2")), ("join".into(), 10));
+    let run = |args: &str| parpy("map --range 0..11 -o").arg(&file).args(args);
+    assert_eq!(told(run("--part 1/2 -p serial"), ".part-1-of-2"), ("serial".into(), 6));
+    assert_eq!(told(run("--part 2/2 -p pool"), ".part-2-of-2"), ("pool".into(), 5));
+    // Elements of an array do not replace each other's, nor does anybody else's name stand there.
+    assert!(!dir.path("report.json").exists() && !dir.path("trace.json").exists());
+    assert_eq!(told(run("--join 2"), ""), ("join".into(), 11));
+    assert_eq!(told(run("--part 1/2 -p serial"), ".part-1-of-2").1, 6);
+    let clash =
+        parpy("map 1 2 --part 1/2 -o").arg(dir.path("x.json")).arg("--report").arg(dir.path("x.json"));
+    clash.done().fails(2, &["x.part-1-of-2.json: the results go to this file"]);
 }
 
 /// Ranks make parts as anybody does, and one of them alone joins.

@@ -3,8 +3,7 @@
 use crate::doctor::check::{by_node, differing, find, names, told};
 use crate::doctor::facts::{Found, Place};
 use crate::doctor::{Facts, Finding, Level};
-use crate::report::{counted, grouped};
-use crate::scale::verdict::size;
+use crate::report::{counted, grouped, size};
 
 /// File systems that are of one node and no other: what lies there has other contents elsewhere, or none.
 const LOCAL: [&str; 14] = [

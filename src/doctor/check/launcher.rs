@@ -2,9 +2,10 @@
 
 use crate::doctor::check::{by_node, find};
 use crate::doctor::facts::Started;
+use crate::doctor::programs::OnPath;
 use crate::doctor::{Facts, Finding, Level};
-use crate::launch::Launch;
 use crate::launch::foreign::{self, Claim};
+use crate::launch::{Launch, SRUN};
 use crate::report::counted;
 
 const ID: &str = "launcher";
@@ -21,7 +22,7 @@ pub fn check(all: &[Facts], found: &mut Vec<Finding>) {
                       LD_LIBRARY_PATH); what needs no .h5 file works without";
         find(found, "program", Level::Warning, why.clone(), remedy);
     }
-    let Started { by, ranks, srun_type, found: ranks_found, said } = &first.started;
+    let Started { by, ranks, srun_type, found: ranks_found, said, .. } = &first.started;
     let library = first.versions.mpi.as_deref();
     let claim =
         Claim { ranks: *ranks, by, srun_type: srun_type.as_deref(), library: library.unwrap_or("MPI") };
@@ -39,6 +40,7 @@ pub fn check(all: &[Facts], found: &mut Vec<Finding>) {
     } else {
         alone(first, found);
     }
+    contradictions(&first.started, found);
     if is_wrong || *ranks == 1 {
         on_path(first, library, found);
     }
@@ -47,11 +49,15 @@ pub fn check(all: &[Facts], found: &mut Vec<Finding>) {
 fn started(first: &Facts, library: Option<&str>, found: &mut Vec<Finding>) {
     let Started { by, ranks, found: ranks_found, srun_type, .. } = &first.started;
     let kind =
-        srun_type.as_ref().filter(|_| by == "srun").map_or(String::new(), |kind| format!(" --mpi={kind}"));
+        srun_type.as_ref().filter(|_| by == SRUN).map_or(String::new(), |kind| format!(" --mpi={kind}"));
     let count = counted(*ranks as u64, "rank");
     match (library, ranks_found) {
-        (Some(library), Some(_)) => {
-            let what = format!("{by}{kind} has started {count}, and {library} finds as many");
+        (Some(library), Some(all)) => {
+            let finds = match all > ranks {
+                true => format!("{all}: srun has started several components of one step (srun … : …)"),
+                false => "as many".to_owned(),
+            };
+            let what = format!("{by}{kind} has started {count}, and {library} finds {finds}");
             find(found, ID, Level::Ok, what, "");
         }
         // One rank, which needs no MPI; or no MPI, of which more is said elsewhere.
@@ -64,6 +70,25 @@ fn started(first: &Facts, library: Option<&str>, found: &mut Vec<Finding>) {
         }
         _ => {}
     }
+}
+
+/// Variables of more launchers than the one that has started this process.
+fn contradictions(started: &Started, found: &mut Vec<Finding>) {
+    let Started { by, ranks, claims, .. } = started;
+    if claims.windows(2).all(|two| two[0].1 == two[1].1) {
+        return;
+    }
+    let said: Vec<String> = claims.iter().map(|(name, ranks)| format!("{name}={ranks}")).collect();
+    let what = format!(
+        "the variables of launchers contradict each other: {}; parpy goes by those of {by}, {}",
+        said.join(", "),
+        counted(*ranks as u64, "rank")
+    );
+    let remedy = "Unset those of launchers that have not started this parpy, which a shell, a batch script or a \
+                  rank of another run has left there: env -u PMI_RANK -u PMI_SIZE …";
+    // Where MPI bears it out they did no harm.
+    let level = if started.found == Some(*ranks) { Level::Note } else { Level::Warning };
+    find(found, "variables", level, what, remedy);
 }
 
 fn some_of_the_nodes(all: &[Facts], found: &mut Vec<Finding>) {
@@ -124,7 +149,7 @@ fn on_path(first: &Facts, library: Option<&str>, found: &mut Vec<Finding>) {
         (Some(own), _) | (None, Some(own)) => {
             let what = format!("{} ({}) belongs to parpy's MPI", own.path, own.version);
             match (major(&own.version), major(library)) {
-                (Some(theirs), Some(ours)) if theirs != ours => {
+                (Some(theirs), Some(ours)) if theirs != ours && is_numbered_alike(own, library) => {
                     let what = format!(
                         "{} ({}) is of another version than {library}, with which this parpy is linked",
                         own.path, own.version
@@ -141,6 +166,14 @@ fn on_path(first: &Facts, library: Option<&str>, found: &mut Vec<Finding>) {
             }
         }
     }
+}
+
+/// Does the launcher have the version of its MPI library, where it is the one of `library`? Open MPI's has.
+/// Hydra, which MPICH's is, says `Version: 4.0.2` and no more; that of MVAPICH2, another MPICH's Hydra, says
+/// the same of the version of that.
+fn is_numbered_alike(launcher: &OnPath, library: &str) -> bool {
+    let is_mpich = launcher.version.starts_with("Version:") || launcher.version.contains("MPICH ");
+    launcher.is_open_mpi || is_mpich && library.starts_with("MPICH ")
 }
 
 /// The first number of a version in a text: 4 of `Open MPI v4.1.4`.

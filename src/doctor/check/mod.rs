@@ -17,6 +17,9 @@ pub use nodes::clock_offset;
 /// What to do where parpys differ.
 const SAME_BUILD: &str = "Start the same build everywhere: from a shared folder, or copied anew to each node";
 
+/// Where the names of nodes go.
+const HERE: &str = "{here}";
+
 /// Everything there is to say of what the ranks have seen, rank 0 first; the worst last.
 pub fn findings(all: &[Facts]) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -60,6 +63,29 @@ pub fn by_node(all: &[Facts]) -> Vec<(&str, Vec<&Facts>)> {
 
 fn find(found: &mut Vec<Finding>, id: &str, level: Level, what: String, remedy: &str) {
     found.push(Finding { id: id.to_owned(), level, what, remedy: remedy.to_owned() });
+}
+
+/// What is found on single nodes. Said once of all of them where it is the same.
+#[derive(Default)]
+struct OnNodes<'a>(Vec<(Finding, Vec<&'a str>)>);
+
+impl<'a> OnNodes<'a> {
+    /// On `host`, for which [`HERE`] stands in `what`.
+    fn find(&mut self, host: &'a str, id: &str, level: Level, what: String, remedy: String) {
+        let finding = Finding { id: id.to_owned(), level, what, remedy };
+        match self.0.iter_mut().find(|(known, _)| *known == finding) {
+            Some((_, hosts)) => hosts.push(host),
+            None => self.0.push((finding, vec![host])),
+        }
+    }
+
+    fn into_findings(self) -> impl Iterator<Item = Finding> {
+        let named = |(finding, hosts): (Finding, Vec<&str>)| Finding {
+            what: finding.what.replace(HERE, &names(&hosts)),
+            ..finding
+        };
+        self.0.into_iter().map(named)
+    }
 }
 
 /// What differs between nodes, and on which: `None` where it is the same for all ranks. The first is rank 0's.

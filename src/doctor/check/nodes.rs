@@ -1,9 +1,8 @@
 //! Are the nodes alike: versions, clocks, memory?
 
-use crate::doctor::check::{SAME_BUILD, by_node, differing, find, names, told};
+use crate::doctor::check::{HERE, OnNodes, SAME_BUILD, by_node, differing, find, names, told};
 use crate::doctor::{Facts, Finding, Level};
-use crate::report::counted;
-use crate::scale::verdict::size;
+use crate::report::size;
 
 /// Seconds by which a node's clock may be off.
 const CLOCK: f64 = 1.0;
@@ -93,20 +92,22 @@ fn memory(all: &[Facts], found: &mut Vec<Finding>) {
         );
         find(found, "shared-memory", Level::Note, what, "In a container: docker run --shm-size 1g");
     }
+    let mut on_nodes = OnNodes::default();
     for (host, ranks) in &nodes {
         let memory = &ranks[0].memory;
         if let (Some(limit), Some(total)) = (memory.limit, memory.total)
             && limit < total
         {
             let what = format!(
-                "the cgroup leaves {} of the {} of {host}'s memory to {}: who takes more is killed",
-                size(limit as f64),
+                "of the {} of memory on {HERE} the cgroup leaves {}: who takes more is killed",
                 size(total as f64),
-                counted(ranks.len() as u64, "rank")
+                size(limit as f64)
             );
-            find(found, "memory", Level::Note, what, "For more under SLURM: --mem=…, or --mem-per-cpu=…");
+            let remedy = "For more under SLURM: --mem=…, or --mem-per-cpu=…".to_owned();
+            on_nodes.find(host, "memory", Level::Note, what, remedy);
         }
     }
+    found.extend(on_nodes.into_findings());
 }
 
 fn root(all: &[Facts], found: &mut Vec<Finding>) {

@@ -33,6 +33,7 @@ fn rank(rank: usize, ranks: usize, host: &str) -> Facts {
         started: Started {
             by: "srun".into(),
             ranks,
+            claims: Vec::new(),
             srun_type: Some("pmix".into()),
             found: Some(ranks),
             said: None,
@@ -85,7 +86,8 @@ fn cluster() -> Vec<Facts> {
 /// One process, started by nobody.
 fn laptop() -> Facts {
     let mut facts = rank(0, 1, "laptop");
-    facts.started = Started { by: "nobody".into(), ranks: 1, srun_type: None, found: None, said: None };
+    let by = "nobody".into();
+    facts.started = Started { by, ranks: 1, claims: Vec::new(), srun_type: None, found: None, said: None };
     facts.cpus.slurm_cpus_on_node = None;
     facts.cpus.usable = 4;
     facts.versions.slurm = None;
@@ -134,6 +136,33 @@ fn the_launcher_of_another_mpi() {
 }
 
 #[test]
+fn variables_that_contradict_each_other() {
+    let claims = |other| vec![("OMPI_COMM_WORLD_SIZE".into(), 4), ("PMI_SIZE".into(), other)];
+    let mut all = cluster();
+    all[0].started.claims = claims(4);
+    assert_eq!(beyond(&all), []);
+    // MPI says which of them is right.
+    all[0].started.claims = claims(2);
+    only(&all, Level::Note, "variables", &["OMPI_COMM_WORLD_SIZE=4, PMI_SIZE=2", "4 ranks", "env -u"]);
+    let mut facts = laptop();
+    facts.started.claims = claims(2);
+    only(&[facts], Level::Warning, "variables", &["PMI_SIZE=2"]);
+}
+
+#[test]
+fn a_step_of_several_components() {
+    let mut all = cluster();
+    all.iter_mut().for_each(|facts| facts.started.ranks = 2);
+    assert_eq!(beyond(&all), []);
+    let told = findings(&all).into_iter().find(|finding| finding.id == "launcher").unwrap();
+    assert!(told.what.contains("started 2 ranks") && told.what.contains("finds 4"), "{}", told.what);
+    // Fewer is not another MPI, as long as they meet.
+    let mut first = rank(0, 4, "n1");
+    first.started.found = Some(2);
+    only(&[first], Level::Problem, "launcher", &["4 processes", "finds 2 ranks"]);
+}
+
+#[test]
 fn a_batch_script_is_not_a_step() {
     let mut facts = laptop();
     let mut job = Allocation { job: "7".into(), tasks: Some(4), nodes: 2, cpus_per_task: None };
@@ -172,6 +201,17 @@ fn the_mpirun_that_people_type() {
     only(&[facts.clone()], Level::Warning, "mpirun", &["first in PATH"]);
     facts.launchers = vec![mpirun("mpirun", "mpirun (Open MPI) 5.0.3", true)];
     only(&[facts.clone()], Level::Warning, "mpirun", &["another version", "Open MPI v4.1.4"]);
+    let of = |library: &str, version: &str| {
+        let mut facts = facts.clone();
+        facts.versions.mpi = Some(library.into());
+        facts.launchers = vec![mpirun("mpirun", version, false)];
+        facts
+    };
+    only(&[of("MPICH 4.0.2", "Version: 3.4.1")], Level::Warning, "mpirun", &["another version"]);
+    // Numbers of different things.
+    assert_eq!(beyond(&[of("MVAPICH2 2.3.7", "Version: 3.2.1")]), []);
+    let hydra = "Intel(R) MPI Library for Linux* OS, Version 2021.9 Build 20230307";
+    assert_eq!(beyond(&[of("MPICH 4.0.2", hydra)]), []);
     facts.launchers.clear();
     only(&[facts.clone()], Level::Note, "mpirun", &["no mpirun"]);
     facts.versions.slurm = Some("22.05.8".into());
@@ -201,13 +241,11 @@ fn more_ranks_than_cpus() {
         &all,
         Level::Warning,
         "oversubscribed",
-        &["n2 has 4 CPUs for 7 ranks", "at most 4", "--ntasks-per-node=4"],
+        &["4 CPUs for 7 ranks on n2", "at most 4", "--ntasks-per-node=4"],
     );
     let mut all = cluster();
     all.iter_mut().for_each(|facts| facts.threads = 3);
-    let found = beyond(&all);
-    assert_eq!(found.len(), 2, "{found:#?}");
-    assert!(found[0].2.contains("n1 has 4 CPUs for 2 ranks x 3 threads"), "{found:#?}");
+    only(&all, Level::Warning, "oversubscribed", &["4 CPUs for 2 ranks of 3 threads each on n1 and n2"]);
     // Alone there are as many threads as CPUs, whatever SLURM gives to tasks.
     let mut facts = laptop();
     facts.threads = 64;
@@ -235,10 +273,10 @@ fn fewer_cpus_than_slurm_gives_each_task() {
         facts.allowed_cpus = (facts.rank % 2).to_string();
         facts.cpus.affinity = 1;
     }
-    let found = beyond(&all);
-    assert_eq!(found.len(), 2, "one a node: {found:#?}");
-    assert!(found[0].2.contains("rank 0 on n1 may use 1 CPU (0) of the 2 that SLURM has given each task"));
-    assert!(found[0].2.contains("srun --cpus-per-task=2") && found[0].2.contains("SRUN_CPUS_PER_TASK=2"));
+    let what = "ranks on n1 and n2 may use 1 CPU (0) of the 2 that SLURM has given each task";
+    only(&all, Level::Warning, "affinity", &[what, "srun --cpus-per-task=2", "SRUN_CPUS_PER_TASK=2"]);
+    all.iter_mut().for_each(|facts| facts.started.by = "Open MPI's mpirun".into());
+    only(&all, Level::Warning, "affinity", &[what, "mpirun --bind-to none"]);
     let mut facts = laptop();
     facts.cpus.affinity = 1;
     facts.allowed_cpus = "3".into();
@@ -346,7 +384,12 @@ fn memory_and_root() {
     only(&all, Level::Note, "shared-memory", &["on n2", "--shm-size"]);
     let mut all = cluster();
     all[0].memory.limit = Some(GIB);
-    only(&all, Level::Note, "memory", &["1.07 GB of the 17.2 GB of n1", "--mem="]);
+    only(
+        &all,
+        Level::Note,
+        "memory",
+        &["of the 17.2 GB of memory on n1 the cgroup leaves 1.07 GB", "--mem="],
+    );
     let mut facts = laptop();
     facts.is_root = true;
     only(&[facts.clone()], Level::Note, "root", &["--allow-run-as-root"]);

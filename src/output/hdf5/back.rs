@@ -31,12 +31,23 @@ pub fn open(task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
     };
     let (input, output) = (column("/input", facts.dtype)?, column("/output", facts.dtype)?);
     let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
-    let failed = task.keep_going.then(|| column("/failed", Dtype::I64)).transpose()?;
+    // Only of a run that has passed over some, or would have.
+    let has_gaps = open_hdf5(path)?.link_exists("failed");
+    let failed = has_gaps.then(|| column("/failed", Dtype::I64)).transpose()?;
     let lengths = [Some(&input), Some(&output), rank.as_ref()];
     if lengths.iter().flatten().any(|column| column.numbers.count() != input.numbers.count()) {
         return Err(damaged(path, "its datasets are not of the same length"));
     }
-    Ok(Box::new(Values { input, output, rank, failed, waiting: VecDeque::new(), gaps: VecDeque::new() }))
+    Ok(Box::new(Values {
+        path: path.to_owned(),
+        input,
+        output,
+        rank,
+        failed,
+        keep_going: task.keep_going,
+        waiting: VecDeque::new(),
+        gaps: VecDeque::new(),
+    }))
 }
 
 /// A dataset, front to back.
@@ -60,10 +71,13 @@ impl Numbers {
 
 /// The datasets of a map.
 struct Values {
+    path: PathBuf,
     input: Numbers,
     output: Numbers,
     rank: Option<Numbers>,
     failed: Option<Numbers>,
+    /// The sink wants to know which have no answer.
+    keep_going: bool,
     /// Ranks of the values to come, as far as they have been read.
     waiting: VecDeque<u64>,
     /// The numbers of the next values without an answer, as far as they have been read.
@@ -113,11 +127,13 @@ impl Back for Values {
         bytes.extend_from_slice(bytemuck::cast_slice(&values));
         bytes.extend_from_slice(bytemuck::cast_slice(&answers));
         let items = values.len() as u64;
-        let mut failed = 0;
-        if self.failed.is_some() {
-            let mut marks = vec![0; values.len()];
-            failed = self.mark(start, &mut marks)?;
+        let mut marks = vec![0; values.len()];
+        let failed = self.mark(start, &mut marks)?;
+        if self.keep_going {
             bytes.extend_from_slice(&marks);
+        }
+        if items == 0 && !self.gaps.is_empty() {
+            return Err(damaged(&self.path, "it lists values without an answer that it does not hold"));
         }
         Ok((items > 0).then_some(Found { items, failed, rank, ..Found::default() }))
     }

@@ -8,9 +8,14 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::process::exit;
 
-use rustix::process::{Pid, Signal, WaitOptions, set_parent_process_death_signal, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
+};
 use rustix::stdio::{dup2_stderr, stderr};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
+use crate::error::Error;
+use crate::interrupt;
 use crate::pattern::ranks::Began;
 
 /// Calls `start` in a child of this process, which must have no other threads. Returns in the child with what
@@ -22,33 +27,62 @@ pub fn begin<T>(start: impl FnOnce() -> T) -> io::Result<Began<T>> {
     // All ranks say the same, and at length: it is kept until it is known whether it matters.
     let mut said = tempfile::tempfile()?;
     let (mut told, tell) = io::pipe()?;
+    let parent = getpid();
     // SAFETY: this process has one thread, so the child is a whole process like its parent.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
         drop(told);
-        return Ok(Began::Here(in_child(start, &mut said, tell)));
+        return Ok(Began::Here(in_child(parent, start, &mut said, tell)));
     }
     drop(tell);
     let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 0) else { return Err(io::Error::last_os_error()) };
+    pass_on_signals(pid);
+    // One that has come since the fork, when nobody passed it on.
+    if let Err(Error::Interrupted(signal)) = interrupt::check()
+        && PASSED_ON.contains(&signal)
+    {
+        pass_on(pid, signal);
+    }
     let began = told.read(&mut [0]).is_ok_and(|count| count > 0);
-    let code = loop {
+    let (code, was_stopped) = loop {
         match waitpid(Some(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => {
-                break status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0));
+                let signal = status.terminating_signal();
+                let code = status.exit_status().unwrap_or_else(|| 128 + signal.unwrap_or(0));
+                break (code, signal.is_some_and(|signal| signal == SIGINT || PASSED_ON.contains(&signal)));
             }
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => break 1,
+            Err(_) => break (1, false),
         }
     };
-    if began {
+    // A rank that was told to stop says nothing of MPI.
+    if began || was_stopped {
         exit(code);
     }
     Ok(Began::Not(first_sentence(&all_of(&mut said))))
 }
 
-fn in_child<T>(start: impl FnOnce() -> T, said: &mut File, mut tell: io::PipeWriter) -> T {
+/// What a launcher sends to the process that it knows, and means for the rank. (Ctrl-C goes to both by itself.)
+const PASSED_ON: [i32; 3] = [SIGTERM, SIGHUP, SIGUSR1];
+
+fn pass_on_signals(rank: Pid) {
+    for signal in PASSED_ON {
+        // SAFETY: the handler makes a single system call, which signal-safety(7) allows.
+        let _ = unsafe { signal_hook::low_level::register(signal, move || pass_on(rank, signal)) };
+    }
+}
+
+fn pass_on(rank: Pid, signal: i32) {
+    let _ = Signal::from_named_raw(signal).map(|signal| kill_process(rank, signal));
+}
+
+fn in_child<T>(parent: Pid, start: impl FnOnce() -> T, said: &mut File, mut tell: io::PipeWriter) -> T {
     // Whoever ends the run ends the parent, which is the process that the launcher knows.
     let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    // Unless it was gone before that was asked for: then nobody waits for this process any more.
+    if getppid() != Some(parent) {
+        exit(128 + SIGTERM);
+    }
     let own = stderr().try_clone_to_owned();
     let is_kept = own.is_ok() && dup2_stderr(&said).is_ok();
     let started = start();

@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::function::Answer;
 use crate::hdf5::Plan;
 use crate::input::{Block, Facts, Feed};
-use crate::interrupt;
+use crate::interrupt::{self, Waiting};
 use crate::job::{Do, Dtype, Job, Task, Work};
 use crate::moment::{Moment, Span};
 use crate::pattern::hands::Hands;
@@ -165,7 +165,7 @@ impl<'a> Member<'a> {
             self.order_all(TEAM, threads as u64);
             self.set_threads(threads);
         }
-        let Opened { began, mut feed, facts } = Opened::of(self.task)?;
+        let Opened { began, mut feed, facts } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
         let mut desk = Desk::open(self.task, &facts, &feed, self.layout.workers, began, first)?;
         desk.mpi = Some(OverMpi { library: super::library(), ranks: self.ranks, threads: self.threads });
         self.stream = !facts.indexed;
@@ -245,7 +245,7 @@ impl<'a> Member<'a> {
         let indexed = u64::from(facts.indexed);
         let waiting = Order { kind: WAIT, indexed, ..Order::zeroed() };
         let everybody = self.mpi.ranks() * self.threads;
-        let (workers, most) = (self.layout.workers, self.layout.block);
+        let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
         loop {
             let room = self.memory().values_mut();
             let Some(blocks) = desk.load(|| feed.next_round(workers, most, room))? else { return Ok(()) };
@@ -275,6 +275,12 @@ impl<'a> Member<'a> {
                     let (more, bytes) = (answer.more, &room[..answer.bytes]);
                     if let Some(Error::Failed(text)) = &mut answer.failure {
                         text.push_str(&also_failed(&receipts[worker + 1..]));
+                        if !one_node && text.contains(" cannot open ") {
+                            text.push_str(
+                                "; rank 0 could open it, so it is not on every node: put it where all nodes see it \
+                                 (parpy doctor FILE, started as this was, says which do)",
+                            );
+                        }
                     }
                     let of = Of { worker: Some(worker), block: *block, pid, span, new_block };
                     desk.take(of, answer, bytes)?;
@@ -287,6 +293,8 @@ impl<'a> Member<'a> {
                     new_block = false;
                 }
             }
+            // Ranks that had nothing to do may have been asked to stop, too.
+            receipts[blocks.len()..].iter().try_for_each(Receipt::check)?;
             desk.flush()?;
         }
     }
@@ -306,6 +314,7 @@ impl<'a> Member<'a> {
         let mut receipts = vec![Receipt::zeroed(); orders.len()];
         let root = self.mpi.world.process_at_rank(ROOT);
         let words: &mut [u64] = bytemuck::cast_slice_mut(&mut receipts);
+        let _waiting = Waiting::begin();
         root.gather_into_root(bytemuck::cast_slice::<_, u64>(&mine), words);
         if self.any_far() {
             self.gather_answers(&receipts);
@@ -373,7 +382,7 @@ impl<'a> Member<'a> {
     /// `first_value` and answers to the slots from number `first_slot` on.
     fn work(&mut self, orders: &[Order], first_value: u64, first_slot: usize) -> Vec<Receipt> {
         if orders.iter().all(|order| order.kind == WAIT) {
-            return vec![Receipt::zeroed(); orders.len()];
+            return vec![Receipt::idle(&interrupt::check()); orders.len()];
         }
         let values_come = self.values_come();
         let rank = self.mpi.rank();
@@ -436,7 +445,9 @@ impl<'a> Member<'a> {
         }
         self.memory = segment.map(|segment| Memory::shared(&self.layout, segment));
         let mut near = vec![false; self.mpi.ranks()];
+        let waiting = Waiting::begin();
         self.mpi.world.all_gather_into(&self.memory.is_some(), &mut near[..]);
+        drop(waiting);
         for (far, near) in self.far.iter_mut().zip(near) {
             *far &= !near;
         }
@@ -456,6 +467,7 @@ impl<'a> Member<'a> {
     }
 
     fn scatter_orders(&self, orders: &[Order]) {
+        let _waiting = Waiting::begin();
         let mut mine = vec![0u64; ORDER_WORDS * self.threads];
         let words: &[u64] = bytemuck::cast_slice(orders);
         self.mpi.world.process_at_rank(ROOT).scatter_into_root(words, &mut mine[..]);
@@ -475,6 +487,7 @@ impl<'a> Member<'a> {
             counts.push(if *far { count as i32 } else { 0 });
             starts.push(if *far { orders[0].offset as i32 } else { 0 });
         }
+        let _waiting = Waiting::begin();
         let root = self.mpi.world.process_at_rank(ROOT);
         let values = Partition::new(&*self.memory().values_mut(), counts, starts);
         root.scatter_varcount_into_root(&values, &mut [0u64; 0][..]);
@@ -500,6 +513,7 @@ impl<'a> Member<'a> {
     /// Learns every worker's process and host.
     fn gather_names(&self, workers: &mut [WorkerReport]) {
         self.order_all(NAME, 0);
+        let _waiting = Waiting::begin();
         let mut names = vec![Name::zeroed(); self.mpi.ranks()];
         let mine: [u64; NAME_WORDS] = bytemuck::cast(own_name());
         let root = self.mpi.world.process_at_rank(ROOT);
@@ -519,6 +533,7 @@ impl<'a> Member<'a> {
     /// When each rank has left each of some barriers, on its own clock.
     fn gather_clocks(&self) -> Vec<[Moment; BARRIERS]> {
         self.order_all(CLOCKS, 0);
+        let _waiting = Waiting::begin();
         let mine: [u64; BARRIERS] = bytemuck::cast(self.leave_barriers());
         let mut all = vec![[Moment::default(); BARRIERS]; self.mpi.ranks()];
         let root = self.mpi.world.process_at_rank(ROOT);
@@ -556,7 +571,7 @@ impl Order {
         tell: Teller,
     ) -> Receipt {
         if self.kind == WAIT {
-            return Receipt::zeroed();
+            return Receipt::idle(&interrupt::check());
         }
         let began = Moment::now();
         let block = Block { start: self.start, end: self.end };
