@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::time::{ClockId, clock_gettime};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::{flag, low_level, low_level::pipe};
 
 use crate::error::{Error, Result, plain};
+use crate::moment::Moment;
 
 /// Those that ask for an end.
 const SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
@@ -66,16 +66,10 @@ pub fn watch() -> Result<()> {
 /// Does `work`, which may take signals that are watched for itself, as MPICH takes SIGUSR1 when it is initialised.
 /// Afterwards they are watched for as before.
 pub fn watch_again_after<T>(work: impl FnOnce() -> T) -> T {
-    let before = SIGNALS.map(|signal| {
-        // SAFETY: asks for a disposition and sets none; all zeros is a valid one to be written over.
-        unsafe {
-            let mut action: libc::sigaction = std::mem::zeroed();
-            libc::sigaction(signal, std::ptr::null(), &mut action);
-            action
-        }
-    });
+    let before = SIGNALS.map(disposition);
     let done = work();
     for (signal, action) in SIGNALS.into_iter().zip(before) {
+        let Some(action) = action else { continue };
         // SAFETY: the disposition that the process had a moment ago.
         unsafe { libc::sigaction(signal, &action, std::ptr::null_mut()) };
     }
@@ -86,8 +80,8 @@ pub fn watch_again_after<T>(work: impl FnOnce() -> T) -> T {
 /// (`KillWait`, 30 s) and others wait before they kill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Milliseconds within which two Ctrl-C are one.
-const SAME_PRESS: u64 = 300;
+/// Nanoseconds within which two Ctrl-C are one.
+const SAME_PRESS: u64 = 300_000_000;
 
 /// How often this process has begun or ended to wait for other ranks: odd while it waits.
 static WAITS: AtomicUsize = AtomicUsize::new(0);
@@ -113,8 +107,7 @@ impl Drop for Waiting {
 /// process two of the same.
 fn end_when_asked_again() {
     static FIRST: AtomicU64 = AtomicU64::new(0);
-    let clock = clock_gettime(ClockId::Monotonic);
-    let now = clock.tv_sec as u64 * 1000 + clock.tv_nsec as u64 / 1_000_000;
+    let Moment(now) = Moment::now();
     if let Err(first) = FIRST.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
         && now > first + SAME_PRESS
     {
@@ -161,10 +154,15 @@ pub fn survive_file_limit() {
 
 /// Is the signal ignored in this process?
 fn is_ignored(signal: i32) -> bool {
+    disposition(signal).is_some_and(|action| action.sa_sigaction == libc::SIG_IGN)
+}
+
+/// What this process does when the signal comes; `None` where the system does not say.
+fn disposition(signal: i32) -> Option<libc::sigaction> {
     // SAFETY: asks for a disposition and sets none; all zeros is a valid one to be written over.
     unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+        (libc::sigaction(signal, std::ptr::null(), &mut action) == 0).then_some(action)
     }
 }
 

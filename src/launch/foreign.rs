@@ -4,6 +4,7 @@
 use std::env;
 
 use crate::launch::advice::Advice;
+use crate::launch::programs::is_open_mpi;
 use crate::launch::{HYDRA, Launch, SRUN};
 
 /// What the launcher claims, and the MPI library that should bear it out.
@@ -30,7 +31,7 @@ impl<'a> Claim<'a> {
     }
 
     fn is_open_mpi(&self) -> bool {
-        self.library.contains("Open MPI")
+        is_open_mpi(self.library)
     }
 }
 

@@ -27,7 +27,7 @@ const NAP: Duration = Duration::from_millis(5);
 /// How long a program may take to answer, or to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Is a launcher that says this of itself Open MPI's?
+/// Is a launcher, or a library, that says this of itself Open MPI's?
 pub(crate) fn is_open_mpi(version: &str) -> bool {
     OPEN_MPI.iter().any(|mark| version.contains(mark))
 }

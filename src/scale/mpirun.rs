@@ -104,7 +104,7 @@ fn find() -> Result<Launcher> {
     let own = std::env::current_exe().map_err(|e| Error::io("find", Path::new("parpy"), &e))?;
     let own = said(&own, "--version")?.unwrap_or_default();
     let library = own.lines().find_map(|line| line.strip_prefix("MPI: ")).unwrap_or_default();
-    let wants_open_mpi = library.contains("Open MPI");
+    let wants_open_mpi = is_open_mpi(library);
     for name in LAUNCHERS {
         let Some(version) = said(Path::new(name), "--version")? else { continue };
         let is_open_mpi = is_open_mpi(&version);

@@ -5,6 +5,7 @@ use crate::doctor::facts::Started;
 use crate::doctor::programs::OnPath;
 use crate::doctor::{Facts, Finding, Level};
 use crate::launch::foreign::{self, Claim};
+use crate::launch::programs::is_open_mpi;
 use crate::launch::{Launch, SRUN};
 use crate::report::counted;
 
@@ -117,7 +118,7 @@ fn alone(first: &Facts, found: &mut Vec<Finding>) {
 /// Is the mpirun that people type the one of this parpy's MPI?
 fn on_path(first: &Facts, library: Option<&str>, found: &mut Vec<Finding>) {
     let Some(library) = library else { return };
-    let wants_open_mpi = library.contains("Open MPI");
+    let wants_open_mpi = is_open_mpi(library);
     let fits = first.launchers.iter().find(|launcher| launcher.is_open_mpi == wants_open_mpi);
     let plain = ["mpirun", "mpiexec"];
     let typed = plain.iter().find_map(|name| first.launchers.iter().find(|launcher| launcher.name == *name));

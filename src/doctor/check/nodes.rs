@@ -2,6 +2,7 @@
 
 use crate::doctor::check::{HERE, OnNodes, SAME_BUILD, by_node, differing, find, names, told};
 use crate::doctor::{Facts, Finding, Level};
+use crate::launch::programs::is_open_mpi;
 use crate::report::size;
 
 /// Seconds by which a node's clock may be off.
@@ -112,8 +113,7 @@ fn memory(all: &[Facts], found: &mut Vec<Finding>) {
 
 fn root(all: &[Facts], found: &mut Vec<Finding>) {
     let Some(first) = all.first().filter(|facts| facts.is_root) else { return };
-    let is_open_mpi = matches!(&first.versions.mpi, Some(library) if library.contains("Open MPI"));
-    let remedy = match is_open_mpi {
+    let remedy = match first.versions.mpi.as_deref().is_some_and(is_open_mpi) {
         true => {
             "Open MPI's mpirun refuses root without --allow-run-as-root (or OMPI_ALLOW_RUN_AS_ROOT=1 and \
              OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1); better be a user of your own"
