@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -80,6 +80,9 @@ pub fn watch_again_after<T>(work: impl FnOnce() -> T) -> T {
 /// (`KillWait`, 30 s) and others wait before they kill.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often it looks whether it still waits for the same answer.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Nanoseconds within which two Ctrl-C are one.
 const SAME_PRESS: u64 = 300_000_000;
 
@@ -131,11 +134,12 @@ pub fn give_up_waiting(say: impl FnOnce(&str) + Send + 'static) -> io::Result<()
                 break error;
             }
         };
-        loop {
-            let before = WAITS.load(Ordering::Relaxed);
-            thread::sleep(PATIENCE);
-            if before % 2 == 1 && WAITS.load(Ordering::Relaxed) == before {
-                break;
+        let (mut last, mut since) = (WAITS.load(Ordering::Relaxed), Instant::now());
+        while last % 2 == 0 || since.elapsed() < PATIENCE {
+            thread::sleep(LOOK);
+            let now = WAITS.load(Ordering::Relaxed);
+            if now != last {
+                (last, since) = (now, Instant::now());
             }
         }
         say(&format!("{error}; other ranks do not answer"));

@@ -46,7 +46,10 @@ impl Fault {
                 let signal = rustix::process::Signal::from_named_raw(-x as i32).expect("a signal's number");
                 let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
             }
-            Self::Nap => std::thread::sleep(std::time::Duration::from_millis(x.unsigned_abs())),
+            Self::Nap => {
+                tracing::trace!("a nap of {x} ms");
+                std::thread::sleep(std::time::Duration::from_millis(x.unsigned_abs()));
+            }
             Self::Die => {}
         }
     }

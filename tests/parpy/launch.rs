@@ -169,21 +169,10 @@ impl Stoppable {
     /// Naps of so many milliseconds, and flags.
     fn of(ranks: usize, naps: &str) -> Self {
         let dir = Dir::new();
-        let run = parpy("-v map").args(naps).args("-f nap --schedule static,1 -o").arg(dir.path("out.txt"));
+        let run = parpy("-vv map").args(naps).args("-f nap --schedule static,1 -o").arg(dir.path("out.txt"));
         let mut child = run.ranks(ranks).spawn();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut pids = vec![0; ranks];
-        while pids.contains(&0) {
-            let mut line = String::new();
-            assert!(log.read_line(&mut line).unwrap() > 0, "ended before all ranks were there");
-            let words: Vec<&str> = line.split([' ', '[']).collect();
-            // `parpy[rank 1 pid 4711 host n1] DEBUG rank 1 of 3, …`; a single rank is not numbered.
-            if line.contains(&format!(" of {ranks}, ")) {
-                let after = |word| words.iter().skip_while(move |w| **w != word).nth(1);
-                let rank = words.iter().skip_while(|word| **word != "DEBUG").nth(2).unwrap();
-                pids[rank.parse::<usize>().unwrap()] = after("pid").unwrap().parse().unwrap();
-            }
-        }
+        let pids = pids_of(ranks, &mut log);
         until(|| {
             let name = dir.names().into_iter().find(|name| name.ends_with(".partial"))?;
             dir.read(&name).starts_with(b"25\n25\n").then_some(())
@@ -209,6 +198,23 @@ impl Stoppable {
         let kept = String::from_utf8(self.dir.read("out.txt.partial")).unwrap();
         (code, said, kept)
     }
+}
+
+/// What each of several ranks, which have been started with `-v`, says its process is, in order.
+fn pids_of(ranks: usize, log: &mut impl BufRead) -> Vec<u32> {
+    let mut pids = vec![0; ranks];
+    while pids.contains(&0) {
+        let mut line = String::new();
+        assert!(log.read_line(&mut line).unwrap() > 0, "ended before all ranks were there");
+        let words: Vec<&str> = line.split([' ', '[']).collect();
+        // `parpy[rank 1 pid 4711 host n1] DEBUG rank 1 of 3, …`; a single rank is not numbered.
+        if line.contains(&format!(" of {ranks}, ")) {
+            let after = |word| words.iter().skip_while(move |w| **w != word).nth(1);
+            let rank = words.iter().skip_while(|word| **word != "DEBUG").nth(2).unwrap();
+            pids[rank.parse::<usize>().unwrap()] = after("pid").unwrap().parse().unwrap();
+        }
+    }
+    pids
 }
 
 /// What SLURM sends before the time is over reaches all ranks, through srun or mpirun.
@@ -254,7 +260,12 @@ fn a_rank_that_works_is_waited_for() {
         eprintln!("SKIPPED: only a debug build with MPI can be asked to take its time");
         return;
     }
-    let run = Stoppable::of(2, "5 5 11500 12000 5 5");
+    let mut run = Stoppable::of(2, "5 5 11500 12000 5 5");
+    // Who has not begun when the signal comes does not begin.
+    let mut said = String::new();
+    while !["11500 ms", "12000 ms"].iter().all(|nap| said.contains(nap)) {
+        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
+    }
     run.pids.iter().for_each(|pid| kill("-USR1", *pid));
     let (code, said, kept) = run.end_with();
     assert_eq!((code, kept.as_str()), (Some(138), "25\n25\n132250000\n144000000\n"), "{said}");
@@ -283,29 +294,58 @@ fn a_rank_that_does_not_answer_is_not_waited_for() {
     assert!(began.elapsed() < Duration::from_secs(30));
 }
 
+/// Two ranks that have answered what they were sent. Rank 0 waits for more, and the other for rank 0.
+struct WaitingForInput {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    pids: Vec<u32>,
+}
+
+impl WaitingForInput {
+    fn start() -> Self {
+        let mut child = parpy("-v map --from -").ranks(2).spawn();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let pids = pids_of(2, &mut log);
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        child.stdin.as_mut().unwrap().write_all(b"7\n").unwrap();
+        let mut answer = String::new();
+        out.read_line(&mut answer).unwrap();
+        assert_eq!(answer, "49\n");
+        Self { child, log, pids }
+    }
+}
+
 /// Rank 0 waits for input that does not come, and the others for rank 0.
 #[test]
 fn ranks_that_wait_for_input_stop_too() {
     if !has_mpi() {
         return;
     }
-    let mut child = parpy("-v map --from -").ranks(2).spawn();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let rank0 = loop {
-        let mut line = String::new();
-        assert!(log.read_line(&mut line).unwrap() > 0, "ended before rank 0 was there");
-        if line.contains("rank 0 of 2") {
-            break line.split([' ', '[']).skip_while(|word| *word != "pid").nth(1).unwrap().parse().unwrap();
-        }
-    };
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    child.stdin.as_mut().unwrap().write_all(b"7\n").unwrap();
-    let mut answer = String::new();
-    out.read_line(&mut answer).unwrap();
-    assert_eq!(answer, "49\n");
-    kill("-USR1", rank0);
+    let mut run = WaitingForInput::start();
+    kill("-USR1", run.pids[0]);
     let mut said = String::new();
-    log.read_to_string(&mut said).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(138), "{said}");
+    run.log.read_to_string(&mut said).unwrap();
+    assert_eq!(run.child.wait().unwrap().code(), Some(138), "{said}");
     assert!(said.contains("parpy: stopped by SIGUSR1"), "{said}");
+}
+
+/// Ten seconds are all that rank 0 waits for a rank that does not answer, also where it begins to wait only after
+/// it has been asked to stop.
+#[test]
+fn a_rank_is_waited_for_once() {
+    if !has_mpi() {
+        return;
+    }
+    let mut run = WaitingForInput::start();
+    kill("-STOP", run.pids[1]);
+    let began = Instant::now();
+    kill("-TERM", run.pids[0]);
+    let mut said = String::new();
+    while !said.contains("other ranks do not answer") {
+        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(16), "{:?}: {said}", began.elapsed());
+    kill("-CONT", run.pids[1]);
+    let code = run.child.wait().unwrap().code();
+    assert!(code != Some(0) && code != Some(124), "{code:?}\n{said}");
 }
