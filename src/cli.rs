@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Do, Dtype};
@@ -64,6 +64,23 @@ impl Cli {
     }
 }
 
+/// What these words are parsed with: [`Cli::command`], where the help of a command that only looks does not offer
+/// the flags of runs. It knows them all the same, to say why it refuses them.
+pub fn parser(words: &[OsString]) -> clap::Command {
+    // Only where it may be that command's turn: it takes a tenth of the time that a small run does.
+    let Some((name, _)) = ONLY_LOOK.into_iter().find(|(name, _)| words.iter().any(|word| word == name))
+    else {
+        return Cli::command();
+    };
+    let all = Talk::augment_args(Shared::augment_args(clap::Command::new("all")));
+    let of_runs = all.get_arguments().filter(|flag| !["verbose", "quiet"].contains(&flag.get_id().as_str()));
+    let unsaid: Vec<Arg> = of_runs.map(|flag| flag.clone().hide(true)).collect();
+    Cli::command().mut_subcommand(name, |command| command.args(unsaid))
+}
+
+/// Commands that only look, each with the flags that it takes.
+const ONLY_LOOK: [(&str, &str); 3] = [("show", "-n and --job"), ("cpus", "--json"), ("doctor", "--json")];
+
 /// What parpy can be asked to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -113,8 +130,8 @@ keep_going, retries, repeat, compress and part; map may have values, range, from
 has file and do. They are the flags of the command line, which come before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
-begin with one are taken from the current folder, others from the folder that the job file is in. output = \"people\" tells in
-words who did what, as the demo does.")]
+begin with one are taken from the current folder, others from the folder that the job file is in.
+output = \"people\" tells in words who did what, as the demo does.")]
     Run(RunArgs),
     /// Was it worth it? Times a job with 1, 2, 4 … workers, and says so in words and in a picture
     #[command(
@@ -182,14 +199,27 @@ Examples:
   srun -N 2 -n 4 --mpi=pmix parpy doctor big.txt   and whether they all see the same big.txt
   parpy doctor --json | jq '.findings[] | select(.level == \"problem\")'
 
-It looks at the launcher and the MPI library, CPUs, memory, the files and the current folder, versions
-and clocks, on every node, and tells each thing that it finds as one of
+It looks at the launcher and the MPI library, CPUs, memory, the files and the current folder,
+versions and clocks, on every node, and tells each thing that it finds as one of
   ok       as it should be
   note     good to know
   warning  works, but slower or otherwise than you may think
   PROBLEM  will not work, with what to do
 The exit code is 1 when there is a problem, else 0.")]
     Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// Of a command that only looks, and runs nothing: its name, and the flags that it takes.
+    pub fn only_looks(&self) -> Option<(&'static str, &'static str)> {
+        let name = match self {
+            Self::Show(_) => "show",
+            Self::Cpus(_) => "cpus",
+            Self::Doctor(_) => "doctor",
+            Self::Map(_) | Self::Read(_) | Self::Run(_) | Self::Scale(_) => return None,
+        };
+        ONLY_LOOK.into_iter().find(|(looks, _)| *looks == name)
+    }
 }
 
 /// Where the values come from, and what is done with each.

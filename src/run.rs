@@ -8,10 +8,12 @@ use std::panic;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::FromArgMatches;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches};
 
-use crate::cli::{Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report};
+use crate::cli::{
+    self, Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report,
+};
 use crate::cpus::Cpus;
 use crate::doctor;
 use crate::error::{Error, Result, plain};
@@ -49,7 +51,7 @@ pub fn main(door: &Door) -> ExitCode {
     if is_rank && matches!(door.library, Library::Elsewhere) {
         let _ = (door.join)(&launch);
     }
-    let matches = Cli::command().try_get_matches_from(join_report(words));
+    let matches = cli::parser(&words).try_get_matches_from(join_report(words));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(&cli, &launch, door),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
@@ -102,31 +104,17 @@ type Member = Option<Box<dyn Ranks>>;
 /// Does what the command line asks for, and returns the exit code. Says what went wrong, on rank 0 alone.
 pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
     log::start(cli.talk, launch);
-    if let Some(Command::Cpus(args)) = cli.command {
-        if cli.shared != Shared::default() {
-            return complain(launch, door, "parpy cpus looks, and runs nothing: it takes no flag but --json");
-        }
-        return if launch.rank == 0 { cpus(args) } else { 0 };
+    if let Some((name, flags)) = cli.command.as_ref().and_then(Command::only_looks)
+        && cli.shared != Shared::default()
+    {
+        let text = format!("parpy {name} looks, and runs nothing: it takes no flag but {flags}");
+        return complain(launch, door, &text);
     }
-    if let Some(Command::Show(args)) = &cli.command {
-        if cli.shared != Shared::default() {
-            return complain(
-                launch,
-                door,
-                "parpy show looks, and runs nothing: it takes no flag but -n and --job",
-            );
-        }
-        return if launch.rank == 0 { show(args) } else { 0 };
-    }
-    if let Some(Command::Doctor(args)) = &cli.command {
-        if cli.shared != Shared::default() {
-            return complain(
-                launch,
-                door,
-                "parpy doctor looks, and runs nothing: it takes no flag but --json",
-            );
-        }
-        return doctor(args, launch, door);
+    match &cli.command {
+        Some(Command::Cpus(args)) => return if launch.rank == 0 { cpus(*args) } else { 0 },
+        Some(Command::Show(args)) => return if launch.rank == 0 { show(args) } else { 0 },
+        Some(Command::Doctor(args)) => return doctor(args, launch, door),
+        Some(Command::Map(_) | Command::Read(_) | Command::Run(_) | Command::Scale(_)) | None => {}
     }
     let asked = cli.shared.pattern.unwrap_or(PatternName::Auto);
     let over_ranks = launch.ranks > 1

@@ -14,6 +14,13 @@ fn help_and_version() {
     }
     assert!(parpy("map --help").text().contains("parpy map --range"));
     assert!(parpy("run --help").text().contains("[[task]]"));
+    // Commands that only look offer no flag of a run, and say why they take none.
+    for (command, own) in [("show x.npy", "--job"), ("cpus", "--json"), ("doctor", "--json")] {
+        let help = parpy(&format!("{command} --help")).text();
+        assert!(help.contains(own) && help.contains("--verbose"), "{help}");
+        assert!(!help.contains("--pattern") && !help.contains("--progress"), "{help}");
+        parpy(&format!("{command} -o x.txt")).done().fails(2, &["runs nothing", own]);
+    }
     let version = parpy("--version").text();
     assert!(version.contains(env!("CARGO_PKG_VERSION")) && version.contains("MPI: "), "{version}");
 }
