@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::dsl::{BINARY, Dir, parpy};
+use crate::dsl::{BINARY, Dir, mpirun, parpy};
 use crate::lab::*;
 
 /// Values for the jobs of these tests: a hundred rounds, and some that do not fill one.
@@ -152,6 +152,26 @@ fn scancel() {
         held.job.cancel(&[]);
         all_is_terminated(&held, launcher, "CANCELLED");
     }
+}
+
+/// As where more urgent work takes its nodes: it ends, and makes its result when it begins again.
+#[test]
+fn a_requeued_job_begins_anew() {
+    let Some(cluster) = cluster() else { return };
+    let dir = Dir::new();
+    let held = Held::new(&cluster, &dir, "--requeue", mpirun());
+    held.job.requeue();
+    held.job.wait_until("last words", |log| log.contains("ended with exit code"));
+    let kept = held.partial();
+    assert!(kept.len() >= held.all_rounds(), "{}", held.job.log());
+    // The second shall not wait for more values.
+    std::fs::remove_file(dir.path("feed")).unwrap();
+    dir.write("feed", numbers());
+    held.job.begin_again();
+    let done = held.job.done().succeeds();
+    assert_eq!(done.log.matches("ended with exit code").count(), 2, "{}", done.log);
+    assert!(dir.read("out.txt") == dir.read("serial.txt"), "{}", done.log);
+    assert_eq!(held.partial(), kept, "what the first has kept is still there");
 }
 
 /// The script asks for a signal that comes a minute before the time limit: with a limit of one minute, soon.

@@ -216,6 +216,19 @@ impl Job<'_> {
         self.batch.cluster.text(&[&["scancel"], options, &[&*self.id]].concat());
     }
 
+    /// `scontrol requeue JOB`: SLURM ends it, and some time later begins it again.
+    #[track_caller]
+    pub fn requeue(&self) {
+        self.batch.cluster.text(&["scontrol", "requeue", &self.id]);
+    }
+
+    /// Waits until it has ended, and has it begin again without waiting any longer.
+    #[track_caller]
+    pub fn begin_again(&self) {
+        self.wait(PATIENCE, "end of the first", |_| self.state().0 == "PENDING");
+        self.batch.cluster.text(&["scontrol", "update", "StartTime=now", &format!("JobId={}", self.id)]);
+    }
+
     /// Waits for its end. (`sbatch --wait` looks for it every two seconds and then more and more seldom.) A job
     /// that [has crashed at its start](crashed_at_start) is submitted once more, if it [may be](may_be_retried).
     #[track_caller]
