@@ -176,6 +176,8 @@ ReturnToService=2
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
+# What is asked to end has to end by itself, in less time than this.
+KillWait=120
 # Tests wait for jobs to start.
 SchedulerParameters=batch_sched_delay=0,sched_interval=2
 NodeName=$(IFS=,; echo "${nodes[*]}") CPUs=$cpus CoresPerSocket=$cpus RealMemory=1000 State=UNKNOWN

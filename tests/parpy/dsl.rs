@@ -342,5 +342,12 @@ pub fn logged(log: &mut impl BufRead, part: &str) -> u32 {
 }
 
 pub fn kill(signal: &str, pid: u32) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    kill_all(signal, &[pid]);
+}
+
+/// Sends it to all of them before any can have told another.
+#[track_caller]
+pub fn kill_all(signal: &str, pids: &[u32]) {
+    let pids = pids.iter().map(u32::to_string);
+    assert!(Command::new("kill").arg(signal).args(pids).status().unwrap().success());
 }

@@ -197,8 +197,8 @@ fn as_packed_as_the_library_can() {
     }
 }
 
-/// Puts a copy in the place of a file that this process has written. A process that another test starts at the
-/// same time has the file open, too, until it becomes another program, and with it HDF5's lock.
+/// Puts a copy in the place of a file that this process has written. A program that another test starts at the
+/// same time has the file open, too, for as long as it runs, and with it HDF5's lock.
 fn settle(path: &Path) {
     let copy = path.with_extension("copy");
     std::fs::copy(path, &copy).unwrap();
@@ -426,6 +426,7 @@ fn values_before_one_that_is_too_large() {
     file.new_dataset_builder().with_data(&values).create("plain").unwrap();
     file.new_dataset_builder().with_data(&values).chunk(30).create("chunks").unwrap();
     drop(file);
+    settle(&path);
     for name in ["plain", "chunks"] {
         let run = parpy("-q map --from").arg(format!("{}:{name}", path.display()));
         let expected = run.clone().args("-p serial").done();

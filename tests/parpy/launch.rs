@@ -234,7 +234,7 @@ fn ranks_stop_when_they_are_asked_to() {
     for ranks in 2..=4 {
         let run = Stoppable::start(ranks);
         let began = Instant::now();
-        run.pids.iter().for_each(|pid| kill("-USR1", *pid));
+        kill_all("-USR1", &run.pids);
         let (code, said) = run.end();
         assert_eq!(code, Some(138), "{said}");
         assert_eq!(said.matches("parpy: stopped by SIGUSR1").count(), 1, "{said}");
@@ -273,10 +273,15 @@ fn a_rank_that_works_is_waited_for() {
     while !["11500 ms", "12000 ms"].iter().all(|nap| said.contains(nap)) {
         assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
     }
-    run.pids.iter().for_each(|pid| kill("-USR1", *pid));
+    kill_all("-USR1", &run.pids);
     let (code, said, kept) = run.end_with();
     assert_eq!((code, kept.as_str()), (Some(138), "25\n25\n132250000\n144000000\n"), "{said}");
     assert!(!said.contains("do not answer"), "{said}");
+}
+
+/// Lets a process that is stopped go on, unless its launcher has ended it by now.
+fn go_on(pid: u32) {
+    let _ = Command::new("kill").args(["-CONT", &pid.to_string()]).output().unwrap();
 }
 
 /// A rank that will never answer, because it is stopped (as a debugger does), does not keep the others.
@@ -295,7 +300,7 @@ fn a_rank_that_does_not_answer_is_not_waited_for() {
         assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
     }
     assert!(said.contains("parpy: stopped by SIGTERM; other ranks do not answer"), "{said}");
-    kill("-CONT", run.pids[1]);
+    go_on(run.pids[1]);
     let code = run.child.wait().unwrap().code();
     assert!(code != Some(0) && code != Some(124), "{code:?}");
     assert!(began.elapsed() < Duration::from_secs(30));
@@ -352,7 +357,7 @@ fn a_rank_is_waited_for_once() {
         assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
     }
     assert!(began.elapsed() < Duration::from_secs(16), "{:?}: {said}", began.elapsed());
-    kill("-CONT", run.pids[1]);
+    go_on(run.pids[1]);
     let code = run.child.wait().unwrap().code();
     assert!(code != Some(0) && code != Some(124), "{code:?}\n{said}");
 }

@@ -45,6 +45,7 @@ fn lasting(text: &str) -> Vec<String> {
     let word = |(previous, word): (&str, &str)| match previous {
         "(pid" | "on" => "…".to_owned(),
         _ if word.contains('.') && word.trim_matches(['(', ',']).parse::<f64>().is_ok() => "0.0".to_owned(),
+        _ if word.ends_with("/s)") => "…/s)".to_owned(),
         _ => word.to_owned(),
     };
     let line = |line: &str| {

@@ -68,7 +68,7 @@ pub struct Forks<'a> {
 }
 
 /// Milliseconds that threads may take to leave.
-const LAST_THREADS: usize = 200;
+const LAST_THREADS: usize = 1000;
 
 impl<'a> Forks<'a> {
     /// Workers that work with `errand`.
