@@ -269,14 +269,21 @@ fn a_rank_that_works_is_waited_for() {
     }
     let mut run = Stoppable::of(2, "5 5 11500 12000 5 5");
     // Who has not begun when the signal comes does not begin.
-    let mut said = String::new();
-    while !["11500 ms", "12000 ms"].iter().all(|nap| said.contains(nap)) {
-        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
-    }
+    said_until(&mut run.log, &["11500 ms", "12000 ms"]);
     kill_all("-USR1", &run.pids);
     let (code, said, kept) = run.end_with();
     assert_eq!((code, kept.as_str()), (Some(138), "25\n25\n132250000\n144000000\n"), "{said}");
     assert!(!said.contains("do not answer"), "{said}");
+}
+
+/// Reads the log until it has had all of `parts`, and returns what was said.
+#[track_caller]
+fn said_until(log: &mut impl BufRead, parts: &[&str]) -> String {
+    let mut said = String::new();
+    while !parts.iter().all(|part| said.contains(part)) {
+        assert!(log.read_line(&mut said).unwrap() > 0, "ended before {parts:?}: {said}");
+    }
+    said
 }
 
 /// Lets a process that is stopped go on, unless its launcher has ended it by now.
@@ -295,10 +302,7 @@ fn a_rank_that_does_not_answer_is_not_waited_for() {
     kill("-STOP", run.pids[1]);
     let began = Instant::now();
     kill("-TERM", run.pids[0]);
-    let mut said = String::new();
-    while !said.contains("other ranks do not answer") {
-        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
-    }
+    let said = said_until(&mut run.log, &["other ranks do not answer"]);
     assert!(said.contains("parpy: stopped by SIGTERM; other ranks do not answer"), "{said}");
     go_on(run.pids[1]);
     let code = run.child.wait().unwrap().code();
@@ -352,10 +356,7 @@ fn a_rank_is_waited_for_once() {
     kill("-STOP", run.pids[1]);
     let began = Instant::now();
     kill("-TERM", run.pids[0]);
-    let mut said = String::new();
-    while !said.contains("other ranks do not answer") {
-        assert!(run.log.read_line(&mut said).unwrap() > 0, "{said}");
-    }
+    let said = said_until(&mut run.log, &["other ranks do not answer"]);
     assert!(began.elapsed() < Duration::from_secs(16), "{:?}: {said}", began.elapsed());
     go_on(run.pids[1]);
     let code = run.child.wait().unwrap().code();
