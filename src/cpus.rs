@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::launch::LOCAL_RANKS;
 use crate::mounts::{self, Mount};
-use crate::report::counted;
+use crate::report::{counted, ranges};
 
 /// What was found. `None` is "not known", or "not limited".
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,18 +89,7 @@ pub fn mask() -> [u64; 16] {
 pub fn allowed() -> String {
     let mask = mask();
     let which = (0..64 * mask.len()).filter(|cpu| mask[cpu / 64] >> (cpu % 64) & 1 == 1);
-    let mut ranges: Vec<RangeInclusive<usize>> = Vec::new();
-    for cpu in which {
-        match ranges.last_mut() {
-            Some(last) if last.end() + 1 == cpu => *last = *last.start()..=cpu,
-            _ => ranges.push(cpu..=cpu),
-        }
-    }
-    let text = |range: &RangeInclusive<usize>| match range.start() == range.end() {
-        true => range.start().to_string(),
-        false => format!("{}-{}", range.start(), range.end()),
-    };
-    ranges.iter().map(text).collect::<Vec<_>>().join(",")
+    ranges(which.map(|cpu| cpu as u64))
 }
 
 /// The CPUs in such a list; none where it is no list.

@@ -131,12 +131,18 @@ fn is_step_on_one_node(number: impl Fn(&str) -> Option<usize>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
+    /// An environment of these variables alone.
+    pub fn environment(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        move |name| variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
+    }
+
     fn launch(variables: &[(&str, &str)]) -> (usize, usize) {
-        let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
-        let launch = Launch::from_variables(get);
+        let launch = Launch::from_variables(environment(variables));
         (launch.rank, launch.ranks)
     }
 
@@ -155,7 +161,7 @@ mod tests {
         let by = |local: &str| {
             let variables =
                 [("PMI_RANK", "1"), ("PMI_SIZE", "4"), ("SLURM_STEP_NUM_TASKS", "4"), (local, "4")];
-            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let get = environment(&variables);
             Launch::from_variables(get).by
         };
         assert_eq!(by("OTHER"), SRUN);
@@ -168,7 +174,7 @@ mod tests {
         let component = |rank: &str, own: &str, more: &[(&'static str, &'static str)]| {
             let all = [("SLURM_PROCID", rank), ("SLURM_STEP_NUM_TASKS", own), ("SLURM_STEP_NUM_NODES", "1")];
             let variables = [&all[..], &[("SLURM_NTASKS", "4")], more].concat();
-            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let get = environment(&variables);
             Launch::from_variables(get)
         };
         // Of a heterogeneous job: one task alone is one of four.
@@ -190,7 +196,7 @@ mod tests {
     fn one_node_or_several() {
         let one_node = |local: &str| {
             let variables = [("PMI_RANK", "1"), ("PMI_SIZE", "4"), ("MPI_LOCALNRANKS", local)];
-            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let get = environment(&variables);
             Launch::from_variables(get).one_node
         };
         assert!(one_node("4"));
@@ -200,7 +206,7 @@ mod tests {
             let step =
                 [("SLURM_PROCID", "1"), ("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_STEP_NUM_NODES", nodes)];
             let variables = [&step, more].concat();
-            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let get = environment(&variables);
             let launch = Launch::from_variables(get);
             assert_eq!(launch.by, "srun");
             launch.one_node
@@ -211,7 +217,7 @@ mod tests {
         // mpirun's daemon on a node is a step of its own, whose nodes are not those of the ranks.
         let under_mpirun =
             [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2"), ("SLURM_STEP_NUM_NODES", "1")];
-        let get = |name: &str| under_mpirun.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+        let get = environment(&under_mpirun);
         assert!(!Launch::from_variables(get).one_node);
     }
 
@@ -220,7 +226,7 @@ mod tests {
         let claims = |more: &[(&'static str, &'static str)]| {
             let own = [("OMPI_COMM_WORLD_RANK", "0"), ("OMPI_COMM_WORLD_SIZE", "2")];
             let variables = [&own, more].concat();
-            let get = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string());
+            let get = environment(&variables);
             claims_in(get)
         };
         let own = ("OMPI_COMM_WORLD_SIZE".to_owned(), 2);

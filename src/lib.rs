@@ -9,9 +9,8 @@
 //! [`trace`] writes who worked when, in [`moment`]s that processes can tell each other. [`part`] is what one
 //! element of a job array does. [`provenance`] says where a result comes from, and [`show`] looks into one.
 //! [`scale`] times the whole road with several patterns and numbers of workers. [`doctor`] looks at the nodes
-//! and says what will go wrong. What is
-//! linked with MPI or HDF5 is a program of its own ([`program`]),
-//! reached through a door each: [`pattern::ranks`] and [`hdf5`].
+//! and says what will go wrong. What is linked with MPI or HDF5 is a program of its own ([`program`]), reached
+//! through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
 //! ```
 //! use clap::Parser;
@@ -50,4 +49,5 @@ pub mod run;
 pub mod scale;
 pub mod show;
 mod side_by_side;
+mod table;
 pub mod trace;

@@ -1,9 +1,7 @@
 //! What is mounted where, as this process sees it: `/proc/self/mountinfo` (proc(5)), and nothing of what is in
 //! the file systems.
 
-use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// One mount.
@@ -68,7 +66,7 @@ pub struct Room {
 
 /// The room of the file system that `path` is on, where the system tells.
 pub fn room(path: &Path) -> Option<Room> {
-    let said = rustix::fs::statvfs(OsStr::from_bytes(path.as_os_str().as_bytes())).ok()?;
+    let said = rustix::fs::statvfs(path).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(said.f_frsize);
     Some(Room { total: bytes(said.f_blocks), free: bytes(said.f_bavail) })
 }

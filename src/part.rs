@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::job::Share;
 use crate::output::file::is_descriptor;
+use crate::report::ranges;
 
 /// Into how many parts an input can be cut: more than the elements that any cluster lets a job array have.
 pub const MOST_PARTS: u64 = 1_000_000;
@@ -210,22 +211,6 @@ pub fn check_all_there(whole: &Path, of: u64) -> Result<()> {
     Err(Error::Failed(text))
 }
 
-/// Numbers in order as people write them, and as `sbatch --array` takes them: `2,5-7`.
-fn ranges(numbers: impl Iterator<Item = u64>) -> String {
-    let mut runs: Vec<(u64, u64)> = Vec::new();
-    for number in numbers {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == number => *last = number,
-            _ => runs.push((number, number)),
-        }
-    }
-    let words = runs.iter().map(|(first, last)| match first == last {
-        true => first.to_string(),
-        false => format!("{first}-{last}"),
-    });
-    words.collect::<Vec<_>>().join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,12 +235,6 @@ mod tests {
             let message = Part::parse(text).unwrap_err().to_string();
             assert!(message.contains(why), "{message}");
         }
-    }
-
-    #[test]
-    fn numbers_as_ranges() {
-        assert_eq!(ranges([2, 5, 6, 7, 9, 10].into_iter()), "2,5-7,9-10");
-        assert_eq!(ranges([].into_iter()), "");
     }
 
     proptest! {

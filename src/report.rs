@@ -290,7 +290,7 @@ impl Report {
 }
 
 /// The middle one, or the mean of the middle two; 0 for none.
-fn median(mut numbers: Vec<f64>) -> f64 {
+pub fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_by(f64::total_cmp);
     match numbers.len() {
         0 => 0.0,
@@ -315,6 +315,22 @@ pub fn grouped(count: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// Numbers in order as people write them, and as `taskset -c` and `sbatch --array` take them: `2,5-7`.
+pub fn ranges(numbers: impl Iterator<Item = u64>) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let words = runs.iter().map(|(first, last)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    });
+    words.collect::<Vec<_>>().join(",")
 }
 
 /// Bytes in the unit that suits them, in steps of 1000.
@@ -516,5 +532,11 @@ mod tests {
         assert_eq!(counted(1234567, "byte"), "1,234,567 bytes");
         assert_eq!(counted(123, "byte"), "123 bytes");
         assert_eq!((size(999.0), size(5_458_199.0)), ("999 B".to_owned(), "5.46 MB".to_owned()));
+    }
+
+    #[test]
+    fn numbers_as_ranges() {
+        assert_eq!(ranges([2, 5, 6, 7, 9, 10].into_iter()), "2,5-7,9-10");
+        assert_eq!(ranges([].into_iter()), "");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::ContentArrangement;
 use serde_json::{Value, json};
 
 use crate::cpus::listed;
@@ -10,6 +10,7 @@ use crate::doctor::check::{by_node, clock_offset, cpus_of_node};
 use crate::doctor::facts::{Facts, Place};
 use crate::doctor::{Finding, Level};
 use crate::report::{counted, size};
+use crate::table;
 
 /// Columns that a page has.
 const WIDTH: u16 = 100;
@@ -61,7 +62,7 @@ fn head(first: &Facts) -> String {
 
 fn nodes(all: &[Facts]) -> String {
     let first = &all[0];
-    let mut table = table(
+    let mut table = table::headed(
         &[
             "node",
             "ranks",
@@ -98,12 +99,12 @@ fn nodes(all: &[Facts]) -> String {
             facts.folder.file_system.clone().unwrap_or_else(|| "-".to_owned()),
         ]);
     }
-    lines(&table)
+    table::text(&table)
 }
 
 /// The current folder and the files, as rank 0 sees them.
 fn places(first: &Facts) -> String {
-    let mut table = table(&["file", "size", "file system", "free"], &[0, 2]);
+    let mut table = table::headed(&["file", "size", "file system", "free"], &[0, 2]);
     for place in std::iter::once(&first.folder).chain(&first.files) {
         let Place { path, found, file_system, source, free, .. } = place;
         let size_of = match found {
@@ -118,12 +119,12 @@ fn places(first: &Facts) -> String {
         let free = free.map_or("-".to_owned(), |free| size(free as f64));
         table.add_row(vec![path.clone(), size_of, system, free]);
     }
-    lines(&table)
+    table::text(&table)
 }
 
 fn told(findings: &[Finding]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let mut table = table::plain();
+    table.set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
     for Finding { level, what, remedy, .. } in findings {
         let level = match level {
             Level::Ok => "ok",
@@ -134,27 +135,8 @@ fn told(findings: &[Finding]) -> String {
         let text = if remedy.is_empty() { what.clone() } else { format!("{what}\n-> {remedy}") };
         table.add_row(vec![level.to_owned(), text]);
     }
-    pad(&mut table, &[0, 1]);
-    lines(&table)
-}
-
-fn table(header: &[&str], left: &[usize]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec());
-    pad(&mut table, left);
-    table
-}
-
-fn pad(table: &mut Table, left: &[usize]) {
-    for (i, column) in table.column_iter_mut().enumerate() {
-        let alignment = if left.contains(&i) { CellAlignment::Left } else { CellAlignment::Right };
-        column.set_cell_alignment(alignment);
-        column.set_padding((if i == 0 { 0 } else { 2 }, 0));
-    }
-}
-
-fn lines(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table::align(&mut table, &[0, 1]);
+    table::text(&table)
 }
 
 /// For programs: one object with the nodes, what every rank has seen, and the findings.

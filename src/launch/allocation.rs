@@ -65,11 +65,10 @@ impl Allocation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::launch::tests::environment;
 
     fn allocation(variables: &[(&str, &str)]) -> Option<Allocation> {
-        Allocation::from_variables(|name| {
-            variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string())
-        })
+        Allocation::from_variables(environment(variables))
     }
 
     #[test]

@@ -95,10 +95,15 @@ impl Child {
 
     /// What it has said.
     pub fn said(&mut self) -> String {
-        let mut text = Vec::new();
-        let _ = self.said.rewind().and_then(|()| self.said.read_to_end(&mut text));
-        String::from_utf8_lossy(&text).into_owned()
+        all_of(&mut self.said)
     }
+}
+
+/// All that has been written to a file, as far as it can be read.
+pub(crate) fn all_of(file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 impl Drop for Child {

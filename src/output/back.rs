@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::function::lanes::Lanes;
 use crate::function::lines::Tally;
-use crate::input::Facts;
+use crate::input::{Facts, Indexed};
 use crate::job::{Do, Dtype, Output, Task, Work};
 use crate::output::text::{FromFile, Rule};
 use crate::output::{Format, csv, json, npy, read_total};
@@ -34,6 +35,56 @@ pub struct Found {
     pub line_bytes: u64,
     /// Who answered, as [`crate::output::Piece::rank`], where the format keeps that apart.
     pub rank: Option<usize>,
+}
+
+/// Numbers that are read front to back.
+pub struct Column {
+    numbers: Box<dyn Indexed>,
+    next: u64,
+}
+
+impl Column {
+    /// `numbers`, which are of type `found`, and should be of type `dtype`; they are called `name` in `path`, if they
+    /// have a name there.
+    ///
+    /// # Errors
+    /// They are of the other type.
+    pub fn new(
+        path: &Path,
+        name: &str,
+        (numbers, found): (Box<dyn Indexed>, Dtype),
+        dtype: Dtype,
+    ) -> Result<Self> {
+        if found == dtype {
+            return Ok(Self { numbers, next: 0 });
+        }
+        let whose = if name.is_empty() { "its type is".to_owned() } else { format!("{name} is of type") };
+        Err(damaged(path, &format!("{whose} {}, and not {}", found.name(), dtype.name())))
+    }
+
+    /// How many there are in all.
+    pub fn count(&self) -> u64 {
+        self.numbers.count()
+    }
+
+    /// How many have been taken.
+    pub fn taken(&self) -> u64 {
+        self.next
+    }
+
+    /// The next `most`, or what is left.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn take(&mut self, most: u64) -> Result<Vec<u64>> {
+        let count = (self.count() - self.next).min(most);
+        let mut words = vec![0; count as usize];
+        if count > 0 {
+            self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
+        }
+        self.next += count;
+        Ok(words)
+    }
 }
 
 /// Opens `path`, which holds results of `task` or of a part of it.

@@ -5,11 +5,9 @@ use std::path::Path;
 use npyz::WriterBuilder;
 
 use crate::error::Result;
-use crate::function::lanes::Lanes;
-use crate::input::flat::Flat;
-use crate::input::{Indexed, npy};
+use crate::input::npy;
 use crate::job::Dtype;
-use crate::output::back::{Back, Found, PIECE, damaged};
+use crate::output::back::{Back, Column, Found, PIECE};
 use crate::output::file::Draft;
 use crate::output::text::ToFile;
 use crate::output::{Piece, Sink};
@@ -71,10 +69,7 @@ impl Sink for ToNpy {
 }
 
 /// What [`ToNpy`] has written.
-pub struct FromNpy {
-    numbers: Flat,
-    next: u64,
-}
+pub struct FromNpy(Column);
 
 impl FromNpy {
     /// Opens `path`, which holds numbers of type `dtype`.
@@ -83,21 +78,16 @@ impl FromNpy {
     /// It cannot be read, or holds others.
     pub fn open(path: &Path, dtype: Dtype) -> Result<Self> {
         let (numbers, found) = npy::open(path, None, None)?;
-        if found != dtype {
-            return Err(damaged(path, &format!("its type is {}, and not {}", found.name(), dtype.name())));
-        }
-        Ok(Self { numbers, next: 0 })
+        Column::new(path, "", (Box::new(numbers), found), dtype).map(Self)
     }
 }
 
 impl Back for FromNpy {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
-        let items = (self.numbers.count() - self.next).min((PIECE / size_of::<u64>()) as u64);
-        let mut words = vec![0; items as usize];
-        self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
-        self.next += items;
+        let words = self.0.take((PIECE / size_of::<u64>()) as u64)?;
         bytes.clear();
         bytes.extend_from_slice(bytemuck::cast_slice(&words));
+        let items = words.len() as u64;
         Ok((items > 0).then_some(Found { items, ..Found::default() }))
     }
 }

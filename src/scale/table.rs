@@ -1,11 +1,10 @@
 //! A study as a table for people.
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use crate::report::{counted, scaled, size};
 use crate::scale::measure::Quartiles;
 use crate::scale::results::{Point, Study};
 use crate::scale::verdict::{ratio, time};
+use crate::table;
 
 /// Heading, table, what it stands beside, and the verdict.
 pub fn of(study: &Study) -> String {
@@ -53,18 +52,21 @@ fn heading(study: &Study) -> String {
 
 fn points(study: &Study) -> String {
     let is_file = study.unit == "line";
-    let mut table = table(&[
-        "pattern",
-        "workers",
-        "time",
-        "spread",
-        "speedup",
-        "efficiency",
-        "serial",
-        "start-up",
-        "overhead",
-        if is_file { "bytes/s" } else { "values/s" },
-    ]);
+    let mut table = table::headed(
+        &[
+            "pattern",
+            "workers",
+            "time",
+            "spread",
+            "speedup",
+            "efficiency",
+            "serial",
+            "start-up",
+            "overhead",
+            if is_file { "bytes/s" } else { "values/s" },
+        ],
+        &[0],
+    );
     for point in &study.points {
         let mark = if point.is_oversubscribed() { "*" } else { "" };
         let mut row = vec![point.pattern.name().to_owned(), format!("{}{mark}", point.workers)];
@@ -95,13 +97,14 @@ fn points(study: &Study) -> String {
         ]);
         table.add_row(row);
     }
-    lines(&table)
+    table::text(&table)
 }
 
 /// Times from elsewhere, and those of the same pattern beside them.
 fn beside(study: &Study) -> String {
     let Some(theirs) = &study.beside else { return String::new() };
-    let mut table = table(&["workers", &theirs.what, &format!("parpy, {}", theirs.pattern.name()), "ratio"]);
+    let mut table =
+        table::headed(&["workers", &theirs.what, &format!("parpy, {}", theirs.pattern.name()), "ratio"], &[]);
     for (workers, seconds) in &theirs.points {
         let median = study.measured(theirs.pattern).find(|p| p.workers == *workers).and_then(Point::median);
         table.add_row(vec![
@@ -111,12 +114,12 @@ fn beside(study: &Study) -> String {
             median.map_or("-".into(), |median| ratio(median / seconds)),
         ]);
     }
-    format!("\n{}\n", lines(&table))
+    format!("\n{}\n", table::text(&table))
 }
 
 /// Two studies of the same thing, one beside the other.
 pub fn compare(before: &Study, after: &Study, names: [&str; 2]) -> String {
-    let mut table = table(&["pattern", "workers", names[0], names[1], "ratio"]);
+    let mut table = table::headed(&["pattern", "workers", names[0], names[1], "ratio"], &[0]);
     let is_same = |a: &Point, b: &Point| (a.pattern, a.workers) == (b.pattern, b.workers);
     let gone = before.points.iter().filter(|old| !after.points.iter().any(|new| is_same(old, new)));
     for point in after.points.iter().chain(gone) {
@@ -138,23 +141,7 @@ pub fn compare(before: &Study, after: &Study, names: [&str; 2]) -> String {
     if title(before) != text {
         text = format!("Not of the same thing:\n{}: {}\n{}: {text}", names[0], title(before), names[1]);
     }
-    format!("{text}\n\n{}\n", lines(&table))
-}
-
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec());
-    for (i, column) in table.column_iter_mut().enumerate() {
-        // Names to the left, numbers to the right.
-        let left = i == 0 && header[0] == "pattern";
-        column.set_cell_alignment(if left { CellAlignment::Left } else { CellAlignment::Right });
-        column.set_padding((if i == 0 { 0 } else { 2 }, 0));
-    }
-    table
-}
-
-fn lines(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    format!("{text}\n\n{}\n", table::text(&table))
 }
 
 #[cfg(test)]

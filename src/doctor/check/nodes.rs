@@ -3,7 +3,7 @@
 use crate::doctor::check::{HERE, OnNodes, SAME_BUILD, by_node, differing, find, names, told};
 use crate::doctor::{Facts, Finding, Level};
 use crate::launch::programs::is_open_mpi;
-use crate::report::size;
+use crate::report::{median, size};
 
 /// Seconds by which a node's clock may be off.
 const CLOCK: f64 = 1.0;
@@ -46,10 +46,8 @@ fn versions(all: &[Facts], found: &mut Vec<Finding>) {
 
 /// Seconds by which the clock of a rank is ahead of rank 0's: the median of its readings.
 pub fn clock_offset(first: &Facts, other: &Facts) -> Option<f64> {
-    let mut ahead: Vec<f64> =
-        other.clock.iter().zip(&first.clock).map(|(other, first)| other - first).collect();
-    ahead.sort_by(f64::total_cmp);
-    ahead.get(ahead.len() / 2).copied()
+    let ahead: Vec<f64> = other.clock.iter().zip(&first.clock).map(|(other, first)| other - first).collect();
+    (!ahead.is_empty()).then(|| median(ahead))
 }
 
 fn clocks(all: &[Facts], found: &mut Vec<Finding>) {

@@ -9,33 +9,25 @@ use super::dataset::CHUNK;
 use super::tables::Section;
 use super::{NOBODY, SECTIONS};
 use crate::error::{Error, Result};
-use crate::function::lanes::Lanes;
 use crate::function::lines::Tally;
 use crate::hdf5::plain;
+use crate::input::Facts;
 use crate::input::hdf5::{open as open_dataset, open_hdf5};
-use crate::input::{Facts, Indexed};
 use crate::job::{Dtype, Task, Work};
-use crate::output::back::{Back, Found, check_job, damaged};
+use crate::output::back::{Back, Column, Found, check_job, damaged};
 
 /// See [`crate::hdf5::Library::read_back`].
 pub fn open(task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
     check_job(task, path, crate::hdf5::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
-    let column = |name: &str, dtype| {
-        let (numbers, found) = open_dataset(path, Some(name), None)?;
-        if found != dtype {
-            let why = format!("{name} is of type {}, and not {}", found.name(), dtype.name());
-            return Err(damaged(path, &why));
-        }
-        Ok(Numbers { numbers, next: 0 })
-    };
+    let column = |name: &str, dtype| Column::new(path, name, open_dataset(path, Some(name), None)?, dtype);
     let (input, output) = (column("/input", facts.dtype)?, column("/output", facts.dtype)?);
     let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
     // Only of a run that has passed over some, or would have.
     let has_gaps = open_hdf5(path)?.link_exists("failed");
     let failed = has_gaps.then(|| column("/failed", Dtype::I64)).transpose()?;
     let lengths = [Some(&input), Some(&output), rank.as_ref()];
-    if lengths.iter().flatten().any(|column| column.numbers.count() != input.numbers.count()) {
+    if lengths.iter().flatten().any(|column| column.count() != input.count()) {
         return Err(damaged(path, "its datasets are not of the same length"));
     }
     Ok(Box::new(Values {
@@ -50,32 +42,13 @@ pub fn open(task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
     }))
 }
 
-/// A dataset, front to back.
-struct Numbers {
-    numbers: Box<dyn Indexed>,
-    next: u64,
-}
-
-impl Numbers {
-    /// The next `most`, or what is left.
-    fn take(&mut self, most: u64) -> Result<Vec<u64>> {
-        let count = (self.numbers.count() - self.next).min(most);
-        let mut words = vec![0; count as usize];
-        if count > 0 {
-            self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
-        }
-        self.next += count;
-        Ok(words)
-    }
-}
-
 /// The datasets of a map.
 struct Values {
     path: PathBuf,
-    input: Numbers,
-    output: Numbers,
-    rank: Option<Numbers>,
-    failed: Option<Numbers>,
+    input: Column,
+    output: Column,
+    rank: Option<Column>,
+    failed: Option<Column>,
     /// The sink wants to know which have no answer.
     keep_going: bool,
     /// Ranks of the values to come, as far as they have been read.
@@ -121,7 +94,7 @@ impl Values {
 impl Back for Values {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
         let (items, rank) = self.run(CHUNK as u64)?;
-        let start = self.input.next;
+        let start = self.input.taken();
         let (values, answers) = (self.input.take(items)?, self.output.take(items)?);
         bytes.clear();
         bytes.extend_from_slice(bytemuck::cast_slice(&values));

@@ -175,7 +175,8 @@ fn be_a_worker(
         unsafe { libc::close(mate.bell.as_raw_fd()) };
     }
     // Ctrl-C goes to all processes of the terminal, and SLURM's SIGUSR1 to all of the job: the lead decides what
-    // they mean. Other signals that are sent to the worker itself have their usual meaning, and not that of the lead's handlers or of Rust's.
+    // they mean. Other signals that are sent to the worker itself have their usual meaning, and not that of the
+    // lead's handlers or of Rust's.
     let usual = [libc::SIGTERM, libc::SIGHUP, libc::SIGSEGV, libc::SIGBUS].map(|s| (s, libc::SIG_DFL));
     for (signal, action) in usual.into_iter().chain([libc::SIGINT, libc::SIGUSR1].map(|s| (s, libc::SIG_IGN)))
     {

@@ -5,7 +5,7 @@
 //! Nothing here knows why MPI may fail; [`crate::launch::foreign`] does.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::process::exit;
 
 use rustix::process::{
@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::error::Error;
 use crate::interrupt;
+use crate::launch::programs::all_of;
 use crate::pattern::ranks::Began;
 
 /// Calls `start` in a child of this process, which must have no other threads. Returns in the child with what
@@ -92,12 +93,6 @@ fn in_child<T>(parent: Pid, start: impl FnOnce() -> T, said: &mut File, mut tell
     }
     let _ = tell.write_all(&[1]);
     started
-}
-
-fn all_of(file: &mut File) -> String {
-    let mut bytes = Vec::new();
-    let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The first sentence that stands in a frame, as Open MPI has it, or else the first line.
