@@ -37,7 +37,7 @@ cd "$root"
 if [ -z "$parpy" ]; then
     set_up
     target=$(target_of "${MPICC:-}")
-    cargo build --release --quiet --target-dir "$target"
+    build --release --target-dir "$target"
     parpy=$(realpath "$target/release/parpy")
 fi
 export MPICC=${MPICC:-mpicc}

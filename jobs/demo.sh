@@ -8,7 +8,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 set_up
 target=$(target_of "${MPICC:-}")
-cargo build --release --quiet --target-dir "$target"
+build --release --target-dir "$target"
 ln -sf "$target/release/parpy" parpy
 
 mpirun=$(mpirun_of "${MPICC:-mpicc}")

@@ -1,32 +1,108 @@
-# Sourced by jobs/demo.sh, jobs/compare.sh and tests/all.sh: sees that what parpy is built with is there, and
-# installs what is missing where it knows how (Debian, Ubuntu). Expects the current folder to be the checkout.
+# Sourced by jobs/demo.sh, jobs/compare.sh and the scripts under tests: checks that what parpy is built with is
+# there and works, and installs what is missing where it may (Debian, Ubuntu). Expects the current folder to be the
+# checkout. A failure is one sentence on standard error; the long output behind it is in the file that it names.
 #
-#   set_up MPI…     MPI: openmpi or mpich; none means any MPI that mpicc finds, or Open MPI when there is none.
-#                   Also HDF5, of which HDF5_DIR is set to the one without MPI where there are several
+#   set_up MPI…     a compiler, libclang, HDF5, cargo, and MPI: openmpi or mpich; none means any MPI that mpicc
+#                   finds, or Open MPI when there is none. HDF5_DIR becomes the one without MPI where there are several
 #   set_up_parallel_hdf5 MPI…    HDF5 for these MPIs, for the feature mpio
 #   set_up_cluster  SLURM and what else tests/cluster/cluster.sh wants
-#   missing_for_cluster          which packages that would install
+#   missing_for_cluster          the needs that this would install
 #   can_set_up_cluster           may processes have networks and mounts of their own here? Says why not
+#   install NEED…   installs them, by the names in jobs/packages.tsv
+#   build ARGUMENT… cargo build with these arguments, its progress as it comes
 #   hdf5_for KIND   the HDF5_DIR of Debian's HDF5 for KIND: serial, openmpi or mpich; fails where it is not
 #   python_with MODULE…          a python3 that has these modules, installed under target/ where there is none
 #   target_of MPICC the folder that a build with this MPI goes to, because cargo does not notice that
 #                   another MPI is asked for, and would go on with the build of the first
 #   mpirun_of MPICC the launcher that belongs to a compiler wrapper, e.g. mpirun.mpich to mpicc.mpich
-#   mpirun_options MPIRUN RANKS   what this machine asks of that launcher to start so many ranks
+#   mpirun_options MPIRUN RANKS   what this machine asks of that launcher to start n ranks
 # shellcheck shell=bash
+
+setup_log=${CARGO_TARGET_DIR:-target}/setup.log
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-have_libclang() {
-    [ -n "${LIBCLANG_PATH:-}" ] && return
-    [[ $(ldconfig -p 2>/dev/null) =~ libclang[-.0-9]*\.so ]] && return
-    compgen -G '/usr/lib/llvm*/lib/libclang*.so*' >/dev/null
+fail() {
+    printf 'parpy set-up: %s\n' "$*" >&2
+    return 1
 }
 
-have_hdf5() {
-    [ -n "${HDF5_DIR:-}" ] || hdf5_for serial >/dev/null || pkg-config --exists hdf5 2>/dev/null ||
-        [ -e /usr/include/H5pubconf.h ] || [ -e /usr/include/H5pubconf-64.h ] ||
-        { have brew && brew --prefix hdf5 >/dev/null 2>&1; }
+# ---------------------------------------------------------------- What is there, and works
+
+# compiles COMPILER [FLAG…]: is there such a compiler, and does it make a program of the C on standard input?
+compiles() {
+    local out
+    have "$1" && out=$(mktemp) || return
+    "$1" -x c - -o "$out" "${@:2}" >>"$setup_log" 2>&1
+    local code=$?
+    rm -f "$out"
+    return $code
+}
+
+# A limit on what may hang, where the system has one.
+bounded_by() {
+    if have timeout; then timeout "$@"; else "${@:2}"; fi
+}
+
+# The libraries that bindgen would try, in the places and by the names of its loader (crate clang-sys), one a line,
+# the newest version last. libclang-cpp is another library.
+libclangs() {
+    local places=() place
+    if [ -n "${LIBCLANG_PATH:-}" ]; then
+        [ ! -f "$LIBCLANG_PATH" ] || { printf '%s\n' "$LIBCLANG_PATH"; return; }
+        places=("$LIBCLANG_PATH")
+    else
+        if place=$("${LLVM_CONFIG_PATH:-llvm-config}" --libdir 2>/dev/null); then places+=("$place"); fi
+        IFS=: read -ra more <<<"${LD_LIBRARY_PATH:-}:${LIBRARY_PATH:-}"
+        # shellcheck disable=SC2206 # patterns
+        places+=("${more[@]}" /usr/local/llvm*/lib* /usr/local/lib*{/*/*,/*,} /usr/lib*{/*/*,/*,}
+            /opt/homebrew/opt/llvm*/lib /usr/local/opt/llvm*/lib /Library/Developer/CommandLineTools/usr/lib
+            /Applications/Xcode.app/Contents/Developer/Toolchains/XcodeDefault.xctoolchain/usr/lib)
+    fi
+    for place in "${places[@]}"; do
+        [ -z "$place" ] || compgen -G "$place/libclang[.-]*" || true
+    done | grep -E '/libclang(-[0-9.]+)?\.(so(\.[0-9.]+)?|dylib)$' | sort -uV
+}
+
+has_libclang() {
+    local library probe flags=() folder
+    library=$(libclangs | tail -n 1)
+    [ -n "$library" ] || return
+    # Folders of headers that a clang on the PATH knows, which bindgen asks for them, too.
+    while read -r folder; do flags+=(-isystem "$folder"); done < <(
+        LC_ALL=C clang -E -x c -v /dev/null 2>&1 | sed -n '/^#include </,/^End/s/^ //p')
+    probe=$(mktemp -d) || return
+    printf '#include <stddef.h>\n#include <stdio.h>\n' >"$probe/probe.h"
+    # shellcheck disable=SC2086 # several words
+    cc jobs/libclang.c -o "$probe/libclang" -ldl >>"$setup_log" 2>&1 &&
+        "$probe/libclang" "$library" "$probe/probe.h" "${flags[@]}" ${BINDGEN_EXTRA_CLANG_ARGS:-} >>"$setup_log" 2>&1
+    local code=$?
+    rm -rf "$probe"
+    return $code
+}
+
+# has_mpi MPICC: does it compile, and does the launcher that belongs to it start a program?
+has_mpi() {
+    local mpirun options
+    mpirun=$(mpirun_of "$1")
+    compiles "$1" <<<'#include <mpi.h>
+int main(int count, char **words) { return MPI_Init(&count, &words) || MPI_Finalize(); }' || return
+    have "$mpirun" || return
+    mapfile -t options < <(mpirun_options "$mpirun" 1)
+    bounded_by 60 "$mpirun" "${options[@]}" -n 1 true </dev/null >>"$setup_log" 2>&1
+}
+
+has_hdf5() {
+    local flags=(-lhdf5) folder
+    if folder=${HDF5_DIR:-$(hdf5_for serial || { have brew && brew --prefix hdf5 2>/dev/null; })} && [ "$folder" ]; then
+        flags=(-I"$folder/include" -L"$folder/lib" -lhdf5)
+    elif have pkg-config && pkg-config --exists hdf5; then
+        read -ra flags < <(pkg-config --cflags --libs hdf5)
+    fi
+    local source='#include <hdf5.h>
+int main(void) { return H5open() < 0; }'
+    # The headers of an HDF5 for MPI want those of MPI.
+    compiles cc "${flags[@]}" <<<"$source" || compiles "${MPICC:-mpicc}" "${flags[@]}" <<<"$source"
 }
 
 hdf5_for() {
@@ -35,77 +111,131 @@ hdf5_for() {
     [ -e "$folder/include/H5pubconf.h" ] && printf '%s\n' "$folder"
 }
 
-install_packages() {
-    if ! have apt-get; then
-        echo "parpy needs a C compiler, libclang, and an MPI and HDF5 with their headers (here: $*)." >&2
-        echo "I know how to install them on Debian and Ubuntu only. Please install them, and run this again." >&2
-        echo "Fedora, RHEL:  gcc clang-devel openmpi-devel hdf5-devel (and 'module load mpi')" >&2
-        echo "Arch: gcc clang openmpi hdf5;  macOS with Homebrew: llvm open-mpi hdf5" >&2
-        echo "Without HDF5: cargo build --release --no-default-features --features mpi" >&2
-        return 1
+# has NEED: is it there, so that the build or the tests will pass?
+has() {
+    case $1 in
+    compiler) compiles cc <<<'#include <stdio.h>
+int main(void) { return puts("") < 0; }' ;;
+    libclang) has_libclang ;;
+    mpi) has_mpi "${MPICC:-mpicc}" ;;
+    openmpi | mpich) has_mpi "mpicc.$1" ;;
+    hdf5) has_hdf5 ;;
+    hdf5-*) hdf5_for "${1#hdf5-}" >/dev/null ;;
+    python) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
+    # What SLURM loads for its scheduler, and for srun --mpi=pmix; of the latter the plain name libpmix.so.
+    slurm-plugins) compgen -G '/usr/lib/*/slurm*/select_cons_tres.so' >/dev/null ;;
+    libpmix) compgen -G '/usr/lib/*/libpmix.so' >/dev/null ;;
+    *) have "$1" ;;
+    esac
+}
+
+# ---------------------------------------------------------------- Installing
+
+# The package manager of this machine, as a column of jobs/packages.tsv.
+manager() {
+    local program
+    for program in apt-get dnf pacman apk brew; do
+        if have $program; then echo "${program%-get}"; return; fi
+    done
+}
+
+# packages MANAGER NEED…: what they are called there.
+packages() {
+    awk -F'\t' -v manager="$1" -v needs="${*:2}" '
+        BEGIN { split(needs, wanted, " ") }
+        $1 == "need" { for (i = 2; i <= NF; i++) if ($i == manager) column = i }
+        column { name[$1] = $column }
+        END { for (i = 1; i in wanted; i++) if (name[wanted[i]] ~ /[a-z]/) printf "%s ", name[wanted[i]] }' \
+        jobs/packages.tsv
+}
+
+install() {
+    local manager sudo=() names how size
+    manager=$(manager)
+    # Open MPI is as good as any other, unless another was named.
+    local needs=" $* "
+    case "${MPICC:-}" in *mpich*) needs=${needs/ mpi / mpich } ;; *) needs=${needs/ mpi / openmpi } ;; esac
+    # shellcheck disable=SC2086 # several words
+    read -ra names < <(packages "${manager:-apt}" $needs)
+    case $manager in
+    apt) how="apt-get install ${names[*]}" ;;
+    dnf) how="dnf install ${names[*]} (and 'module load mpi' before anything else)" ;;
+    pacman) how="pacman -S ${names[*]}" ;;
+    apk) how="apk add ${names[*]}" ;;
+    brew) how="brew install ${names[*]}" ;;
+    *) how="by your system's package manager, what Debian calls ${names[*]}" ;;
+    esac
+    if [ "$manager" != apt ]; then
+        fail "missing, or not working: $*. Please install it (${how}), and run this again."
+        return
     fi
-    local sudo=()
     if [ "$(id -u)" -ne 0 ]; then
-        have sudo || { echo "Installing $* needs root: run this as root, or install sudo." >&2; return 1; }
+        if ! have sudo || { [ ! -t 0 ] && ! sudo -n true 2>>"$setup_log"; }; then
+            fail "installing ${names[*]} needs root: run '$how' as root, and then this again."
+            return
+        fi
         sudo=(sudo)
     fi
-    echo "Installing $*" >&2
-    "${sudo[@]}" apt-get update -qq >&2
+    "${sudo[@]}" apt-get update -qq >>"$setup_log" 2>&1 || true
+    size=$(apt-get install --print-uris -qq --no-install-recommends "${names[@]}" 2>>"$setup_log" |
+        awk '{ bytes += $3; count++ } END { printf "%d packages, %.0f MB to fetch", count, bytes / 1e6 }')
+    echo "Installing ${names[*]} ($size) ..." >&2
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "$@" >&2
+        apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends "${names[@]}" >>"$setup_log" 2>&1 ||
+        fail "${names[*]} could not be installed: what apt-get says of it is at the end of $setup_log."
+}
+
+# ensure NEED…: installs what is missing, and then looks again.
+ensure() {
+    local need missing=()
+    mkdir -p "$(dirname "$setup_log")" && : >"$setup_log" || return
+    for need in "$@"; do has "$need" || missing+=("$need"); done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    install "${missing[@]}" || return
+    for need in "${missing[@]}"; do
+        has "$need" || {
+            fail "$need is installed, and does not work here: how it was tried is at the end of $setup_log."
+            return
+        }
+    done
+}
+
+# Is there a cargo that is new enough?
+has_cargo() {
+    local least found
+    least=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    have cargo || {
+        fail "parpy is written in Rust, and there is no cargo here: get it from https://rustup.rs, and run this again."
+        return
+    }
+    found=$(cargo --version 2>&1) || { fail "cargo does not run here: ${found%%$'\n'*}"; return; }
+    found=${found#cargo }
+    found=${found%%[ -]*}
+    [ "$(printf '%s\n' "$least" "$found" | sort -V | head -n 1)" = "$least" ] ||
+        fail "parpy needs Rust $least or newer, and this is $found: 'rustup update' brings it."
 }
 
 set_up() {
-    local missing=() mpi
-    have cc || missing+=(gcc libc6-dev)
-    have_libclang || missing+=(libclang-dev)
-    if [ $# -eq 0 ] && ! have "${MPICC:-mpicc}"; then
-        case "${MPICC:-}" in *mpich*) set -- mpich ;; *) set -- openmpi ;; esac
-    fi
-    for mpi in "$@"; do
-        have "mpicc.$mpi" && have "mpirun.$mpi" && continue
-        case $mpi in
-        openmpi) missing+=(openmpi-bin libopenmpi-dev) ;;
-        mpich) missing+=(mpich libmpich-dev) ;;
-        esac
-    done
-    have_hdf5 || missing+=(libhdf5-dev)
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}" || return
+    has_cargo || return
+    if [ $# -eq 0 ]; then set -- mpi; fi
+    ensure compiler libclang "$@" hdf5 || return
     # Where there are several, the build would take the one that is called hdf5, whichever MPI it is for.
     if [ -z "${HDF5_DIR:-}" ] && hdf5_for serial >/dev/null; then
         HDF5_DIR=$(hdf5_for serial)
         export HDF5_DIR
     fi
-    if ! have cargo; then
-        echo "parpy is written in Rust, and there is no cargo here: see https://rustup.rs" >&2
-        return 1
-    fi
 }
 
-set_up_parallel_hdf5() {
-    local missing=() mpi
-    for mpi in "$@"; do
-        hdf5_for "$mpi" >/dev/null || missing+=("libhdf5-$mpi-dev")
-    done
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-}
+set_up_parallel_hdf5() { ensure "${@/#/hdf5-}"; }
+
+cluster_needs=(slurmctld slurmd sbatch munged ip slurm-plugins libpmix)
 
 missing_for_cluster() {
-    local program
-    local -A package=([slurmctld]=slurmctld [slurmd]=slurmd [sbatch]=slurm-client [munged]=munge [ip]=iproute2)
-    for program in "${!package[@]}"; do
-        have "$program" || echo "${package[$program]}"
-    done
-    # What SLURM loads for its scheduler, and for srun --mpi=pmix; of the latter the plain name libpmix.so.
-    compgen -G '/usr/lib/*/slurm*/select_cons_tres.so' >/dev/null || echo slurm-wlm-basic-plugins
-    compgen -G '/usr/lib/*/libpmix.so' >/dev/null || echo libpmix-dev
+    local need
+    for need in "${cluster_needs[@]}"; do has "$need" || echo "$need"; done
 }
 
-set_up_cluster() {
-    local missing
-    mapfile -t missing < <(missing_for_cluster)
-    [ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
-}
+set_up_cluster() { ensure "${cluster_needs[@]}"; }
 
 can_set_up_cluster() {
     if [ "$(uname)" != Linux ] || [ "$(id -u)" -ne 0 ]; then
@@ -125,8 +255,62 @@ python_with() {
             return
         fi
     done
-    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "$@"; } >&2 || return
+    { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet "$@"; } >>"$setup_log" 2>&1 ||
+        fail "no Python with $* here: why it could not be made is at the end of $setup_log." || return
     printf '%s\n' "$venv/bin/python"
+}
+
+# ---------------------------------------------------------------- Building
+
+# What a release build takes on one core of 2024, and what a crate of our list weighs, both as measured.
+build_seconds=230
+crate_kb=135
+
+build() {
+    local target log total fetched=0 name version
+    target=${CARGO_TARGET_DIR:-target}
+    if [[ " $* " =~ " --target-dir "([^ ]+) ]]; then target=${BASH_REMATCH[1]}; fi
+    log=$target/build.log
+    mkdir -p "$target" || return
+    while read -r name version; do
+        compgen -G "${CARGO_HOME:-$HOME/.cargo}/registry/cache/*/$name-$version.crate" >/dev/null ||
+            fetched=$((fetched + 1))
+    done < <(awk -F'"' '/^name/ { name = $2 } /^version/ { version = $2 } /^source/ { print name, version }' Cargo.lock)
+    if [ $fetched -gt 0 ]; then
+        echo "Fetching $fetched crates (about $((fetched * crate_kb / 1000 + 1)) MB) ..." >&2
+        cargo fetch --quiet --locked 2>"$log" ||
+            { fail "the crates that parpy is built of could not be fetched: $(first_error "$log"), in $log."; return; }
+    fi
+    if [ ! -e "$target/release/parpy" ]; then
+        echo "Compiling parpy and its crates, which takes about $((build_seconds / $(nproc) / 60 + 1)) min here ..." >&2
+    fi
+    total=$(cargo tree --edges normal,build --prefix none --no-dedupe 2>/dev/null | sort -u | grep -c .)
+    # What cargo says goes to the log, and how far it has come to the user.
+    cargo build "$@" 2> >(progress "$total" "$log") && wait $! && return
+    fail "parpy could not be built: $(first_error "$log"). All that cargo says is in $log."
+}
+
+# progress TOTAL LOG: keeps cargo's words, and shows how many crates have been begun.
+progress() {
+    local line count=0 end='\n'
+    : >"$2"
+    while IFS= read -r line; do
+        printf '%s\n' "$line" >>"$2"
+        [[ $line =~ ^\ *Compiling\ ([^ ]+) ]] || continue
+        count=$((count + 1))
+        if [ -t 2 ]; then
+            printf '\r\033[K%d of about %d: %s' $count "$1" "${BASH_REMATCH[1]}" >&2
+            end='\r\033[K'
+        elif [ $((count % 25)) -eq 0 ]; then
+            printf '%d of about %d crates\n' $count "$1" >&2
+        fi
+    done
+    # shellcheck disable=SC2059 # escapes
+    if [ -t 2 ] && [ $count -gt 0 ]; then printf "$end" >&2; fi
+}
+
+first_error() {
+    sed -n '/^error/{s/^error[^:]*: *//p;q}' "$1"
 }
 
 target_of() {

@@ -16,8 +16,8 @@ is_gnu_parallel || missing+=(parallel)
 have rg || missing+=(ripgrep)
 have /usr/bin/time || missing+=(time)
 have perl || missing+=(perl)
-python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
-if [ ${#missing[@]} -gt 0 ] && { ! have apt-get || ! install_packages "${missing[@]}"; }; then
+has python || missing+=(python)
+if [ ${#missing[@]} -gt 0 ] && ! (cd "$root" && install "${missing[@]}"); then
     echo "Could not install ${missing[*]}: the rows that need them are left out." >&2
 fi
 have perl || { echo "There is no perl here, which is the clock of these measurements." >&2; exit 2; }

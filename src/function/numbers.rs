@@ -13,20 +13,20 @@ use crate::output::{Form, Frame, Who};
 
 /// The functions that `--function` knows, for messages and help.
 pub const NAMES: &[&str] =
-    if cfg!(debug_assertions) { &["square", "panic", "die", "nap"] } else { &["square"] };
+    if cfg!(feature = "fault-injection") { &["square", "panic", "die", "nap"] } else { &["square"] };
 
 /// A function of one number, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
     /// x·x
     Square,
-    /// For the tests of what goes wrong in a worker. Debug builds only.
-    #[cfg(debug_assertions)]
+    /// For the tests of what goes wrong in a worker.
+    #[cfg(feature = "fault-injection")]
     Fault(Fault),
 }
 
 /// What can be made to go wrong on purpose.
-#[cfg(debug_assertions)]
+#[cfg(feature = "fault-injection")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Panics on any value.
@@ -37,7 +37,7 @@ pub enum Fault {
     Nap,
 }
 
-#[cfg(debug_assertions)]
+#[cfg(feature = "fault-injection")]
 impl Fault {
     fn happen(self, x: i64) {
         match self {
@@ -60,11 +60,11 @@ impl Named {
     pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "square" => Some(Self::Square),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             "panic" => Some(Self::Fault(Fault::Panic)),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             "die" => Some(Self::Fault(Fault::Die)),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             "nap" => Some(Self::Fault(Fault::Nap)),
             _ => None,
         }
@@ -74,11 +74,11 @@ impl Named {
     pub fn name(self) -> &'static str {
         match self {
             Self::Square => "square",
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(Fault::Panic) => "panic",
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(Fault::Die) => "die",
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(Fault::Nap) => "nap",
         }
     }
@@ -87,7 +87,7 @@ impl Named {
     fn one_whole(self, x: i64) -> Option<i64> {
         match self {
             Self::Square => x.checked_mul(x),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(fault) => {
                 fault.happen(x);
                 x.checked_mul(x)
@@ -99,7 +99,7 @@ impl Named {
     fn one_float(self, x: f64) -> f64 {
         match self {
             Self::Square => x * x,
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(fault) => {
                 fault.happen(x as i64);
                 x * x
@@ -121,7 +121,7 @@ impl Named {
         };
         match self {
             Self::Square => kernel!(lanes, one_by_one, square_whole(x: &[i64], y: &mut [i64]) -> usize),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(_) => one_by_one(x, y),
         }
     }
@@ -132,7 +132,7 @@ impl Named {
             |x: &[f64], y: &mut [f64]| x.iter().zip(y).for_each(|(x, y)| *y = scalar(self).one_float(*x));
         match self {
             Self::Square => kernel!(lanes, one_by_one, square_float(x: &[f64], y: &mut [f64]) -> ()),
-            #[cfg(debug_assertions)]
+            #[cfg(feature = "fault-injection")]
             Self::Fault(_) => one_by_one(x, y),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use crate::dsl::*;
 use crate::ends::signalling;
@@ -65,10 +65,6 @@ fn an_element_that_has_failed_is_named_and_run_again_alone() {
 #[test]
 fn elements_that_are_stopped_keep_what_is_done_and_are_named() {
     let Some(cluster) = cluster() else { return };
-    if !cfg!(debug_assertions) {
-        say("SKIPPED: only a debug build can be asked to be slow");
-        return;
-    }
     let dir = Dir::new();
     dir.write("naps.txt", "20\n".repeat(40_000));
     let work = "map --from naps.txt -f nap -j 1 --schedule dynamic,1 -o squares.txt";
@@ -126,33 +122,26 @@ fn a_signal_before_parpy_is_there() {
 /// What runs in the background of a script is deaf to Ctrl-C. This one is run by hand, and needs no cluster.
 #[test]
 fn ctrl_c_ends_parpy_too() {
-    if !cfg!(debug_assertions) {
-        say("SKIPPED: only a debug build can be asked to be slow");
-        return;
-    }
     let dir = Dir::new();
     dir.write("naps.txt", "20\n".repeat(40_000));
-    let mut command = Command::new("bash");
+    let mut command = bare("bash");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("slurm/array.sbatch"));
     command.args("map --from naps.txt -f nap -j 1 --schedule dynamic,1 -o squares.txt".split(' '));
     command.env("PARPY", BINARY).env("PARTS", "4").env("SLURM_ARRAY_TASK_ID", "2");
     // As a terminal does, to all that it runs.
     command.current_dir(dir.path(".")).stdout(Stdio::piped()).process_group(0);
     for (signal, name) in [("-INT", "SIGINT"), ("-HUP", "SIGHUP")] {
-        let script = command.spawn().unwrap();
+        let script = start(&mut command);
         let results = || dir.names().into_iter().find(|name| name.ends_with(".partial"));
         until(|| results().filter(|name| !dir.read(name).is_empty()));
-        let group = format!("-{}", script.id());
-        assert!(Command::new("kill").args([signal, "--", &group]).status().unwrap().success());
+        let group = script.id();
+        kill_group(signal, group);
         let output = script.wait_with_output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         // parpy has had its end before the script has.
         assert_eq!(output.status.code(), Some(143), "{said}");
         assert!(said.contains(&format!("{name}: on to parpy")), "{said}");
-        assert!(
-            !Command::new("kill").args(["-0", "--", &group]).output().unwrap().status.success(),
-            "{said}"
-        );
+        assert!(!has_group(group), "{said}");
         std::fs::remove_file(dir.path("squares.part-2-of-4.txt.partial")).unwrap();
     }
 }

@@ -39,25 +39,23 @@ pub struct Cluster {
 /// The cluster for this binary; `None`, which is said aloud, where there is none.
 pub fn cluster() -> Option<Cluster> {
     static SAID: Once = Once::new();
-    let skip = |why: &str| SAID.call_once(|| say(&format!("SKIPPED: tests on a cluster: {why}")));
     let folder = std::env::var_os(FOLDER).filter(|folder| !folder.is_empty());
     match folder {
-        _ if !has_mpi() => skip("this parpy was built without MPI"),
-        None => skip("none is up; tests/cluster/run.sh brings one up and runs them (Linux, as root)"),
+        _ if !has_mpi() => {}
+        // Once for all of them.
+        None => SAID.call_once(|| {
+            skip("cluster", "none is up; tests/cluster/run.sh brings one up and runs them (Linux, as root)");
+        }),
         Some(folder) => return Some(Cluster { folder: folder.into() }),
     }
     None
 }
 
-/// Says what is to be seen when all tests pass, too: of eprintln! nothing is, then.
-pub fn say(line: &str) {
-    _ = writeln!(std::io::stderr(), "{line}");
-}
-
 impl Cluster {
     /// A command on one of its nodes: `login` or one of [`NODES`].
     pub fn on(&self, node: &str) -> Command {
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/cluster.sh"));
+        // What is run there has limits of its own.
+        let mut command = bare(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/cluster.sh"));
         command.arg("on").arg(&self.folder).arg(node);
         command
     }
@@ -306,7 +304,7 @@ pub fn may_be_retried(id: &str) -> bool {
     static CRASHES: AtomicUsize = AtomicUsize::new(0);
     let may = CRASHES.fetch_add(1, Ordering::Relaxed) < MOST;
     let so = if may { "it is tried again" } else { "as too many have before" };
-    say(&format!("CRASHED: job {id}, in MPI_Init: {so}"));
+    _ = writeln!(std::io::stderr(), "CRASHED: job {id}, in MPI_Init: {so}");
     may
 }
 
@@ -350,7 +348,7 @@ impl Feed {
     pub fn new(dir: &Dir, name: &str) -> Self {
         let path = dir.path(name);
         let _ = std::fs::remove_file(&path);
-        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        assert!(program("mkfifo").arg(&path).status().unwrap().success());
         // For reading too, so as not to wait for a reader.
         let writer = std::fs::File::options().read(true).write(true).open(&path).unwrap();
         Self { path, writer }

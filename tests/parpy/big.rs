@@ -1,7 +1,7 @@
 //! What does not fit: lines longer than any buffer, files longer than the memory that is allowed.
 
 use crate::dsl::*;
-use crate::formats::extensions;
+use crate::files::*;
 
 /// Longer than the megabyte of a rank's slot, so that its text comes in pieces.
 fn long_lines(dir: &Dir) -> std::path::PathBuf {
@@ -65,8 +65,8 @@ fn memory_does_not_grow_with_the_input() {
         parpy("map --range 0..60000000 -o none"),
         parpy("map --from").arg(dir.write("sevens", "7\n".repeat(3_000_000))).args("-o none"),
     ];
-    let values = crate::map::npy(&dir, "values.npy", "<f8", 0, |_| [0; 8]);
-    std::fs::write(&values, crate::map::npy_header("<f8", "(16000000,)")).unwrap();
+    let values = npy(&dir, "values.npy", "<f8", 0, |_| [0; 8]);
+    std::fs::write(&values, npy_header("<f8", "(16000000,)")).unwrap();
     std::fs::File::options().write(true).open(&values).unwrap().set_len(128 + 128_000_000).unwrap();
     let files = extensions().into_iter().map(|extension| {
         parpy("map --from").arg(&values).arg("-o").arg(dir.path(&format!("out.{extension}")))

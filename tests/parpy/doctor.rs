@@ -24,13 +24,10 @@ fn found(said: &Value, level: &str, id: &str) -> Vec<String> {
     wanted.map(|f| format!("{} -> {}", f["what"].as_str().unwrap(), f["remedy"].as_str().unwrap())).collect()
 }
 
-/// A command line with its own time limit, in an environment where no launcher has left anything.
+/// A command line, in an environment where no launcher has left anything.
 fn limited(words: &[&str]) -> Command {
-    // All that `command` sets up, for other words.
-    let mut command = Command::new("timeout");
-    command.args(["-k", "5", "60"]).args(words);
-    foreign_variables().iter().for_each(|name| _ = command.env_remove(name));
-    allow_everything(&mut command);
+    let mut command = program(words[0]);
+    command.args(&words[1..]);
     command
 }
 
@@ -85,7 +82,7 @@ fn as_json_with_all_facts() {
     let cpus: Value = serde_json::from_str(&parpy("cpus --json").text()).unwrap();
     assert_eq!(facts["cpus"], cpus);
     let on = |path: &Path| {
-        let output = Command::new("stat").args(["-f", "-c", "%a %S"]).arg(path).output().unwrap();
+        let output = program("stat").args(["-f", "-c", "%a %S"]).arg(path).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         text.split_whitespace().map(|word| word.parse::<f64>().unwrap()).product::<f64>()
     };
@@ -148,9 +145,10 @@ fn under_mpirun_it_looks_at_every_rank_and_speaks_once() {
 
 #[test]
 fn the_mpirun_of_another_mpi_is_a_problem() {
-    let Some(mpirun) = foreign_mpirun().filter(|_| has_mpi()) else {
-        return eprintln!("SKIPPED: only one MPI is installed");
-    };
+    if !has_mpi() {
+        return;
+    }
+    let Some(mpirun) = foreign_mpirun() else { return };
     let run = parpy("doctor").ranks(3).launcher(mpirun);
     let done = run.done();
     let text = String::from_utf8(done.stdout).unwrap();
@@ -234,7 +232,7 @@ fn a_signal_to_the_process_that_the_launcher_knows_ends_the_rank() {
     if !has_mpi() {
         return;
     }
-    let signals = [("TERM", "143\n"), ("HUP", "129\n"), ("USR1", "138\n")];
+    let signals = [("-TERM", "143\n"), ("-HUP", "129\n"), ("-USR1", "138\n")];
     // While it is being initialised, MPICH takes SIGUSR1 for itself, and the UCX in it SIGHUP: it stops for no end.
     let heard = if mpirun_is_open_mpi() { 3 } else { 1 };
     for (signal, expected) in signals.into_iter().take(heard) {
@@ -251,11 +249,11 @@ fn a_signal_to_the_process_that_the_launcher_knows_ends_the_rank() {
         let line = |path: &Path| std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'));
         let parent = until(|| line(&id)).trim().to_owned();
         let child = until(|| rank_behind(&parent));
-        assert!(Command::new("kill").args(["-s", signal, &parent]).status().unwrap().success());
+        kill(signal, parent.parse().unwrap());
         assert_eq!(until(|| line(&code)), expected);
         until(|| (!Path::new(&format!("/proc/{child}")).exists()).then_some(()));
         // timeout(1) passes it on.
-        assert!(Command::new("kill").arg(launcher.id().to_string()).status().unwrap().success());
+        kill("-TERM", launcher.id());
         launcher.wait().unwrap();
     }
 }
@@ -274,7 +272,8 @@ fn rank_behind(parent: &str) -> Option<String> {
 #[test]
 fn components_of_one_step_are_one_run() {
     if !has_mpi() || !mpirun_is_open_mpi() {
-        return eprintln!("SKIPPED: only Open MPI's ranks meet without variables that say how many they are");
+        // Only Open MPI's ranks meet without variables that say how many they are.
+        return;
     }
     let script = format!(
         "export SLURM_PROCID=$OMPI_COMM_WORLD_RANK SLURM_NTASKS=4 SLURM_STEP_NUM_TASKS=2 SLURM_STEP_NUM_NODES=1; \
@@ -313,7 +312,7 @@ fn one_of_several_cpus() -> Option<String> {
 
 #[test]
 fn a_narrow_mask_is_noticed() {
-    let Some(cpu) = one_of_several_cpus() else { return eprintln!("SKIPPED: one CPU only") };
+    let Some(cpu) = one_of_several_cpus() else { return skip("cpus", "there is one only") };
     let output = said(&mut limited(&["taskset", "-c", &cpu, BINARY, "doctor", "--json"]));
     let told = found(&json_of(&output.stdout), "note", "affinity");
     assert!(told.len() == 1 && told[0].contains(&format!("1 CPU ({cpu})")), "{told:?}");
@@ -337,6 +336,9 @@ fn a_narrow_mask_is_noticed() {
 /// A rank on what it takes for another node: one with another name, and with a folder of its own.
 #[test]
 fn a_file_that_one_node_does_not_see() {
+    if !has_mpi() {
+        return;
+    }
     let dir = Dir::new();
     let file = dir.write("own/x.txt", "one\n");
     let folder = file.parent().unwrap().display().to_string();
@@ -345,8 +347,8 @@ fn a_file_that_one_node_does_not_see() {
     let root = ["unshare", "-r"];
     let unshare = ["unshare", "--mount", "--uts", "sh", "-c"];
     let can = said(&mut limited(&[&root[..], &unshare[..], &[&format!("{elsewhere} true")]].concat()));
-    if !has_mpi() || !can.status.success() {
-        return eprintln!("SKIPPED: without MPI, or without namespaces there is no other node");
+    if !can.status.success() {
+        return skip("namespaces", "without them there is no other node");
     }
     let path = file.to_str().unwrap();
     let here = [mpirun(), "-n", "1", BINARY, "doctor", "--json", path];

@@ -1,15 +1,22 @@
-//! Runs the real binary, alone or under the mpirun that belongs to it, always with a time limit.
+//! The harness of all tests: runs the real binary, alone or under the mpirun that belongs to it, and other programs.
+//! Every process that a test starts, it starts by way of this file: each has a time limit.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open, pidfd_send_signal,
+    test_kill_process_group,
+};
+
 /// Seconds after which a run counts as hanging.
-const LIMIT: u32 = 60;
+pub const LIMIT: u32 = 60;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_parpy");
 
@@ -41,9 +48,75 @@ pub const FOREIGN: [&str; 23] = [
     "SLURM_MPI_TYPE",
 ];
 
-/// The same, for a command that is not a [`Run`].
-pub fn foreign_variables() -> &'static [&'static str] {
-    &FOREIGN
+/// A command that ends after a minute at the latest, in an environment where no launcher has left anything.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    let mut command = bare("timeout");
+    command.args(["-k", "5", &LIMIT.to_string()]).arg(name);
+    allow_everything(&mut command);
+    command
+}
+
+/// A command for [`start`], or one that limits itself.
+pub fn bare(name: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(name);
+    FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
+    command
+}
+
+/// Starts a command whose own process number the test needs, so without a `timeout` around it; it is killed after a
+/// minute.
+pub fn start(command: &mut Command) -> Child {
+    let child = command.spawn().unwrap();
+    // A descriptor, because the number may be another process's by then.
+    let process = pidfd_open(pid(child.id()), PidfdFlags::empty()).unwrap();
+    std::thread::spawn(move || {
+        let limit = Timespec { tv_sec: LIMIT.into(), tv_nsec: 0 };
+        if poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&limit)) == Ok(0) {
+            _ = pidfd_send_signal(&process, Signal::KILL);
+        }
+    });
+    child
+}
+
+/// [`start`] with all streams piped.
+pub fn start_piped(command: &mut Command) -> Child {
+    start(piped(command))
+}
+
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped())
+}
+
+/// Do the tests run as root, who may do everything?
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Is there such a program?
+pub fn has(name: &str) -> bool {
+    std::env::split_paths(&std::env::var_os("PATH").unwrap()).any(|folder| folder.join(name).is_file())
+}
+
+/// Passes over a test, or what is left of it, because this machine lacks something. That is written to standard
+/// error, whatever the runner captures, and to the file that PARPY_TEST_SKIPPED names; where CI=true it is a failure,
+/// unless PARPY_TEST_MAY_LACK (words) has `what`.
+#[track_caller]
+pub fn skip(what: &str, why: &str) {
+    let thread = std::thread::current();
+    let line = format!("SKIPPED: {}: {what}: {why}\n", thread.name().unwrap_or("a test"));
+    let get = |name: &str| std::env::var(name).unwrap_or_default();
+    let may_lack = get("PARPY_TEST_MAY_LACK").split_whitespace().any(|word| word == what);
+    assert!(may_lack || get("CI") != "true", "{line}which CI may not lack");
+    _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(file) = std::env::var_os("PARPY_TEST_SKIPPED") {
+        let mut file = std::fs::File::options().append(true).create(true).open(file).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// Are all variations of a test wanted? Else it tries a few that stand for them.
+pub fn is_thorough() -> bool {
+    std::env::var_os("PARPY_TEST_FULL").is_some_and(|value| !value.is_empty())
 }
 
 /// A temporary folder.
@@ -87,7 +160,7 @@ pub fn has_mpi() -> bool {
 pub fn mpirun() -> &'static str {
     static FOUND: OnceLock<&str> = OnceLock::new();
     FOUND.get_or_init(|| {
-        let version = Command::new(BINARY).arg("--version").output().unwrap();
+        let version = program(BINARY).arg("--version").output().unwrap();
         let version = String::from_utf8(version.stdout).unwrap();
         let is_open_mpi = version.contains("Open MPI");
         let names = match is_open_mpi {
@@ -102,26 +175,40 @@ pub fn mpirun() -> &'static str {
 
 /// Whose launcher is `name`? `None` when it is not there.
 fn launcher_is_open_mpi(name: &str) -> Option<bool> {
-    let output = Command::new(name).arg("--version").output().ok()?;
+    let output = program(name).arg("--version").output().unwrap();
+    let found = output.status.success();
     let version = String::from_utf8_lossy(&output.stdout).into_owned();
-    Some(["Open MPI", "OpenRTE", "PRRTE"].iter().any(|mark| version.contains(mark)))
+    found.then(|| ["Open MPI", "OpenRTE", "PRRTE"].iter().any(|mark| version.contains(mark)))
 }
 
-/// Another MPI's launcher, when there is one on this machine.
+/// Another MPI's launcher, when there is one on this machine; without it the test is passed over.
 pub fn foreign_mpirun() -> Option<&'static str> {
     let ours = launcher_is_open_mpi(mpirun());
-    ["mpirun.mpich", "mpirun.openmpi"].into_iter().find(|name| {
+    let found = ["mpirun.mpich", "mpirun.openmpi"].into_iter().find(|name| {
         let theirs = launcher_is_open_mpi(name);
         theirs.is_some() && theirs != ours
-    })
+    });
+    if found.is_none() {
+        skip("other-mpi", "only one MPI is installed");
+    }
+    found
 }
 
 pub fn mpirun_is_open_mpi() -> bool {
     launcher_is_open_mpi(mpirun()) == Some(true)
 }
 
-/// What lets Open MPI start more ranks than there are cores, and run as root.
+/// What lets Open MPI start more ranks than there are cores, and run as root; and start while another run ends.
 pub fn allow_everything(command: &mut Command) {
+    static SHARED_FOLDER: Once = Once::new();
+    // An mpirun of Open MPI 4 that ends removes the folder that all of them share, when it is empty, and one that
+    // begins just then cannot make its own in it. So it is never empty.
+    SHARED_FOLDER.call_once(|| {
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let node = node.split('.').next().unwrap_or_default();
+        let name = format!("ompi.{node}.{}", rustix::process::geteuid().as_raw());
+        _ = std::fs::create_dir_all(std::env::temp_dir().join(name).join("kept-for-tests"));
+    });
     command
         .env("OMPI_ALLOW_RUN_AS_ROOT", "1")
         .env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
@@ -199,20 +286,33 @@ impl Run {
         &self.args
     }
 
+    /// What is typed, with the last part of every path alone, and on how many ranks.
+    pub fn name(&self) -> String {
+        let word = |word: &OsString| match Path::new(word).file_name() {
+            Some(name) if Path::new(word).is_absolute() => name.display().to_string(),
+            _ => word.display().to_string(),
+        };
+        let words = self.args.iter().map(word);
+        let variables = self.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let ranks = (self.ranks > 0).then(|| format!("on {} ranks", self.ranks));
+        words.chain(variables).chain(ranks).collect::<Vec<_>>().join(" ")
+    }
+
     pub fn is_stdin(&self) -> bool {
         !self.stdin.is_empty()
     }
 
     /// The command, with its time limit.
     pub fn command(&self) -> Command {
-        let mut command = Command::new("timeout");
-        command.args(["-k", "5", &LIMIT.to_string()]);
-        FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
-        allow_everything(&mut command);
-        if self.ranks > 0 {
-            command.arg(self.launcher.unwrap_or_else(mpirun)).arg("-n").arg(self.ranks.to_string());
-        }
-        command.arg(BINARY).args(&self.args);
+        let mut command = match self.ranks {
+            0 => program(BINARY),
+            ranks => {
+                let mut command = program(self.launcher.unwrap_or_else(mpirun));
+                command.arg("-n").arg(ranks.to_string()).arg(BINARY);
+                command
+            }
+        };
+        command.args(&self.args);
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
@@ -220,11 +320,45 @@ impl Run {
         command
     }
 
+    /// The command without ranks, as a user who owns nothing and may do no more than all may; `before`: words before
+    /// the program. Where that takes a copy of the program, it stands in `dir`. For root, with setpriv(1).
+    pub fn as_nobody(&self, dir: &Dir, before: &[&str]) -> Command {
+        let copy = dir.path("parpy");
+        // Not by this process: a program that another test starts would have it open for writing, too, for a moment,
+        // in which it could not be executed.
+        assert!(program("cp").arg(BINARY).arg(&copy).status().unwrap().success());
+        for path in [&copy, &dir.path("")] {
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let mut command = program("setpriv");
+        command.args(["--reuid=54321", "--regid=54321", "--clear-groups"]).args(before).arg(copy);
+        command.args(&self.args).current_dir("/");
+        command
+    }
+
+    /// Runs it as a user who may not read and write everything: as this one, or for root as in [`Run::as_nobody`].
+    /// `None`, and the test is passed over, where that cannot be.
+    pub fn done_without_rights(&self, dir: &Dir) -> Option<Done> {
+        if !is_root() {
+            return Some(self.done());
+        }
+        if !has("setpriv") {
+            skip("setpriv", "root cannot try what another user may");
+            return None;
+        }
+        Some(Done::of(self, self.as_nobody(dir, &[]).output().unwrap()))
+    }
+
     /// Starts it with all streams piped.
     pub fn spawn(&self) -> Child {
-        let mut command = self.command();
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.spawn().unwrap()
+        piped(&mut self.command()).spawn().unwrap()
+    }
+
+    /// The same, without ranks and `timeout`: the child is parpy itself.
+    pub fn start(&self) -> Child {
+        let mut command = bare(BINARY);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        start_piped(command.args(&self.args))
     }
 
     /// Runs it to its end.
@@ -341,13 +475,47 @@ pub fn logged(log: &mut impl BufRead, part: &str) -> u32 {
     }
 }
 
+/// Sends a signal by its name, as in `-TERM`, or by its number, as in `-9`.
+#[track_caller]
 pub fn kill(signal: &str, pid: u32) {
-    kill_all(signal, &[pid]);
+    assert!(try_kill(signal, pid), "there is no process {pid}");
+}
+
+/// The same, to a process that may have ended by now; returns whether it was there.
+pub fn try_kill(signal: &str, id: u32) -> bool {
+    kill_process(pid(id), signal_named(signal)).is_ok()
 }
 
 /// Sends it to all of them before any can have told another.
 #[track_caller]
 pub fn kill_all(signal: &str, pids: &[u32]) {
-    let pids = pids.iter().map(u32::to_string);
-    assert!(Command::new("kill").arg(signal).args(pids).status().unwrap().success());
+    pids.iter().for_each(|pid| kill(signal, *pid));
+}
+
+/// Sends it to all of a process group.
+#[track_caller]
+pub fn kill_group(signal: &str, group: u32) {
+    kill_process_group(pid(group), signal_named(signal)).unwrap();
+}
+
+/// Is there a process of this group?
+pub fn has_group(group: u32) -> bool {
+    test_kill_process_group(pid(group)).is_ok()
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(id.try_into().unwrap()).unwrap()
+}
+
+fn signal_named(name: &str) -> Signal {
+    match name {
+        "-9" | "-KILL" => Signal::KILL,
+        "-INT" => Signal::INT,
+        "-TERM" => Signal::TERM,
+        "-HUP" => Signal::HUP,
+        "-USR1" => Signal::USR1,
+        "-STOP" => Signal::STOP,
+        "-CONT" => Signal::CONT,
+        _ => panic!("{name}: not a signal that tests send"),
+    }
 }

@@ -8,12 +8,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::dsl::*;
-use crate::map::{npy, npy_header};
-
-/// Alone, and over ranks where there are ranks.
-pub fn ways() -> &'static [usize] {
-    if has_mpi() { &[0, 2, 5] } else { &[0] }
-}
+use crate::files::*;
 
 #[test]
 fn a_header_and_a_row_for_each_value() {
@@ -333,15 +328,6 @@ fn the_input_is_not_replaced_by_the_output() {
     assert_eq!(dir.read("n.txt"), b"1\n2\n");
 }
 
-/// Extensions of formats that are written here.
-pub fn extensions() -> Vec<&'static str> {
-    let mut all = vec!["txt", "csv", "json", "jsonl", "npy"];
-    if cfg!(feature = "hdf5") {
-        all.push("h5");
-    }
-    all
-}
-
 #[test]
 fn a_failed_run_leaves_nothing_under_the_real_name() {
     let dir = Dir::new();
@@ -368,13 +354,13 @@ fn a_failed_run_leaves_nothing_under_the_real_name() {
 /// A command in a file system of its own, of 2 MiB, at `folder`; `None` where that is not allowed.
 fn on_a_small_disk(folder: &Path, command: &Command) -> Option<Command> {
     let script = "mount -t tmpfs -o size=2m parpy-test \"$0\" && exec \"$@\"";
-    let mut small = Command::new("unshare");
+    let mut small = program("unshare");
     small.args(["-m", "sh", "-c", script]).arg(folder);
     let can = small.arg("true").output().is_ok_and(|output| output.status.success());
     if !can {
         return None;
     }
-    let mut small = Command::new("unshare");
+    let mut small = program("unshare");
     // What is left there is listed before it goes.
     let script = format!(
         "mount -t tmpfs -o size=2m parpy-test \"$0\" && \"$@\"; code=$?; ls \"$0\" >{}; exit $code",
@@ -401,8 +387,7 @@ fn a_disk_that_is_full_in_mid_write() {
             let name = format!("a.{extension}");
             let run = parpy("map --range 0..1000000 -o").arg(folder.join(&name)).ranks(*ranks);
             let Some(mut command) = on_a_small_disk(&folder, &run.command()) else {
-                eprintln!("SKIPPED: no file systems may be mounted here");
-                return;
+                return skip("namespaces", "no file systems may be mounted here");
             };
             let done = Done::of(&run, command.output().unwrap());
             assert_eq!(done.code, 1, "{}", done.stderr);
@@ -423,7 +408,7 @@ fn a_file_that_may_not_grow_so_large() {
     for extension in extensions() {
         let name = format!("a.{extension}");
         let script = format!("ulimit -f 64; exec {BINARY} map --range 0..1000000 -o {name}");
-        let output = Command::new("bash").arg("-c").arg(script).current_dir(dir.path("")).output().unwrap();
+        let output = program("bash").arg("-c").arg(script).current_dir(dir.path("")).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{name}: {said}");
         assert!(said.contains(&format!("cannot write {name}: File too large")), "{said}");
@@ -444,9 +429,7 @@ fn a_file_that_cannot_get_its_name_is_kept_under_another() {
         let run = parpy("map --from - -o").arg(dir.path(&name));
         let mut child = run.spawn();
         // When it has been begun, something else takes the name.
-        while dir.names().is_empty() {
-            std::thread::yield_now();
-        }
+        until(|| (!dir.names().is_empty()).then_some(()));
         std::fs::create_dir(dir.path(&name)).unwrap();
         child.stdin.take().unwrap().write_all(b"1\n2\n3\n").unwrap();
         let done = Done::of(&run, child.wait_with_output().unwrap());
@@ -500,7 +483,7 @@ fn what_is_not_written_front_to_back_does_not_go_to_pipes() {
     let dir = Dir::new();
     for extension in extensions().into_iter().filter(|extension| ["npy", "h5"].contains(extension)) {
         let pipe = dir.path(&format!("pipe.{extension}"));
-        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(program("mkfifo").arg(&pipe).status().unwrap().success());
         for ranks in ways() {
             parpy("map 1 -o")
                 .arg(&pipe)
@@ -537,29 +520,6 @@ fn shapes_of_more_values_than_there_can_be() {
     assert_eq!(parpy("-q map --from").arg(path).text(), "");
 }
 
-/// Of a huge file that a small job has read a little of, the digest takes longer than the job.
-#[test]
-fn ctrl_c_is_heard_while_the_input_is_digested() {
-    let dir = Dir::new();
-    let path = npy(&dir, "huge.npy", "<i8", 1, |_| [0; 8]);
-    std::fs::File::options().write(true).open(&path).unwrap().set_len(15 << 30).unwrap();
-    for pattern in ["serial", "pool"] {
-        let run = parpy("map -p").arg(pattern).arg("--from").arg(&path).arg("-o").arg(dir.path("a.json"));
-        let child = Command::new(BINARY).args(run.words()).spawn().unwrap();
-        while !dir.names().iter().any(|name| name.ends_with(".partial")) {
-            std::thread::yield_now();
-        }
-        let began = std::time::Instant::now();
-        let pid = child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130));
-        // Fifteen gigabytes take longer on any machine.
-        assert!(began.elapsed().as_secs() < 2, "{:?}", began.elapsed());
-        let _ = std::fs::remove_file(dir.path("a.json.partial"));
-    }
-}
-
 /// Who is named in a row is one of the workers.
 #[test]
 fn a_worker_that_was_killed_is_named_by_nobody() {
@@ -583,11 +543,11 @@ fn a_worker_that_was_killed_is_named_by_nobody() {
     #[cfg(feature = "hdf5")]
     {
         run("a.h5");
-        let ranks = crate::hdf5::dataset::<u32>(&dir.path("a.h5"), "rank");
+        let ranks = dataset::<u32>(&dir.path("a.h5"), "rank");
         assert!(
             ranks.iter().enumerate().all(|(i, rank)| *rank < 2 || i == 2 && *rank == u32::MAX),
             "{ranks:?}"
         );
-        assert_eq!(crate::hdf5::dataset::<u64>(&dir.path("a.h5"), "failed"), [2]);
+        assert_eq!(dataset::<u64>(&dir.path("a.h5"), "failed"), [2]);
     }
 }

@@ -1,32 +1,13 @@
 //! HDF5 files out and in, read back with the library itself.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use hdf5::types::{FixedAscii, VarLenUnicode};
 use hdf5::{File, H5Type, Hyperslab, SliceOrIndex};
 use proptest::prelude::*;
 
 use crate::dsl::*;
-use crate::formats::ways;
-
-/// A dataset of one dimension.
-pub fn dataset<T: H5Type>(path: &Path, name: &str) -> Vec<T> {
-    let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    file.dataset(name).and_then(|dataset| dataset.read_raw()).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
-
-/// Input and output as bits, and the numbers of the values that have failed.
-pub fn contents(path: &Path) -> (bool, Vec<u64>, Vec<u64>, Vec<u64>) {
-    let file = File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let is_float = file.dataset("input").unwrap().dtype().unwrap().is::<f64>();
-    let bits = |name: &str| match is_float {
-        true => dataset::<f64>(path, name).into_iter().map(f64::to_bits).collect(),
-        false => dataset::<i64>(path, name).into_iter().map(|x| x as u64).collect(),
-    };
-    let failed = if file.link_exists("failed") { dataset::<u64>(path, "failed") } else { Vec::new() };
-    (is_float, bits("input"), bits("output"), failed)
-}
+use crate::files::*;
 
 #[derive(Clone, H5Type)]
 #[repr(C)]
@@ -278,7 +259,7 @@ fn files_that_are_no_hdf5() {
     }
     parpy("map --from missing.h5:/x").done().fails(1, &["cannot open missing.h5", "No such file"]);
     let pipe = dir.path("pipe.h5");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(program("mkfifo").arg(&pipe).status().unwrap().success());
     parpy("map --from").arg(&pipe).done().fails(1, &["not a regular file"]);
     parpy("map 1 -o /dev/null.h5/x.h5").done().fails(1, &["cannot write"]);
     let whole = dir.path("whole.h5");

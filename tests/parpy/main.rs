@@ -4,7 +4,9 @@ mod bad_input;
 mod big;
 mod demo;
 mod doctor;
+#[allow(dead_code)]
 mod dsl;
+mod files;
 mod formats;
 #[cfg(feature = "hdf5")]
 mod hdf5;
@@ -16,8 +18,22 @@ mod python;
 mod read;
 mod readme;
 mod report;
-mod same;
 mod scale;
 mod show;
 mod trace;
 mod workers;
+
+/// A process without a limit could hang all tests: they are started by [`dsl::program`] and its like.
+#[test]
+fn every_process_of_a_test_has_a_time_limit() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for folder in ["parpy", "same", "prompt", "cluster"] {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("dsl.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains(concat!("Command", "::new(")), "{}", path.display());
+            }
+        }
+    }
+}

@@ -1,28 +1,11 @@
 //! `parpy map` as a user types it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::PathBuf;
-use std::process::Command;
 
 use approx::assert_relative_eq;
 
 use crate::dsl::*;
-
-/// A `.npy` file of `count` values of 8 bytes, written by the format's own rules (NEP 1).
-pub fn npy(dir: &Dir, name: &str, descr: &str, count: usize, value: impl Fn(usize) -> [u8; 8]) -> PathBuf {
-    let data: Vec<u8> = (0..count).flat_map(value).collect();
-    dir.write(name, [npy_header(descr, &format!("({count},)")), data].concat())
-}
-
-pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
-    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
-    // Padded with blanks to whole 64 bytes, and ended by a newline.
-    let len = (10 + dict.len() + 1).next_multiple_of(64) - 10;
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((len as u16).to_le_bytes());
-    bytes.extend(format!("{dict:<width$}\n", width = len - 1).bytes());
-    bytes
-}
+use crate::files::*;
 
 #[test]
 fn values_on_the_command_line() {
@@ -93,10 +76,10 @@ fn results_to_a_file() {
     assert_eq!(parpy("map 2 -o /dev/stdout").text(), "4\n");
     parpy("map 2 -o /dev/null").done().succeeds();
     let script = format!("(echo before; {BINARY} map 2 -o /dev/stdout; echo after) >log");
-    assert!(Command::new("sh").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
+    assert!(program("sh").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
     assert_eq!(dir.read("log"), b"before\n4\nafter\n");
     let script = format!("{BINARY} map 3 -o /dev/fd/3 3>>log; {BINARY} map 4 -o >(cat >>log); wait $!");
-    assert!(Command::new("bash").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
+    assert!(program("bash").arg("-c").arg(script).current_dir(dir.path("")).status().unwrap().success());
     assert_eq!(dir.read("log"), b"before\n4\nafter\n9\n16\n");
     // An existing file is replaced, through a symbolic link too.
     symlink(dir.path("out.txt"), dir.path("link.txt")).unwrap();
@@ -167,7 +150,7 @@ fn a_closed_pipe_ends_its_task_and_not_the_job() {
         "[[task]]\nmap = { range = '0..1000000' }\n[[task]]\nmap = { values = [3] }\noutput = 'second.txt'\n",
     );
     let script = format!("{BINARY} run job.toml --report r.json | head -n 1");
-    let output = Command::new("sh").arg("-c").arg(script).current_dir(dir.path("")).output().unwrap();
+    let output = program("sh").arg("-c").arg(script).current_dir(dir.path("")).output().unwrap();
     assert_eq!(output.stdout, b"0\n");
     assert_eq!(dir.read("second.txt"), b"9\n");
     assert!(dir.path("r.json").exists());

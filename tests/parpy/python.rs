@@ -1,24 +1,18 @@
 //! What users do with results: numpy, pandas and h5py open them, and parpy opens what these have written.
 //! `PARPY_TEST_PYTHON` says which python3 has the modules.
 
-use std::process::Command;
-
 use crate::dsl::*;
-use crate::formats::ways;
+use crate::files::*;
 
 /// Runs `script` in `dir`; false, and a word, where there is no python3 with these modules.
 fn python(dir: &Dir, modules: &str, script: &str) -> bool {
     let python = std::env::var("PARPY_TEST_PYTHON").unwrap_or("python3".into());
-    let has = Command::new(&python).arg("-c").arg(format!("import {modules}")).output();
-    if !has.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: {python} has no {modules}; PARPY_TEST_PYTHON may name another");
+    let has = program(&python).arg("-c").arg(format!("import {modules}")).output().unwrap();
+    if !has.status.success() {
+        skip("python", &format!("{python} has no {modules}; PARPY_TEST_PYTHON may name another"));
         return false;
     }
-    let output = Command::new("timeout")
-        .args(["-k", "5", "60", &python, "-c", script])
-        .current_dir(dir.path(""))
-        .output()
-        .unwrap();
+    let output = program(&python).args(["-c", script]).current_dir(dir.path("")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     true
 }
@@ -108,14 +102,12 @@ with h5py.File('c.h5') as h:
             return;
         }
     }
-    let dump = Command::new("h5dump").arg("-H").arg(dir.path("i.h5")).output();
-    match dump {
-        Ok(output) => {
-            assert!(output.status.success());
-            assert!(String::from_utf8_lossy(&output.stdout).contains("DATASET \"output\""));
-        }
-        Err(_) => eprintln!("SKIPPED: there is no h5dump"),
+    if !has("h5dump") {
+        return skip("h5dump", "it is not installed (hdf5-tools)");
     }
+    let output = program("h5dump").arg("-H").arg(dir.path("i.h5")).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("DATASET \"output\""));
 }
 
 /// Kinds of files that parpy does not write itself.

@@ -1,7 +1,5 @@
 //! `parpy read` as a user types it, against the tools that users know.
 
-use std::process::Command;
-
 use crate::dsl::*;
 
 const SHAKESPEARE: &str = "../shared/data/shakespeare.txt";
@@ -9,13 +7,13 @@ const SHAKESPEARE: &str = "../shared/data/shakespeare.txt";
 /// `wc` itself; for files with bytes that are not ASCII only where it is of the kind whose rule parpy
 /// follows (see `Tally::words`).
 fn wc(path: &str) -> String {
-    let mut old = Command::new("sh");
+    let mut old = program("sh");
     let old = old.args(["-c", r"printf '\001 \303\251' | wc -w"]).env("LC_ALL", "C").output().unwrap();
     if String::from_utf8_lossy(&old.stdout).trim() != "0" && !std::fs::read(path).unwrap().is_ascii() {
-        eprintln!("SKIPPED: this machine's wc counts words that are not ASCII");
+        skip("wc", "that of this machine counts words that are not ASCII");
         return parpy("read --do count").arg(path).text();
     }
-    let output = Command::new("wc").arg(path).env("LC_ALL", "C").output().unwrap();
+    let output = program("wc").arg(path).env("LC_ALL", "C").output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -49,8 +47,7 @@ fn what_counts_as_a_word() {
 #[test]
 fn shakespeare() {
     let Ok(expected) = std::fs::read(SHAKESPEARE) else {
-        eprintln!("SKIPPED: there is no {SHAKESPEARE}");
-        return;
+        return skip("shakespeare", "the text is not beside this checkout");
     };
     let ranks: &[usize] = if has_mpi() { &[0, 1, 2, 3, 4, 7] } else { &[0] };
     for ranks in ranks {

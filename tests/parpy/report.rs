@@ -4,6 +4,7 @@ use approx::assert_relative_eq;
 use serde_json::Value;
 
 use crate::dsl::*;
+use crate::files::*;
 
 fn report(dir: &Dir, run: Run) -> Value {
     run.arg("--report").arg(dir.path("report.json")).done().succeeds();
@@ -65,7 +66,7 @@ fn check_balance(json: &Value) {
 #[test]
 fn balance_follows_from_the_seconds_of_all_workers() {
     let dir = Dir::new();
-    for ranks in crate::formats::ways() {
+    for ranks in ways() {
         for args in ["map --range 0..5000 -o none", "map --range 0..5000 -o none --repeat 4"] {
             check_balance(&report(&dir, parpy(args).ranks(*ranks)));
         }

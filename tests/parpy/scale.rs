@@ -2,8 +2,6 @@
 //! tests; here what is run, kept, and said.
 
 use std::os::unix::fs::symlink;
-use std::process::Command;
-use std::time::{Duration, Instant};
 
 use approx::assert_relative_eq;
 use serde_json::Value;
@@ -271,28 +269,24 @@ fn a_killed_rank_costs_its_points_and_no_others() {
     );
     let run = run.arg(dir.path("s.json")).var("PATH", &shim(&dir));
     let child = run.spawn();
-    let deadline = Instant::now() + Duration::from_secs(40);
-    let count = || points_so_far(&dir, "s.json");
     // Serial and one rank have been measured: what there is is seen while mpirun still runs.
-    while count() < 2 {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
-    let words = format!("parpy-mpi.*{}", dir.path("s.json").display());
-    let parpy_ranks = format!("parpy.*{}", dir.path("s.json").display());
-    let _ = words;
-    let listed = Command::new("pgrep").args(["-f", &parpy_ranks]).output().unwrap();
-    let pids: Vec<u32> =
-        String::from_utf8(listed.stdout).unwrap().lines().map(|pid| pid.parse().unwrap()).collect();
-    // Ranks are those whose environment names the file for what they find.
-    let is_rank = |pid: &&u32| {
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&environ).into_owned();
-        text.contains("PARPY_SCALE_MPI_INTO")
-            && (text.contains("OMPI_COMM_WORLD_RANK") || text.contains("PMI_RANK"))
+    until(|| (points_so_far(&dir, "s.json") >= 2).then_some(()));
+    // Ranks of this study are those that name its file on their command line, and in their environment the file for
+    // what they find.
+    let file = dir.path("s.json").display().to_string();
+    let of_process = |pid: &u32, what: &str| {
+        let bytes = std::fs::read(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     };
-    let rank = pids.iter().filter(is_rank).max().expect("there are ranks");
-    Command::new("kill").args(["-KILL", &rank.to_string()]).status().unwrap();
+    let is_rank = |pid: &u32| {
+        let environ = of_process(pid, "environ");
+        of_process(pid, "cmdline").contains(&file)
+            && environ.contains("PARPY_SCALE_MPI_INTO")
+            && (environ.contains("OMPI_COMM_WORLD_RANK") || environ.contains("PMI_RANK"))
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    kill("-KILL", pids.filter(is_rank).max().expect("there are ranks"));
     let done = Done::of(&run, child.wait_with_output().unwrap());
     assert_eq!(done.code, 1, "{}", done.stderr);
     assert!(done.stderr.contains("1 of 3 points has no time; mpi with 2 workers"), "{}", done.stderr);
@@ -394,13 +388,9 @@ fn what_was_measured_before_ctrl_c_is_kept() {
     let run = parpy("scale map --range 0..100000 --workers 1 --patterns serial,process --save");
     let run = run.arg(dir.path("s.json"));
     let child = run.spawn();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while points_so_far(&dir, "s.json") == 0 {
-        assert!(Instant::now() < deadline);
-        std::thread::yield_now();
-    }
+    until(|| (points_so_far(&dir, "s.json") > 0).then_some(()));
     // `timeout` passes the signal on.
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    kill("-INT", child.id());
     let done = Done::of(&run, child.wait_with_output().unwrap());
     assert!(String::from_utf8_lossy(&done.stdout).contains("serial"));
     done.fails(130, &["stopped by Ctrl-C"]);

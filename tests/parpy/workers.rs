@@ -1,18 +1,9 @@
 //! Workers of one machine: who they are, how they die, and how they are seen off.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Child;
 
 use crate::dsl::*;
-
-/// Only a debug build has functions that go wrong on purpose.
-fn can_fault() -> bool {
-    if !cfg!(debug_assertions) {
-        eprintln!("SKIPPED: only a debug build can be asked to fail");
-    }
-    cfg!(debug_assertions)
-}
 
 /// Columns of `--who`.
 fn who(text: &str) -> Vec<[&str; 3]> {
@@ -50,31 +41,24 @@ fn who_prints_value_square_and_pid() {
 /// Each takes the value that is its own, and stays with it for as long as the others need to begin.
 #[test]
 fn a_pool_has_as_many_processes_as_it_is_asked_for() {
-    if can_fault() {
-        let text = parpy("map 300 300 300 -f nap --who -p pool -j 3 --schedule static,1").text();
-        let mut pids: Vec<&str> = who(&text).iter().map(|line| line[2]).collect();
-        pids.sort();
-        pids.dedup();
-        assert_eq!(pids.len(), 3, "{text}");
-    }
+    let text = parpy("map 300 300 300 -f nap --who -p pool -j 3 --schedule static,1").text();
+    let mut pids: Vec<&str> = who(&text).iter().map(|line| line[2]).collect();
+    pids.sort();
+    pids.dedup();
+    assert_eq!(pids.len(), 3, "{text}");
 }
 
 /// Answers come in order though the first takes longest, and at most -j processes are alive at a time.
 #[test]
 fn late_answers_keep_their_place() {
-    if can_fault() {
-        for pattern in ["threads", "pool", "process"] {
-            let run = parpy("map 400 1 2 3 4 5 6 7 -f nap --schedule dynamic,1 -j 3 -p").arg(pattern);
-            assert_eq!(run.text(), "160000\n1\n4\n9\n16\n25\n36\n49\n");
-        }
+    for pattern in ["threads", "pool", "process"] {
+        let run = parpy("map 400 1 2 3 4 5 6 7 -f nap --schedule dynamic,1 -j 3 -p").arg(pattern);
+        assert_eq!(run.text(), "160000\n1\n4\n9\n16\n25\n36\n49\n");
     }
 }
 
 #[test]
 fn an_item_that_kills_its_worker_stops_the_run() {
-    if !can_fault() {
-        return;
-    }
     for (pattern, schedule) in [("pool", "dynamic,1"), ("pool", "static,3"), ("process", "dynamic")] {
         for signal in ["9", "11"] {
             let run = parpy("map 1 2 3 4 5 -f die -j 2 --schedule").arg(schedule).arg("-p").arg(pattern);
@@ -96,9 +80,6 @@ fn an_item_that_kills_its_worker_stops_the_run() {
 
 #[test]
 fn an_item_that_kills_its_worker_is_passed_over() {
-    if !can_fault() {
-        return;
-    }
     let values = "map 1 2 3 -9 5 6 7 8 9 10 -11 12 -f die -k -q -j 2 -p";
     let expected = "1\n4\n9\n\n25\n36\n49\n64\n81\n100\n\n144\n";
     for pattern in ["pool", "process"] {
@@ -120,18 +101,15 @@ fn an_item_that_kills_its_worker_is_passed_over() {
     assert_eq!(lines, [["-9", ""], ["-6", ""], ["-3", ""], ["0", "0"]]);
 }
 
-/// A parpy without the time limit's process around it, so that its number is known.
+/// A parpy whose own process number is known.
 fn start(args: &str) -> Child {
-    let mut command = Command::new(BINARY);
-    command.args(args.split_whitespace());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    parpy(args).start()
 }
 
 /// A worker that somebody else kills: its block runs again, and nothing is lost or doubled.
 #[test]
 fn a_killed_worker_is_replaced() {
-    if !can_fault() || !std::path::Path::new("/proc/self/task").exists() {
+    if !std::path::Path::new("/proc/self/task").exists() {
         return;
     }
     for args in [
@@ -247,14 +225,11 @@ fn a_job_of_threads_and_then_processes() {
 /// Whoever starts parpy may ignore the deaths of children, and parpy inherits that.
 #[test]
 fn deaths_are_noticed_though_they_are_ignored() {
-    if can_fault() {
-        let script = format!(
-            "trap '' CHLD; exec {BINARY} map -q -k -p pool -j 2 -f die --schedule dynamic,4 -- 1 -9 3"
-        );
-        let output = Command::new("timeout").args(["20", "sh", "-c", &script]).output().unwrap();
-        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.stdout, b"1\n\n9\n");
-    }
+    let script =
+        format!("trap '' CHLD; exec {BINARY} map -q -k -p pool -j 2 -f die --schedule dynamic,4 -- 1 -9 3");
+    let output = program("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout, b"1\n\n9\n");
 }
 
 /// A process that is killed at once, perhaps before it has taken what was held for it.
@@ -268,7 +243,7 @@ fn a_process_killed_at_any_moment() {
             None => child.try_wait().unwrap().map(|_| None),
         });
         if let Some(victim) = victim {
-            let _ = Command::new("kill").args(["-9", &victim.to_string()]).stderr(Stdio::null()).status();
+            try_kill("-9", victim);
         }
         let output = child.wait_with_output().unwrap();
         assert_eq!(
@@ -307,8 +282,7 @@ fn workers_killed_at_random() {
             for _ in 0..30 {
                 for pid in children(id).into_iter().take(1) {
                     killed += 1;
-                    let _ =
-                        Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+                    try_kill("-9", pid);
                 }
             }
             killed
@@ -331,47 +305,9 @@ fn workers_killed_at_random() {
 
 #[test]
 fn a_fault_in_a_worker_is_told_once() {
-    if can_fault() {
-        for pattern in ["pool", "process"] {
-            let done = parpy("map 1 2 3 -f panic -j 2 -p").arg(pattern).done();
-            done.fails(1, &["a fault in parpy itself", "asked to"]);
-        }
-    }
-}
-
-/// Ctrl-C: gone within a second, children too, what was done is kept, exit code 130.
-#[test]
-fn an_interrupted_run() {
-    if !can_fault() {
-        return;
-    }
-    for pattern in ["serial", "threads", "pool", "process"] {
-        for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-USR1", 138)] {
-            let dir = Dir::new();
-            let out = dir.path("out.txt");
-            let naps = "5 5 5 5".to_owned() + &" 100".repeat(200);
-            let run = format!("-v map {naps} -f nap -p {pattern} --schedule dynamic,1 -o {}", out.display());
-            let jobs = if pattern == "serial" { "" } else { " -j 2" };
-            let child = start(&(run + jobs));
-            let id = child.id();
-            let is_partial = |name: &String| name.ends_with(".partial");
-            until(|| {
-                let name = dir.names().into_iter().find(is_partial)?;
-                dir.read(&name).starts_with(b"25\n25\n25\n25\n").then_some(())
-            });
-            let workers = children(id);
-            let began = Instant::now();
-            kill(signal, id);
-            let output = child.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(output.status.code(), Some(code), "{pattern} {signal}\n{said}");
-            // Twice what is promised, for a machine that runs all tests at once.
-            assert!(began.elapsed() < Duration::from_secs(2), "{pattern}: {:?}", began.elapsed());
-            assert!(workers.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()));
-            assert!(said.contains("parpy: stopped by"), "{said}");
-            let kept = String::from_utf8(dir.read("out.txt.partial")).unwrap();
-            assert!(kept.starts_with("25\n25\n25\n25\n") && !out.exists(), "{pattern}: {kept}");
-        }
+    for pattern in ["pool", "process"] {
+        let done = parpy("map 1 2 3 -f panic -j 2 -p").arg(pattern).done();
+        done.fails(1, &["a fault in parpy itself", "asked to"]);
     }
 }
 
@@ -379,9 +315,7 @@ fn an_interrupted_run() {
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let script = format!("trap '' HUP; exec {BINARY} -v map --from - -p pool");
-    let mut command = Command::new("sh");
-    command.arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = start_piped(bare("sh").arg("-c").arg(script));
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "3").unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -394,36 +328,9 @@ fn an_ignored_signal_stays_ignored() {
     assert_eq!((line.as_str(), child.wait().unwrap().code()), ("9\n16\n", Some(0)));
 }
 
-/// Nothing comes from the pipe when Ctrl-C does.
-#[test]
-fn interrupted_while_it_waits_for_input() {
-    for pattern in ["serial", "threads", "pool", "process"] {
-        let mut child = start(&format!("-v map --from - -p {pattern} --schedule dynamic,1"));
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(b"1\n2\n").unwrap();
-        let mut first = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        if pattern != "serial" {
-            out.read_line(&mut first).unwrap();
-            assert_eq!(first, "1\n", "{pattern}: an answer that is there is not held back");
-        } else {
-            logged(&mut BufReader::new(child.stderr.take().unwrap()), "lanes");
-        }
-        kill("-INT", child.id());
-        let began = Instant::now();
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(output.status.code(), Some(130), "{pattern}");
-        assert!(began.elapsed() < Duration::from_secs(2), "{pattern}");
-        drop(stdin);
-    }
-}
-
 /// Killed outright, parpy can see nobody off: the workers must notice.
 #[test]
 fn workers_of_a_killed_parpy_end() {
-    if !can_fault() {
-        return;
-    }
     for pattern in ["pool", "process"] {
         let mut child = start(&format!("map 60000 60000 -f nap -j 2 -p {pattern} --schedule dynamic,1"));
         let workers = until(|| Some(children(child.id())).filter(|workers| workers.len() == 2));
@@ -438,22 +345,9 @@ fn workers_of_a_killed_parpy_end() {
     }
 }
 
-#[test]
-fn a_closed_pipe_ends_the_workers() {
-    for pattern in ["threads", "pool", "process"] {
-        let script = format!("{BINARY} map --range 0..100000000 -p {pattern} -j 2 | head -n 2");
-        let began = Instant::now();
-        let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
-        assert_eq!(output.stdout, b"0\n1\n");
-        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-        assert!(began.elapsed() < Duration::from_secs(10), "{pattern}");
-    }
-}
-
 fn limited(limits: &str, args: &str) -> Done {
     let run = parpy(args);
-    let output =
-        Command::new("sh").arg("-c").arg(format!("{limits}; exec {BINARY} {args}")).output().unwrap();
+    let output = program("sh").arg("-c").arg(format!("{limits}; exec {BINARY} {args}")).output().unwrap();
     Done::of(&run, output)
 }
 
@@ -512,29 +406,15 @@ fn fewer_workers_than_asked_for() {
 
 #[test]
 fn no_room_for_processes() {
-    // Root is not limited, so somebody else must try.
-    let is_root = std::fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0);
-    let has = |program: &str| Command::new(program).arg("--version").output().is_ok();
-    if !is_root || !has("setpriv") {
-        eprintln!("SKIPPED: needs root and setpriv");
-        return;
+    // Root is not limited, and another user may have other processes: somebody else must try.
+    if !is_root() || !has("setpriv") {
+        return skip("root", "only root can become somebody who has no processes");
     }
-    // Where nobody can read the binary's folder, a copy that can be read.
     let dir = Dir::new();
-    let copy = dir.path("parpy");
-    // Not by this process: a program that another test starts would have it open for writing, too, for a moment, in
-    // which it could not be executed.
-    assert!(Command::new("cp").arg(BINARY).arg(&copy).status().unwrap().success());
-    let open = |path: &std::path::Path| {
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    };
-    open(&copy);
-    open(&dir.path(""));
     let run = |limit: u32, args: &str| {
-        let script = format!("ulimit -u {limit}; exec {} {args}", copy.display());
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=54321", "--regid=54321", "--clear-groups", "bash", "-c", &script]);
-        Done::of(&parpy(args), command.current_dir("/").output().unwrap())
+        let run = parpy(args);
+        let script = format!("ulimit -u {limit}; exec \"$@\"");
+        Done::of(&run, run.as_nobody(&dir, &["bash", "-c", &script, "limited"]).output().unwrap())
     };
     let some = run(4, "map --range 0..100 -p pool -j 20 --schedule dynamic,1").succeeds();
     assert_eq!(some.stdout, parpy("map --range 0..100").stdout());
@@ -545,22 +425,19 @@ fn no_room_for_processes() {
 
 #[test]
 fn one_cpu() {
+    if !has("taskset") {
+        return skip("taskset", "it gives a process one CPU");
+    }
     let taskset = |args: &str| {
-        let mut command = Command::new("taskset");
-        command.args(["-c", "0", BINARY]).args(args.split_whitespace());
-        command.output()
+        program("taskset").args(["-c", "0", BINARY]).args(args.split_whitespace()).output().unwrap()
     };
-    let Ok(output) = taskset("cpus --json") else {
-        eprintln!("SKIPPED: needs taskset");
-        return;
-    };
+    let output = taskset("cpus --json");
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((json["affinity"].as_u64(), json["usable"].as_u64()), (Some(1), Some(1)));
     for pattern in ["threads", "pool", "process"] {
-        let output = taskset(&format!("map --range 0..10000 -p {pattern} --schedule dynamic,100")).unwrap();
+        let output = taskset(&format!("map --range 0..10000 -p {pattern} --schedule dynamic,100"));
         assert_eq!(output.stdout, parpy("map --range 0..10000").stdout());
-        let more =
-            taskset(&format!("map --range 0..10000 -p {pattern} -j 3 --schedule dynamic,100")).unwrap();
+        let more = taskset(&format!("map --range 0..10000 -p {pattern} -j 3 --schedule dynamic,100"));
         assert_eq!(more.stdout, output.stdout);
     }
 }
@@ -586,12 +463,11 @@ fn half_a_cpu() {
         Some(group)
     });
     let Some(group) = made else {
-        eprintln!("SKIPPED: no cgroup can be made here");
-        return;
+        return skip("cgroup", "none can be made here");
     };
     let inner = group.0.join("inner/cgroup.procs");
     let script = format!("echo $$ >{} && exec {BINARY} cpus --json", inner.display());
-    let output = Command::new("sh").arg("-c").arg(script).output().unwrap();
+    let output = program("sh").arg("-c").arg(script).output().unwrap();
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["cgroup_quota"], 0.5);
     assert_eq!(json["usable"], 1);

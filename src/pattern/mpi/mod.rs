@@ -58,7 +58,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CPU_WORDS: usize = 17;
 
 /// How many bytes of texts rank 0 gathers at once: few where parpy is tested, so that it takes several times.
-const GATHERED: usize = if cfg!(debug_assertions) { 4 * 1024 } else { 64 * 1024 * 1024 };
+const GATHERED: usize = if cfg!(feature = "fault-injection") { 4 * 1024 } else { 64 * 1024 * 1024 };
 
 /// How long ranks that have nothing to do sleep before they look again.
 const NAP: Duration = Duration::from_millis(2);

@@ -1,0 +1,69 @@
+//! Files of the formats that parpy knows: made for tests, and read back without parpy.
+
+use std::path::{Path, PathBuf};
+
+use crate::dsl::*;
+
+/// Alone, and over ranks where there are ranks.
+pub fn ways() -> &'static [usize] {
+    if has_mpi() { &[0, 2, 5] } else { &[0] }
+}
+
+/// Extensions of formats that are written here.
+pub fn extensions() -> Vec<&'static str> {
+    let mut all = vec!["txt", "csv", "json", "jsonl", "npy"];
+    if cfg!(feature = "hdf5") {
+        all.push("h5");
+    }
+    all
+}
+
+/// A `.npy` file of `count` values of 8 bytes, written by the format's own rules (NEP 1).
+pub fn npy(dir: &Dir, name: &str, descr: &str, count: usize, value: impl Fn(usize) -> [u8; 8]) -> PathBuf {
+    let data: Vec<u8> = (0..count).flat_map(value).collect();
+    dir.write(name, [npy_header(descr, &format!("({count},)")), data].concat())
+}
+
+pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    // Padded with blanks to whole 64 bytes, and ended by a newline.
+    let len = (10 + dict.len() + 1).next_multiple_of(64) - 10;
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((len as u16).to_le_bytes());
+    bytes.extend(format!("{dict:<width$}\n", width = len - 1).bytes());
+    bytes
+}
+
+/// A dataset of one dimension.
+#[cfg(feature = "hdf5")]
+pub fn dataset<T: hdf5::H5Type>(path: &Path, name: &str) -> Vec<T> {
+    let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    file.dataset(name).and_then(|dataset| dataset.read_raw()).unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// Input and output as bits, and the numbers of the values that have failed.
+#[cfg(feature = "hdf5")]
+pub fn contents(path: &Path) -> (bool, Vec<u64>, Vec<u64>, Vec<u64>) {
+    let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let is_float = file.dataset("input").unwrap().dtype().unwrap().is::<f64>();
+    let bits = |name: &str| match is_float {
+        true => dataset::<f64>(path, name).into_iter().map(f64::to_bits).collect(),
+        false => dataset::<i64>(path, name).into_iter().map(|x| x as u64).collect(),
+    };
+    let failed = if file.link_exists("failed") { dataset::<u64>(path, "failed") } else { Vec::new() };
+    (is_float, bits("input"), bits("output"), failed)
+}
+
+/// What must be the same in a file whoever has written it.
+pub fn lasting(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap();
+    match path.extension().unwrap().to_str() {
+        Some("json") => {
+            let text = String::from_utf8(bytes).unwrap();
+            text.split("\n],\n\"parpy\": {").next().unwrap().into()
+        }
+        #[cfg(feature = "hdf5")]
+        Some("h5") => format!("{:?}", contents(path)).into_bytes(),
+        _ => bytes,
+    }
+}

@@ -1,0 +1,238 @@
+//! The property above all others: the same bytes, message and exit code from every pattern at every number
+//! of workers, every size of a round, and every way in which blocks travel.
+//!
+//! A test for each job and for each way of writing files, made as the program starts: cargo test --test same.
+
+#[allow(dead_code)]
+#[path = "../parpy/dsl.rs"]
+mod dsl;
+#[allow(dead_code)]
+#[path = "../parpy/files.rs"]
+mod files;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Trial};
+
+use crate::dsl::*;
+use crate::files::*;
+
+fn main() -> ExitCode {
+    let dir = Arc::new(Dir::new());
+    let mut trials: Vec<Trial> = Vec::new();
+    let mut add = |name: String, test: Box<dyn FnOnce() + Send>| {
+        trials.push(Trial::test(name, move || {
+            test();
+            Ok(())
+        }));
+    };
+    for job in jobs(&dir) {
+        let name = format!("printed: {}", job.name());
+        add(name, Box::new(move || prints_the_same(&job)));
+    }
+    for pattern in ["serial", "simd", "threads", "pool", "process"] {
+        let dir = dir.clone();
+        let name = format!("blocks of one value or byte: -p {pattern}");
+        add(name, Box::new(move || blocks_of_one(&dir, &parpy("--schedule dynamic,1 -p").arg(pattern))));
+    }
+    for (shared, ranks) in
+        [("always", 2), ("always", 3), ("never", 2), ("never", 3)].into_iter().filter(|_| has_mpi())
+    {
+        let dir = dir.clone();
+        let run = parpy("--schedule static,1").ranks(ranks).var("PARPY_MPI_SHARED", shared);
+        let name = format!("blocks of one value or byte: {ranks} ranks, shared memory {shared}");
+        add(name, Box::new(move || blocks_of_one(&dir, &run)));
+    }
+    let expected = Arc::new(Dir::new());
+    assert_eq!(files_job(&expected).args("-p serial").done().code, 1);
+    for run in writers() {
+        let expected = expected.clone();
+        add(format!("files: {}", run.name()), Box::new(move || writes_the_same(&run, &expected)));
+    }
+    // The jobs' files are there until all tests have ended, for which this function does not wait where one fails.
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// Jobs that end well and jobs that do not.
+fn jobs(dir: &Dir) -> Vec<Run> {
+    let numbers: String = (0..5000).map(|i| format!("{}\n", i * 7919 % 100_003 - 50_000)).collect();
+    let numbers = dir.write("numbers.txt", numbers);
+    let fault = dir.write("fault.txt", "1\n2\n3\n4\n5\n6\nseven\n8\n");
+    let npy = npy(dir, "values.npy", "<f8", 777, |i| (i as f64 * 0.37).to_le_bytes());
+    let long_line = [b"short\n".to_vec(), b"long ".repeat(700), b"\nshort\n".to_vec()].concat();
+    let texts: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", b"".to_vec()),
+        ("newline", b"\n".to_vec()),
+        ("no-newline", b"only line".to_vec()),
+        ("last-line-open", b"one\ntwo\nthree".to_vec()),
+        ("crlf", b"one\r\ntwo\r\n\r\nfour\r\n".repeat(9)),
+        ("bytes", (0..=255).cycle().take(3000).collect()),
+        ("long-line", long_line),
+        ("sample", std::fs::read("jobs/sample.txt").unwrap()),
+    ];
+    let mut jobs = vec![
+        parpy("map"),
+        parpy("map 7"),
+        parpy("map -3 0 12 3037000499"),
+        parpy("map 0.1 -2.5 1e300 nan"),
+        parpy("map --range 0..1000"),
+        parpy("map --range 10..0:-3 --dtype f64"),
+        parpy("map --from -").stdin("5\n6\n\n7"),
+        parpy("map --from").arg(numbers.clone()),
+        parpy("map --from").arg(npy.clone()),
+        // One item without an answer: what stands before it is written, nothing after it.
+        parpy("map --range 3037000000..3037001000"),
+        parpy("map --from").arg(fault.clone()),
+        // All but the last of these items have none, and are passed over.
+        parpy("map 9223372036854775807 3037000500 -3037000500 1 -k"),
+        parpy("map --range 3037000000..3037001000 --keep-going"),
+        // Parts of an input: blocks that do not begin at its beginning.
+        parpy("map --range 0..1000 --part 2/3"),
+        parpy("map -3 0 12 3037000499 --part 3/3"),
+        parpy("map --part 3/7 --from").arg(numbers),
+        parpy("map --part 2/2 --from").arg(npy),
+        parpy("map --range 3037000000..3037001000 --keep-going --part 2/4"),
+        parpy("map --part 2/2 --from").arg(fault),
+    ];
+    for (name, bytes) in texts {
+        let path = dir.write(name, bytes);
+        jobs.push(parpy("read").arg(&path));
+        jobs.push(parpy("read --do count").arg(&path));
+        if ["long-line", "sample"].contains(&name) {
+            jobs.push(parpy("read --part 2/3").arg(&path));
+            jobs.push(parpy("read --do count --part 3/3").arg(&path));
+        }
+    }
+    jobs
+}
+
+/// Patterns of one machine, each with every schedule, and with fewer workers than blocks and more.
+const LOCAL: &[(&str, &str)] = &[
+    ("auto", ""),
+    ("simd", ""),
+    ("simd", "--schedule static,3"),
+    ("threads", "-j 1"),
+    ("threads", "-j 2"),
+    ("threads", "-j 5 --schedule dynamic,1"),
+    ("threads", "-j 3 --schedule static"),
+    ("threads", "-j 2 --schedule static,7"),
+    ("threads", "-j 4 --schedule guided,2"),
+    ("pool", ""),
+    ("pool", "-j 1 --schedule dynamic,11"),
+    ("pool", "-j 3 --schedule dynamic,1"),
+    ("pool", "-j 3 --schedule static"),
+    ("pool", "-j 2 --schedule static,5"),
+    ("pool", "-j 7 --schedule guided"),
+    ("process", "-j 4 --schedule dynamic,50"),
+    ("process", "-j 2 --schedule static,100"),
+    ("process", "-j 3 --schedule guided,40"),
+];
+
+/// All ranks there are here, or in a short run a few.
+fn counts_of_ranks() -> &'static [usize] {
+    match (has_mpi(), is_thorough()) {
+        (false, _) => &[],
+        (true, true) => &[1, 2, 3, 4, 7],
+        (true, false) => &[3],
+    }
+}
+
+/// `job` over ranks, in the ways in which blocks and answers can travel.
+fn over_ranks(job: &Run) -> Vec<Run> {
+    if !has_mpi() {
+        return Vec::new();
+    }
+    let mut runs: Vec<Run> =
+        counts_of_ranks().iter().map(|ranks| job.clone().args("-p mpi").ranks(*ranks)).collect();
+    let shared = |args: &str, ranks: usize, shared: &str| {
+        job.clone().args(args).ranks(ranks).var("PARPY_MPI_SHARED", shared)
+    };
+    runs.push(shared("--threads 3 --schedule static,7", 2, "always"));
+    runs.push(shared("--schedule static,97", 3, "never"));
+    if is_thorough() {
+        runs.push(shared("--schedule static,5", 2, "always"));
+        if !job.is_stdin() {
+            runs.push(shared("--repeat 2 --schedule static,11", 3, "always"));
+        }
+        runs.push(shared("--threads 3 --schedule static,7", 2, "never"));
+        runs.push(shared("-j 2", 3, "always"));
+    }
+    runs
+}
+
+fn prints_the_same(job: &Run) {
+    // Errors are said all the same; warnings name the process.
+    let job = job.clone().args("-q");
+    let serial = job.done();
+    let mut runs = vec![job.clone().args("-p serial --schedule static,3")];
+    runs.extend(LOCAL.iter().map(|(pattern, rest)| job.clone().args("-p").arg(*pattern).args(rest)));
+    runs.extend(over_ranks(&job));
+    for run in runs {
+        let got = run.done();
+        // Not assert_eq: it would print all of both.
+        assert!(got.stdout == serial.stdout, "{:?}\n{}", run.command(), got.stderr);
+        assert_eq!(got.code, serial.code, "{:?}\n{}", run.command(), got.stderr);
+        assert_eq!(got.said(), serial.said(), "{:?}", run.command());
+    }
+}
+
+fn blocks_of_one(dir: &Dir, way: &Run) {
+    let text = dir.write(&format!("text-{}", way.name()), "a\nbc\n\n\ndefg\nh");
+    let run = |args: &str| way.then(&parpy(args));
+    assert_eq!(run("map --range 0..25").text(), parpy("map --range 0..25").text());
+    assert_eq!(run("read").arg(&text).text(), "a\nbc\n\n\ndefg\nh");
+    let count = run("read --do count").arg(&text).text();
+    assert_eq!(count.split_whitespace().take(3).collect::<Vec<_>>(), ["5", "4", "13"]);
+}
+
+/// One job that writes every kind of values and failures in every format.
+fn files_job(dir: &Dir) -> Run {
+    let inputs = [
+        ("values = [-3, 0, 12, 3037000499]", false),
+        ("values = [0.1, -2.5, 1e300, 'nan', 'inf']", false),
+        ("range = '0..1000:0.25'", false),
+        ("range = '0..20000'", false),
+        ("values = ['9223372036854775807', 3037000500, 5]", true),
+        ("values = []", false),
+    ];
+    let mut job = String::new();
+    for (i, (input, keep_going)) in inputs.into_iter().enumerate() {
+        for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
+            // A .npy file has no way to say that a result is missing.
+            if keep_going && extension == "npy" {
+                continue;
+            }
+            job += &format!(
+                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n{part}\n"
+            );
+        }
+    }
+    parpy("-q run").arg(dir.write("job.toml", job))
+}
+
+/// Every way of running that job.
+fn writers() -> Vec<Run> {
+    let mut runs: Vec<Run> =
+        LOCAL.iter().map(|(pattern, rest)| parpy("-p").arg(*pattern).args(rest)).collect();
+    if has_mpi() {
+        let ranks: &[usize] = if is_thorough() { &[2, 3, 7] } else { &[3] };
+        runs.extend(ranks.iter().map(|ranks| parpy("-p mpi").ranks(*ranks)));
+        runs.push(parpy("-p mpi --schedule static,83").ranks(3).var("PARPY_MPI_SHARED", "always"));
+        runs.push(parpy("-p mpi --schedule static,97").ranks(3).var("PARPY_MPI_SHARED", "never"));
+        runs.push(parpy("-p mpi --threads 2 --schedule static,700").ranks(2));
+        runs.push(parpy("-p mpi --repeat 2 -j 2").ranks(3));
+    }
+    runs
+}
+
+fn writes_the_same(run: &Run, expected: &Dir) {
+    let dir = Dir::new();
+    let done = run.then(&files_job(&dir)).done();
+    assert_eq!(done.code, 1, "{:?}\n{}", run.command(), done.stderr);
+    assert_eq!(dir.names(), expected.names(), "{:?}", run.command());
+    for name in expected.names().iter().filter(|name| *name != "job.toml") {
+        let (found, expected) = (lasting(&dir.path(name)), lasting(&expected.path(name)));
+        assert!(found == expected, "{name} by {:?}", run.command());
+    }
+}
