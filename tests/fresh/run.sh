@@ -42,6 +42,8 @@ ensure mmdebstrap
 toolchain=$(rustc --print sysroot)
 work=$(mktemp -d "$keep/work.XXXXXX")
 trap 'rm -rf --one-file-system "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # archive SUITE: a root of that suite with what a download of Rust needs.
 archive() {
@@ -52,6 +54,8 @@ archive() {
 
 # within ROOT USER SCRIPT: runs bash in the root, in namespaces of its own that end with it.
 within() {
+    # Compiled for speed of compiling: what is tried is the set-up.
+    local quick='CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64'
     # shellcheck disable=SC2016 # expanded within
     timeout -k 10 3600 unshare --mount --pid --fork --kill-child --propagation private bash -ec '
         root=$1
@@ -62,9 +66,11 @@ within() {
         mount --bind -o ro "$2" "$root/opt/rust"
         user=$3
         home=$(chroot "$root" sh -c "echo ~$user")
+        quick=$5
+        # shellcheck disable=SC2086 # several words
         exec chroot "$root" setpriv --reuid "$user" --regid "$user" --init-groups \
-            env -i HOME="$home" USER="$user" PATH=/opt/rust/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
-            LC_ALL=C.UTF-8 bash -c "cd && $4"' within "$1" "$toolchain" "$2" "$3" </dev/null
+            env -i $quick HOME="$home" USER="$user" PATH=/opt/rust/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
+            LC_ALL=C.UTF-8 bash -c "cd && $4"' within "$1" "$toolchain" "$2" "$3" "$quick" </dev/null
 }
 
 failed=()
