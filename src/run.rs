@@ -21,7 +21,7 @@ use crate::function::lanes::Lanes;
 use crate::hdf5;
 use crate::input;
 use crate::interrupt;
-use crate::job::{Job, ReportTo, ScheduleKind, Task};
+use crate::job::{Job, Output, ReportTo, ScheduleKind, Task};
 use crate::launch::Launch;
 use crate::launch::allocation::Allocation;
 use crate::launch::foreign::{self, Claim};
@@ -35,6 +35,7 @@ use crate::program;
 use crate::report::{self, Report};
 use crate::scale;
 use crate::show;
+use crate::streams;
 use crate::trace::{self, Timeline};
 
 /// The whole program: parse, run, exit code.
@@ -71,6 +72,8 @@ pub fn main(door: &Door) -> ExitCode {
             }
         }
     };
+    // What MPI has said at its end.
+    streams::results_end(code != 0);
     ExitCode::from(code)
 }
 
@@ -156,12 +159,14 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
     };
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
-    outcome.err().map_or(0, |error| {
+    let code = outcome.err().map_or(0, |error| {
         if let Some(message) = error.message().filter(|_| launch.rank == 0) {
             say(&format!("parpy: {message}\n"));
         }
         error.exit_code()
-    })
+    });
+    streams::results_end(code != 0);
+    code
 }
 
 fn cpus(args: CpusArgs) -> u8 {
@@ -197,6 +202,11 @@ fn show(args: &ShowArgs) -> u8 {
 
 /// Prints to standard output; the exit code.
 fn print(text: &str) -> u8 {
+    // Of some studies and examinations rank 0 alone has something to say.
+    if text.is_empty() {
+        return 0;
+    }
+    streams::results_follow();
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
             say(&format!("parpy: {}\n", Error::writing(Path::new(STDOUT), &e)));
@@ -217,6 +227,12 @@ fn complain(launch: &Launch, door: &Door, text: &str) -> u8 {
 /// Prints to standard error, and does not mind when nobody listens.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// The same, before the process ends by force.
+fn say_at_last(text: &str) {
+    say(text);
+    streams::results_end(true);
 }
 
 /// Leaves with `code` when rank 0 has said all there is to say: not before, because once a rank has left
@@ -328,7 +344,7 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
 fn listen(ranks: Option<&dyn Ranks>) -> bool {
     let Some(ranks) = ranks else { return true };
     if ranks.is_root()
-        && let Err(e) = interrupt::give_up_waiting(|why| say(&format!("parpy: {why}\n")))
+        && let Err(e) = interrupt::give_up_waiting(|why| say_at_last(&format!("parpy: {why}\n")))
     {
         tracing::warn!("ranks that do not answer will not be noticed after a signal: {}", plain(&e));
     }
@@ -439,6 +455,9 @@ fn tasks(
         if is_root && task.is_empty_list() {
             tracing::warn!("there are no values; give some, or --range A..B, or --from FILE");
         }
+        if is_root && matches!(task.output, Output::Stdout | Output::People) {
+            streams::results_follow();
+        }
         let mut runs = Vec::new();
         for number in 1..=task.repeat {
             match run_once(task, job, number == 1, ranks) {
@@ -542,7 +561,7 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
 fn stop_all_on_panic(rank: usize, abort: fn() -> !) {
     panic::set_hook(Box::new(move |info| {
         let (pid, host) = (std::process::id(), report::host());
-        say(&format!(
+        say_at_last(&format!(
             "parpy: rank {rank} (pid {pid} on host {host}) has met a fault in parpy itself and stops the run: \
              {info}\n"
         ));

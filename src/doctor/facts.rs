@@ -20,6 +20,7 @@ use crate::mounts::{self, Mount};
 use crate::pattern::ranks::{Door, Library};
 use crate::provenance::absolute;
 use crate::report::host;
+use crate::streams;
 
 /// Bytes of a file's beginning that are compared.
 const BEGINNING: u64 = 64 * 1024;
@@ -76,6 +77,8 @@ pub struct Started {
     pub found: Option<usize>,
     /// What MPI has said before it ended the process in which it was initialised.
     pub said: Option<String>,
+    /// The version of the launcher's PMIx, where that mixes standard output and standard error.
+    pub mixing_pmix: Option<String>,
 }
 
 /// Memory of a node, in bytes.
@@ -163,6 +166,7 @@ impl Facts {
                 srun_type: foreign::srun_type(),
                 found: None,
                 said: None,
+                mixing_pmix: streams::mixing_pmix(),
             },
             slurm_job: Allocation::of_environment(),
             cpus: Cpus::detect(),

@@ -11,6 +11,7 @@ use crate::output::back::{Back, Found, PIECE, damaged};
 use crate::output::file::Draft;
 use crate::output::{Frame, Piece, STDOUT, Sink, Who, first_numbers};
 use crate::report::{Report, counted};
+use crate::streams;
 
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
@@ -62,6 +63,7 @@ fn name() -> &'static Path {
 
 impl Sink for ToStdout {
     fn take(&mut self, piece: &Piece) -> Result<()> {
+        streams::results(piece.bytes);
         self.out.write_all(piece.bytes).map_err(|e| Error::writing(name(), &e))
     }
 

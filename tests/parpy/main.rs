@@ -20,6 +20,7 @@ mod readme;
 mod report;
 mod scale;
 mod show;
+mod streams;
 mod trace;
 mod workers;
 

@@ -42,6 +42,15 @@ pub fn check(all: &[Facts], found: &mut Vec<Finding>) {
         alone(first, found);
     }
     contradictions(&first.started, found);
+    if let Some(version) = &first.started.mixing_pmix {
+        let what = format!(
+            "this mpirun (PMIx {version}) mixes what a rank writes to standard output and to standard error; so \
+             that no result is lost, parpy's messages come after its results"
+        );
+        let remedy = "For results that nothing is mixed into whoever writes: -o FILE, or mpirun --output :raw; \
+                      or a newer PMIx (5.0.11, 6.1.1)";
+        find(found, "output", Level::Warning, what, remedy);
+    }
     if is_wrong || *ranks == 1 {
         on_path(first, library, found);
     }

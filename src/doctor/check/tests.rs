@@ -37,6 +37,7 @@ fn rank(rank: usize, ranks: usize, host: &str) -> Facts {
             srun_type: Some("pmix".into()),
             found: Some(ranks),
             said: None,
+            mixing_pmix: None,
         },
         slurm_job: None,
         cpus: Cpus {
@@ -86,8 +87,7 @@ fn cluster() -> Vec<Facts> {
 /// One process, started by nobody.
 fn laptop() -> Facts {
     let mut facts = rank(0, 1, "laptop");
-    let by = "nobody".into();
-    facts.started = Started { by, ranks: 1, claims: Vec::new(), srun_type: None, found: None, said: None };
+    facts.started = Started { by: "nobody".into(), ranks: 1, srun_type: None, found: None, ..facts.started };
     facts.cpus.slurm_cpus_on_node = None;
     facts.cpus.usable = 4;
     facts.versions.slurm = None;
@@ -147,6 +147,13 @@ fn variables_that_contradict_each_other() {
     let mut facts = laptop();
     facts.started.claims = claims(2);
     only(&[facts], Level::Warning, "variables", &["PMI_SIZE=2"]);
+}
+
+#[test]
+fn an_mpirun_that_mixes_results_and_messages() {
+    let mut all = cluster();
+    all[0].started.mixing_pmix = Some("5.0.7".into());
+    only(&all, Level::Warning, "output", &["PMIx 5.0.7", "messages come after", "-o FILE", "--output :raw"]);
 }
 
 #[test]

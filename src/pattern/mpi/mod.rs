@@ -34,6 +34,7 @@ use crate::launch::foreign::{self, Claim};
 use crate::pattern::ranks::{Began, Door, Library, Ranks, Words};
 use crate::pattern::receipt::MESSAGE;
 use crate::report::{Report, counted};
+use crate::streams;
 
 /// The way into an MPI run from a process that is linked with MPI.
 pub const HERE: Door = Door {
@@ -432,6 +433,7 @@ pub fn standard() -> String {
 
 /// Ends this process, and with it all ranks of its run, at once.
 pub fn abort() -> ! {
+    streams::results_end(true);
     if RUNNING.load(Ordering::SeqCst) {
         // SAFETY: MPI is initialised and not finalised, and the call does not return.
         unsafe { mpi::ffi::MPI_Abort(mpi::ffi::RSMPI_COMM_WORLD, 1) };
