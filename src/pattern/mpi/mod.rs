@@ -385,9 +385,12 @@ fn outcome_from_word(word: u64) -> Result<()> {
 /// Called once, before MPI is initialised and before there is any other thread.
 fn prefer(launch: &Launch) {
     let several = launch.ranks > 1;
+    // Shared memory, without looking for networks: looking takes half of an empty program's time, and Open MPI 5
+    // complains of each interface that leads nowhere. It calls shared memory sm.
     if several && launch.one_node && is_open_mpi("v4.") {
-        // Shared memory, without looking for networks: looking takes half of an empty program's time.
         set_if_untouched(&[("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,vader")]);
+    } else if launch.is_of_launcher() && launch.one_node && is_open_mpi("v5.") {
+        set_if_untouched(&[("OMPI_MCA_pml", "ob1"), ("OMPI_MCA_btl", "self,sm")]);
     }
     if several && !launch.one_node && is_open_mpi("v") {
         // Ranks that wait for a message spin. Where two share a CPU and Open MPI cannot know it (nodes that are
