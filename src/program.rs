@@ -28,6 +28,9 @@ pub const MPI: Program = Program { name: "parpy-mpi", library: "MPI" };
 /// Linked with HDF5, and with MPI where that is built.
 pub const HDF5: Program = Program { name: "parpy-hdf5", library: "HDF5" };
 
+/// Which signal UCX stops at, or 0. It reads this when it is loaded.
+const UCX_STOPS_AT: &str = "UCX_DEBUG_SIGNO";
+
 impl Program {
     /// Where it must be: beside this one.
     ///
@@ -44,7 +47,12 @@ impl Program {
             let mut words = std::env::args_os();
             // Under the name that the user knows.
             let name = words.next().unwrap_or_default();
-            Err(Command::new(&path).arg0(name).args(words).exec())
+            let mut program = Command::new(&path);
+            // UCX, which many an MPI loads, would otherwise stop the process for a debugger when SIGHUP comes.
+            if std::env::var_os(UCX_STOPS_AT).is_none() {
+                program.env(UCX_STOPS_AT, "0");
+            }
+            Err(program.arg0(name).args(words).exec())
         };
         let Err(error) = exec();
         Error::Failed(self.missing(&plain(&error)))
