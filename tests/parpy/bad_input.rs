@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::by_rank::by_rank;
 use crate::dsl::*;
 use crate::files::*;
 
@@ -262,11 +263,9 @@ fn a_file_that_only_rank_0_sees() {
 
 /// Rank 0 in one folder, two more in another.
 fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
-    let mut command = program("timeout");
-    allow_everything(&mut command);
-    command.args(["-k", "5", "60", mpirun()]);
-    command.args(["-n", "1", "-wdir"]).arg(dir.path("here")).arg(BINARY).args(args);
-    command.arg(":");
-    command.args(["-n", "2", "-wdir"]).arg(dir.path("there")).arg(BINARY).args(args);
+    let start = |folder: &str| format!("cd '{}' && exec '{BINARY}' \"$@\"", dir.path(folder).display());
+    let script = by_rank(&start("here"), &start("there"));
+    let mut command = program(mpirun());
+    command.args(["-n", "3", "sh", "-c", &script, "parpy"]).args(args);
     Done::of(&parpy("(in two folders)").ranks(3), command.output().unwrap())
 }

@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
+use crate::by_rank::by_rank;
 use crate::dsl::*;
 
 /// What it says as JSON, however it ends.
@@ -244,7 +245,8 @@ fn a_signal_to_the_process_that_the_launcher_knows_ends_the_rank() {
             code.display()
         );
         // The second rank never gets there, so the first waits for it while MPI is initialised.
-        let words = [mpirun(), "-n", "1", "sh", "-c", &script, ":", "-n", "1", "sleep", "60"];
+        let script = by_rank(&script, "exec sleep 60");
+        let words = [mpirun(), "-n", "2", "sh", "-c", &script];
         let mut launcher = limited(&words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let line = |path: &Path| std::fs::read_to_string(path).ok().filter(|text| text.ends_with('\n'));
         let parent = until(|| line(&id)).trim().to_owned();
@@ -351,10 +353,11 @@ fn a_file_that_one_node_does_not_see() {
         return skip("namespaces", "without them there is no other node");
     }
     let path = file.to_str().unwrap();
-    let here = [mpirun(), "-n", "1", BINARY, "doctor", "--json", path];
+    let here = format!("exec '{BINARY}' doctor --json '{path}'");
     let both = |before: &str| {
-        let script = format!("{elsewhere}{before} exec '{BINARY}' doctor --json '{path}'");
-        let words = [&root[..], &here[..], &[":", "-n", "1"], &unshare[..], &[&script]].concat();
+        let there = format!("exec {} \"$0\"", unshare.join(" "));
+        let (script, own) = (by_rank(&here, &there), format!("{elsewhere}{before} {here}"));
+        let words = [&root[..], &[mpirun(), "-n", "2", "sh", "-c", &script, &own]].concat();
         json_of(&said(&mut limited(&words)).stdout)
     };
     let all = both("");

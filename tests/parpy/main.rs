@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod big;
+mod by_rank;
 mod demo;
 mod doctor;
 #[allow(dead_code)]

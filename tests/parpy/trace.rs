@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
+use crate::by_rank::by_rank;
 use crate::dsl::*;
 
 /// Microseconds that the sums of two floats may differ.
@@ -213,9 +214,10 @@ fn clocks_of_other_nodes_are_compared() {
     if !can.status.success() {
         return skip("namespaces", "no process may have a clock of its own here");
     }
+    let start = format!("'{BINARY}' \"$@\"");
+    let script = by_rank(&format!("exec {start}"), &format!("exec {} {start}", elsewhere.join(" ")));
     let mut command = program(mpirun());
-    command.args(["-n", "1", BINARY]).args(&words);
-    command.args([":", "-n", "2"]).args(elsewhere).arg(BINARY).args(&words);
+    command.args(["-n", "3", "sh", "-c", &script, "parpy"]).args(&words);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     on_one_axis();
