@@ -80,12 +80,6 @@ fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
 }
 
 impl Layout {
-    /// The number by which the worker in a crew's seat is known: the one behind the last is for workers that
-    /// help out for a single block, which count as the last.
-    fn number(&self, seat: usize) -> usize {
-        seat.min(self.workers - 1)
-    }
-
     /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round
     /// `costs_more`.
     pub fn in_rounds(task: &Task, workers: usize, costs_more: bool) -> Self {

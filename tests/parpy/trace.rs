@@ -293,6 +293,26 @@ fn workers_that_die_leave_no_gap() {
     }
 }
 
+/// A worker of its own looks for what kills the others, while those are at work: nobody does two things at a time.
+#[test]
+fn who_helps_out_is_nobody_who_is_at_work() {
+    if !cfg!(debug_assertions) {
+        return;
+    }
+    let dir = Dir::new();
+    let files = [("--trace", "t.json"), ("--report", "r.json")];
+    let common = "map --range=-9..35999991:9 -f die -k -q -j 2 --schedule dynamic,2000000 -o none -p";
+    // They meet most times, but not each time.
+    for pattern in ["pool", "process"].repeat(4) {
+        let run = parpy(common).arg(pattern);
+        let run = files.iter().fold(run, |run, (flag, name)| run.arg(*flag).arg(dir.path(name)));
+        run.done().fails(1, &["-9 (no. 1) has killed 2 workers"]);
+        let trace = Trace::read(&dir);
+        trace.check();
+        assert_eq!(trace.args("items").iter().sum::<u64>(), 3_999_999, "{pattern}");
+    }
+}
+
 #[test]
 fn runs_and_tasks_follow_one_another() {
     let dir = Dir::new();

@@ -13,7 +13,7 @@ use crate::output::{Form, WIDEST};
 use crate::pattern::crew::ring::State;
 use crate::pattern::crew::worker::Start;
 use crate::pattern::{Desk, Of};
-use crate::report::counted;
+use crate::report::{WorkerReport, counted};
 
 impl<H: Hire> Lead<'_, H> {
     /// Answers block `head`, which has killed too many workers, part by part.
@@ -56,8 +56,20 @@ impl<H: Hire> Lead<'_, H> {
         ring.hold(self.head, block, block.start - whole.start);
         self.alone = None;
         let worker = layout.workers;
-        let start = Start { worker, held: Some(self.head), once: true, from: 0 };
+        // It counts as one that is gone, most often the one that has died of the block; as another besides those
+        // that there may be where all are at work, because nobody does two things at a time.
+        let number = self.mates[..worker].iter().position(Option::is_none).unwrap_or(worker);
+        self.helper = number;
+        let start = Start { worker, number, held: Some(self.head), once: true, from: 0 };
         let mate = self.hire.hire(start, &self.mates).map_err(|e| super::no_worker(&e))?;
+        if number == desk.workers.len() {
+            desk.workers.push(WorkerReport::here(number));
+        }
+        if number >= self.used {
+            self.used = number + 1;
+            desk.workers[number].pid =
+                mate.process.map_or(desk.workers[number].pid, |pid| pid.as_raw_nonzero().get() as u32);
+        }
         self.mates[worker] = Some(mate);
         loop {
             if ring.state(self.head) == State::Done(worker) {

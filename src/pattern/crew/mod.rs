@@ -107,7 +107,9 @@ pub struct Lead<'a, H: Hire> {
     idle_deaths: usize,
     /// The lead has slept for a moment in the hope of many answers at once; next time it sleeps for one.
     has_napped: bool,
-    /// How the worker in the last seat has ended.
+    /// The number of the worker in the last seat.
+    helper: usize,
+    /// How that has ended.
     alone: Option<WaitStatus>,
 }
 
@@ -154,6 +156,7 @@ impl<'a, H: Hire> Lead<'a, H> {
             killers: BTreeMap::new(),
             idle_deaths: 0,
             has_napped: false,
+            helper: 0,
             alone: None,
         }
     }
@@ -253,7 +256,8 @@ impl<'a, H: Hire> Lead<'a, H> {
             Stay::Run => {
                 // The first block is for the lead, where that works itself.
                 if self.started < self.most && (self.own.is_none() || number > 0) {
-                    let start = Start { worker: self.started, held: None, once: false, from: self.head };
+                    let worker = self.started;
+                    let start = Start { worker, number: worker, held: None, once: false, from: self.head };
                     match self.start(start, desk) {
                         Ok(()) => self.started += 1,
                         Err(error) => self.make_do(&error)?,
@@ -346,7 +350,7 @@ impl<'a, H: Hire> Lead<'a, H> {
             && let Some(number) = self.waiting.front().copied()
             && let Some(worker) = self.mates[..self.errand.layout.workers].iter().position(Option::is_none)
         {
-            let start = Start { worker, held: Some(number), once: true, from: 0 };
+            let start = Start { worker, number: worker, held: Some(number), once: true, from: 0 };
             match self.start(start, desk) {
                 Ok(()) => _ = self.waiting.pop_front(),
                 // What another has died with may be what all others wait for.
@@ -364,7 +368,7 @@ impl<'a, H: Hire> Lead<'a, H> {
         for worker in usize::from(self.own.is_some())..self.started {
             if self.mates[worker].is_none() {
                 let held = self.redo[worker];
-                let start = Start { worker, held, once: false, from: self.head };
+                let start = Start { worker, number: worker, held, once: false, from: self.head };
                 match self.start(start, desk) {
                     Ok(()) => self.redo[worker] = None,
                     // Others go on, and it is tried again when there is a next time.
@@ -415,8 +419,7 @@ impl<'a, H: Hire> Lead<'a, H> {
             (answer.items, answer.input_bytes) = (0, 0);
         }
         let of = Of {
-            // Who helps out counts as the last of those that the report names.
-            worker: Some(self.errand.layout.number(worker).min(self.used - 1)),
+            worker: Some(if worker == self.errand.layout.workers { self.helper } else { worker }),
             block,
             pid,
             span,

@@ -19,8 +19,10 @@ const LOOKS: usize = 100;
 /// What a worker starts with.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
-    /// Its number.
+    /// Its seat.
     pub worker: usize,
+    /// The number by which it is known.
+    pub number: usize,
     /// A block that is held for it.
     pub held: Option<u64>,
     /// It ends after that block.
@@ -38,10 +40,10 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// Worker number `worker`, for `errand`; without a bell it is the lead itself, which works while it
+    /// Worker number `number`, for `errand`; without a bell it is the lead itself, which works while it
     /// would wait.
-    pub fn new(errand: Errand<'a>, worker: usize, bell: Option<UnixStream>) -> Self {
-        Self { errand, bell, hands: Hands::of(errand.layout.number(worker)) }
+    pub fn new(errand: Errand<'a>, number: usize, bell: Option<UnixStream>) -> Self {
+        Self { errand, bell, hands: Hands::of(number) }
     }
 
     /// The same worker with all that it needs opened: threads share the limit of their process on open
@@ -56,7 +58,7 @@ impl<'a> Worker<'a> {
 
     /// Works until there are no more blocks, or nobody wants them.
     pub fn run(mut self, start: Start) {
-        let Start { worker, held, once, mut from } = start;
+        let Start { worker, held, once, mut from, .. } = start;
         if let Some(number) = held {
             let goes_on = !self.errand.ring.take_held(number, worker) || self.answer(number, worker);
             if once || !goes_on {
