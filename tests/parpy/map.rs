@@ -127,7 +127,8 @@ fn repeating_writes_once() {
 
 #[test]
 fn a_closed_pipe_ends_quietly() {
-    let runs = [parpy("map --range 0..100000000"), parpy("map --range 0..100000000").ranks(3)];
+    // Of more the mpirun of Open MPI 5 keeps gigabytes in its memory, and notices nothing before it has them all.
+    let runs = [parpy("map --range 0..100000000"), parpy("map --range 0..3000000").ranks(3)];
     for run in runs.into_iter().filter(|run| run.ranks == 0 || has_mpi()) {
         let mut child = run.spawn();
         let mut first = [0; 4];
