@@ -1,7 +1,7 @@
 //! What does not fit: lines longer than any buffer, files longer than the memory that is allowed.
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 /// Longer than the megabyte of a rank's slot, so that its text comes in pieces.
 fn long_lines(dir: &Dir) -> std::path::PathBuf {

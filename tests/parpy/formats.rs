@@ -7,8 +7,8 @@ use std::process::Command;
 use proptest::prelude::*;
 use serde_json::Value;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 #[test]
 fn a_header_and_a_row_for_each_value() {

@@ -6,8 +6,8 @@ use hdf5::types::{FixedAscii, VarLenUnicode};
 use hdf5::{File, H5Type, Hyperslab, SliceOrIndex};
 use proptest::prelude::*;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 #[derive(Clone, H5Type)]
 #[repr(C)]

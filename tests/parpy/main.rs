@@ -3,11 +3,12 @@
 mod bad_input;
 mod big;
 mod by_rank;
+mod data;
 mod demo;
 mod doctor;
 #[allow(dead_code)]
 mod dsl;
-mod files;
+
 mod formats;
 #[cfg(feature = "hdf5")]
 mod hdf5;

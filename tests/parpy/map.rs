@@ -4,8 +4,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use approx::assert_relative_eq;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 #[test]
 fn values_on_the_command_line() {

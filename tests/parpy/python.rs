@@ -1,8 +1,8 @@
 //! What users do with results: numpy, pandas and h5py open them, and parpy opens what these have written.
 //! `PARPY_TEST_PYTHON` says which python3 has the modules.
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 /// Runs `script` in `dir`; false, and a word, where there is no python3 with these modules.
 fn python(dir: &Dir, modules: &str, script: &str) -> bool {

@@ -3,8 +3,8 @@
 use approx::assert_relative_eq;
 use serde_json::Value;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 fn report(dir: &Dir, run: Run) -> Value {
     run.arg("--report").arg(dir.path("report.json")).done().succeeds();

@@ -1,7 +1,7 @@
 //! `parpy show`: a short look at any result.
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 #[test]
 fn shape_rows_and_a_summary_of_every_format() {

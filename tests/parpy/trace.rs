@@ -316,7 +316,7 @@ fn who_helps_out_is_nobody_who_is_at_work() {
 #[test]
 fn runs_and_tasks_follow_one_another() {
     let dir = Dir::new();
-    for ranks in crate::files::ways() {
+    for ranks in crate::data::ways() {
         let repeated = trace(&dir, &parpy("map --range 0..50 --repeat 3 -o none").ranks(*ranks));
         let runs = repeated.events("X").into_iter().filter(|event| event["cat"] == "run");
         let names: Vec<&str> = runs.map(|event| event["name"].as_str().unwrap()).collect();
@@ -338,7 +338,7 @@ fn runs_and_tasks_follow_one_another() {
 fn loading_and_writing_have_a_track() {
     let dir = Dir::new();
     let numbers = dir.write("n", "7\n".repeat(20_000));
-    for ranks in crate::files::ways() {
+    for ranks in crate::data::ways() {
         let run = parpy("map --from").arg(&numbers).arg("-o").arg(dir.path("out.txt")).ranks(*ranks);
         let trace = trace(&dir, &run);
         for (chore, key) in [("load", "load"), ("write", "write")] {
@@ -356,7 +356,7 @@ fn what_was_done_before_a_failure_is_kept() {
     let dir = Dir::new();
     let job = "[[task]]\nmap = { values = [1, 2] }\n[[task]]\nmap = { values = [3037000500] }\n";
     let job = dir.write("job.toml", job);
-    for ranks in crate::files::ways() {
+    for ranks in crate::data::ways() {
         let run = parpy("run --report").arg(dir.path("r.json")).arg("--trace").arg(dir.path("t.json"));
         run.arg(&job).ranks(*ranks).done().fails(1, &["task 2", "3037000500"]);
         Trace::read(&dir).check();
@@ -384,7 +384,7 @@ fn traces_replace_nothing_and_must_be_writable() {
     std::os::unix::fs::symlink("out.txt", dir.path("dangling.json")).unwrap();
     std::os::unix::fs::symlink("r.json", dir.path("report.json")).unwrap();
     parpy("map 3 -o out.txt").folder(dir.path("")).done().succeeds();
-    for ranks in crate::files::ways() {
+    for ranks in crate::data::ways() {
         let fails = |args: &str, code: i32, parts: &[&str]| {
             parpy(args).folder(dir.path("")).ranks(*ranks).done().fails(code, parts);
         };

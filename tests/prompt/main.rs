@@ -2,19 +2,19 @@
 //! test programs, which cargo runs before or after this one.
 
 #[allow(dead_code)]
+#[path = "../parpy/data.rs"]
+mod data;
+#[allow(dead_code)]
 #[path = "../parpy/dsl.rs"]
 mod dsl;
-#[allow(dead_code)]
-#[path = "../parpy/files.rs"]
-mod files;
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 /// Nobody else runs while this is held.
 fn alone() -> MutexGuard<'static, ()> {

@@ -4,19 +4,19 @@
 //! A test for each job and for each way of writing files, made as the program starts: cargo test --test same.
 
 #[allow(dead_code)]
+#[path = "../parpy/data.rs"]
+mod data;
+#[allow(dead_code)]
 #[path = "../parpy/dsl.rs"]
 mod dsl;
-#[allow(dead_code)]
-#[path = "../parpy/files.rs"]
-mod files;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Trial};
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::files::*;
 
 fn main() -> ExitCode {
     let dir = Arc::new(Dir::new());
