@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::job::Share;
-use crate::output::file::is_descriptor;
+use crate::output::file::{is_descriptor, names_folder};
 use crate::report::ranges;
 
 /// Into how many parts an input can be cut: more than the elements that any cluster lets a job array have.
@@ -85,9 +85,10 @@ impl Part {
     }
 
     /// The file of its results, where those of all parts together go to `whole`: `squares.csv` has
-    /// `squares.part-2-of-8.csv`. What is open already (`/dev/stderr`) is meant as it is.
+    /// `squares.part-2-of-8.csv`. What is open already (`/dev/stderr`) is meant as it is, and a folder's name
+    /// (`nodir/`) stays wrong.
     pub fn file(self, whole: &Path) -> PathBuf {
-        if is_descriptor(whole) {
+        if is_descriptor(whole) || names_folder(whole) {
             return whole.to_owned();
         }
         let mut name = whole.file_stem().unwrap_or_default().to_owned();
@@ -132,10 +133,10 @@ enum State {
 fn files_beside(whole: &Path) -> Vec<(Part, State, PathBuf)> {
     let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let part_of = |name: &str| {
-        let rest = name.strip_prefix(whole.file_stem()?.to_str()?)?.strip_prefix('.')?;
+        let rest = name.strip_prefix(&*whole.file_stem()?.to_string_lossy())?.strip_prefix('.')?;
         let (infix, rest) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
         let rest = match whole.extension() {
-            Some(extension) => rest.strip_prefix('.')?.strip_prefix(extension.to_str()?)?,
+            Some(extension) => rest.strip_prefix('.')?.strip_prefix(&*extension.to_string_lossy())?,
             None => rest,
         };
         let state = match rest {
@@ -149,7 +150,7 @@ fn files_beside(whole: &Path) -> Vec<(Part, State, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let found = entries.filter_map(|entry| {
         let name = entry.file_name();
-        let (part, state) = part_of(name.to_str()?)?;
+        let (part, state) = part_of(&name.to_string_lossy())?;
         Some((part, state, whole.with_file_name(name)))
     });
     let mut found: Vec<_> = found.collect();

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::output::file;
 use crate::trace::Timeline;
 
 /// One run of a task, or the medians of several.
@@ -358,15 +359,6 @@ pub fn three_digits(number: f64) -> String {
     format!("{number:.decimals$}")
 }
 
-/// Fails where [`save`] will; leaves an existing report as it is.
-///
-/// # Errors
-/// The file cannot be written.
-pub fn can_save(path: &Path) -> Result<()> {
-    let opened = fs::File::options().append(true).create(true).open(path);
-    opened.map(|_| ()).map_err(|e| Error::io("write", path, &e))
-}
-
 /// Writes the reports of a job's tasks as JSON: one object with the sums, and where there are several
 /// tasks, each task's own under `tasks`.
 ///
@@ -378,7 +370,7 @@ pub fn save(reports: &[Report], path: &Path) -> Result<()> {
         several => serde_json::to_string_pretty(&Several { sum: sum(several), tasks: several }),
     };
     let text = text.map_err(|e| Error::Failed(format!("cannot write {}: {e}", path.display())))?;
-    fs::write(path, text + "\n").map_err(|e| Error::io("write", path, &e))
+    file::save(path, |file| writeln!(file, "{text}"))
 }
 
 /// A job of several tasks.

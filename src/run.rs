@@ -26,7 +26,7 @@ use crate::launch::Launch;
 use crate::launch::allocation::Allocation;
 use crate::launch::foreign::{self, Claim};
 use crate::log;
-use crate::output::file::is_same;
+use crate::output::file::{self, is_same, is_same_place};
 use crate::output::{Format, STDOUT};
 use crate::part::{Part, Portion};
 use crate::pattern::ranks::{Door, Library, Ranks};
@@ -381,8 +381,8 @@ fn scale(cli: &Cli, args: &ScaleArgs, job: &mut Job, launch: &Launch, member: &M
     agree(ranks, outcome.and(printed))
 }
 
-/// Sees that no results replace the job file, by whatever name, and that `others`, files of what is said about
-/// the job, replace nothing of it and can be written.
+/// Checks that no results replace the job file, by whatever name, that `others`, files of what is said about the
+/// job, replace nothing of it, and that all of them can be written.
 fn can_write<'a>(
     job: &Job,
     job_file: Option<&Path>,
@@ -407,13 +407,11 @@ fn can_write<'a>(
             taken.extend(Part::all(parts).map(|part| part.file(whole)));
         }
     }
-    let mut new = Vec::new();
-    let mut check = |what: &str, path: &'a Path| {
-        let is_new = !path.exists();
-        report::can_save(path)?;
-        // Not the link, where it is one.
-        new.extend(fs::canonicalize(path).ok().filter(|_| is_new));
-        if let Some(other) = taken.iter().find(|other| is_same(other, path)) {
+    // Also those of later tasks, which begin when much has been done.
+    outputs().try_for_each(file::check)?;
+    for (what, path) in others {
+        file::check(path)?;
+        if let Some(other) = taken.iter().find(|other| is_same_place(other, path)) {
             return Err(Error::Failed(format!(
                 "cannot write {what} to {}: it is also {}, which would be replaced; give {what} another name",
                 path.display(),
@@ -421,14 +419,8 @@ fn can_write<'a>(
             )));
         }
         taken.push(path.to_owned());
-        Ok(())
-    };
-    let outcome = others.into_iter().try_for_each(|(what, path)| check(what, path));
-    // There to be compared with the others; they come when there is something to be said.
-    for path in new {
-        let _ = fs::remove_file(path);
     }
-    outcome
+    Ok(())
 }
 
 /// Have items been passed over?

@@ -6,18 +6,18 @@
 //! ranks there is nothing. A trace takes 64 bytes of memory for each block, and nothing where none is wanted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::PatternName;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::input::Block;
 use crate::job::{Task, Work};
 use crate::moment::{Moment, Span};
+use crate::output::file;
 use crate::provenance::VERSION;
 use crate::report::{Report, WorkerReport, grouped, host};
 
@@ -318,12 +318,7 @@ struct Process {
 /// # Errors
 /// The file cannot be written.
 pub fn save(timelines: &[Timeline], path: &Path) -> Result<()> {
-    let written = File::create(path).and_then(|file| {
-        let mut file = BufWriter::new(file);
-        write(timelines, &mut file)?;
-        file.flush()
-    });
-    written.map_err(|e| Error::io("write", path, &e))
+    file::save(path, |mut file| write(timelines, &mut file))
 }
 
 fn write(timelines: &[Timeline], file: &mut impl Write) -> io::Result<()> {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::error::{Error, Result, nearest};
 use crate::hdf5;
 use crate::output::Format;
-use crate::output::file::Draft;
+use crate::output::file;
 use crate::scale::results::{Point, Studies, Study};
 
 /// What a file of studies can be called.
@@ -123,9 +123,7 @@ pub fn save(studies: &Studies, path: &Path) -> Result<()> {
         }
         _ => json()?.into_bytes(),
     };
-    let mut draft = Draft::create(path)?;
-    draft.append(&bytes, &mut 0)?;
-    draft.publish()
+    file::save(path, |file| file.write_all(&bytes))
 }
 
 /// Reads what [`save`] has written as JSON or HDF5.

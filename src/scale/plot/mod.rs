@@ -16,7 +16,7 @@ use plotters::style::register_font;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::error::{Error, Result};
-use crate::output::file::Draft;
+use crate::output::file;
 use axis::{Axis, is_beyond};
 use pixels::{Pixels, shrink};
 
@@ -114,9 +114,7 @@ pub fn draw(rows: &[Row], path: &Path) -> Result<()> {
         Form::Png => png(rows),
     }
     .map_err(|why| failed(&why))?;
-    let mut draft = Draft::create(path)?;
-    draft.append(&bytes, &mut 0)?;
-    draft.publish()
+    file::save(path, |file| file.write_all(&bytes))
 }
 
 /// A row's width, in units: an SVG's own.
