@@ -48,6 +48,7 @@ pub mod provenance;
 pub mod report;
 pub mod run;
 pub mod scale;
+mod scratch;
 pub mod show;
 mod side_by_side;
 pub mod streams;

@@ -10,10 +10,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::input::{Block, open_text};
 use crate::interrupt;
 use crate::job::{SAMPLE_NAME, TextFile};
+use crate::scratch;
 
 /// The demo's text, part of the program.
 pub const SAMPLE: &[u8] = include_bytes!("../../jobs/sample.txt");
@@ -151,19 +152,21 @@ impl SectionReader {
     }
 }
 
-/// The demo's text: the checkout's own file when the demo runs in one, else a temporary file that is gone
-/// when it is closed. Each rank writes its own, so that the demo needs no folder that all nodes share.
+/// The demo's text: the checkout's own file when the demo runs in one, else a file without a name. Each rank
+/// writes its own, so that the demo needs no folder that all nodes share, nor any to write in.
 pub fn sample() -> Result<(File, u64)> {
     let in_checkout = Path::new("jobs").join(SAMPLE_NAME);
     if std::fs::read(&in_checkout).is_ok_and(|text| text == SAMPLE) {
         return open_text(&TextFile::Path(in_checkout));
     }
     let write = || {
-        let mut file = tempfile::tempfile()?;
+        let mut file = scratch::file()?;
         file.write_all(SAMPLE)?;
         Ok(file)
     };
-    let file = write().map_err(|e: std::io::Error| Error::io("write", &std::env::temp_dir(), &e))?;
+    let file = write().map_err(|e: std::io::Error| {
+        Error::Failed(format!("cannot hold {SAMPLE_NAME} in memory: {}", plain(&e)))
+    })?;
     Ok((file, SAMPLE.len() as u64))
 }
 

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::error::{Error, Result, plain};
 use crate::interrupt;
 use crate::launch;
+use crate::scratch;
 
 /// Names of launchers, those that say whose they are first.
 pub(crate) const LAUNCHERS: [&str; 4] = ["mpirun.openmpi", "mpirun.mpich", "mpirun", "mpiexec"];
@@ -41,7 +42,7 @@ pub(crate) fn said(program: &Path, word: &str) -> Result<Option<String>> {
     let mut command = Command::new(program);
     launch::variables().for_each(|name| _ = command.env_remove(name));
     command.arg(word);
-    let Ok(said) = tempfile::tempfile() else { return Ok(None) };
+    let Ok(said) = scratch::file() else { return Ok(None) };
     let (Ok(out), Ok(err)) = (said.try_clone(), said.try_clone()) else { return Ok(None) };
     let Ok(mut child) = Child::spawn(command.stdout(out).stderr(err), said) else { return Ok(None) };
     let began = Instant::now();

@@ -14,6 +14,7 @@ use crate::error::{Error, Result, plain};
 use crate::launch::programs::{Child, LAUNCHERS, is_open_mpi, said};
 use crate::scale::files;
 use crate::scale::results::{Launch, Studies};
+use crate::scratch;
 
 /// Says `CPUS:FILE` to a [`Helper`].
 const INTO: &str = "PARPY_SCALE_MPI_INTO";
@@ -57,7 +58,7 @@ pub fn measure(
     let mut inside = None;
     let began = Instant::now();
     let outcome = (|| {
-        let folder = tempfile::tempdir().map_err(|e| {
+        let folder = scratch::folder().map_err(|e| {
             Error::Failed(format!("cannot make a folder for what mpirun finds: {}", plain(&e)))
         })?;
         let file = folder.path().join("points.json");
@@ -128,7 +129,7 @@ impl Started {
     fn start(launcher: &Launcher, ranks: usize, into: &str) -> Result<Self> {
         let name = launcher.name;
         let cannot = |e: std::io::Error| Error::Failed(format!("cannot start {name}: {}", plain(&e)));
-        let said = tempfile::tempfile().map_err(cannot)?;
+        let said = scratch::file().map_err(cannot)?;
         let mut command = Command::new(name);
         if launcher.is_open_mpi {
             let cpus = Cpus::detect();

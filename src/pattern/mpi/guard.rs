@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::interrupt;
 use crate::launch::programs::all_of;
 use crate::pattern::ranks::Began;
+use crate::scratch;
 
 /// Calls `start` in a child of this process, which must have no other threads. Returns in the child with what
 /// `start` returns; and in the parent only if the child has ended within it.
@@ -26,7 +27,7 @@ use crate::pattern::ranks::Began;
 /// There can be no child.
 pub fn begin<T>(start: impl FnOnce() -> T) -> io::Result<Began<T>> {
     // All ranks say the same, and at length: it is kept until it is known whether it matters.
-    let mut said = tempfile::tempfile()?;
+    let mut said = scratch::file()?;
     let (mut told, tell) = io::pipe()?;
     let parent = getpid();
     // SAFETY: this process has one thread, so the child is a whole process like its parent.
