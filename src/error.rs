@@ -1,7 +1,7 @@
 //! Why a run stops early, and which exit code says so.
 //!
-//! A message names what failed, on what, and what to do about it. Nothing is printed here: [`crate::run`]
-//! prints, and only on rank 0.
+//! A message names what failed, on what, and what to do about it, in one line: `Display` sees to that, whatever
+//! names and words stand in it. Nothing is printed here: [`crate::run`] prints, and only on rank 0.
 
 use std::fmt;
 use std::io;
@@ -9,13 +9,16 @@ use std::path::Path;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
-use crate::interrupt;
+use crate::{escape, interrupt};
 
 /// Why a run stopped early.
 #[derive(Debug)]
 pub enum Error {
     /// The command line or the job file is wrong (exit code 2).
     Usage(String),
+    /// The job file is no TOML, or has other keys (exit code 2). The one message of several lines, because it shows
+    /// the place.
+    JobFile(String),
     /// One item has no answer: everything before it stands, nothing after it was written (exit code 1).
     Item(String),
     /// A worker, the input or the output failed (exit code 1).
@@ -87,7 +90,7 @@ impl Error {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::JobFile(_) => 2,
             Self::Item(_) | Self::Failed(_) => 1,
             Self::Interrupted(signal) => 128 + *signal as u8,
             Self::ClosedPipe => 0,
@@ -95,10 +98,10 @@ impl Error {
         }
     }
 
-    /// What to print, where there is something to print.
+    /// What there is to say, where there is something, as it was put together.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Usage(text) | Self::Item(text) | Self::Failed(text) => Some(text),
+            Self::Usage(text) | Self::JobFile(text) | Self::Item(text) | Self::Failed(text) => Some(text),
             Self::Interrupted(SIGINT) => Some("stopped by Ctrl-C (SIGINT)"),
             Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
             Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),
@@ -111,7 +114,11 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(self.message().unwrap_or("stopped early"))
+        let text = self.message().unwrap_or("stopped early");
+        f.write_str(&match self {
+            Self::JobFile(_) => escape::lines(text),
+            _ => escape::line(text),
+        })
     }
 }
 
@@ -144,6 +151,13 @@ mod tests {
     fn the_nearest_name_is_offered_only_when_it_is_near() {
         assert_eq!(nearest("sqaure", ["cube", "square"]), Some("square"));
         assert_eq!(nearest("xyz", ["cube", "square"]), None);
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_stands_in_it() {
+        let error = Error::io("open", Path::new("a\x1b[2J\nparpy: b"), &io::Error::from_raw_os_error(2));
+        assert_eq!(error.to_string(), r"cannot open a\x1b[2J\nparpy: b: No such file or directory");
+        assert_eq!(Error::JobFile("a\x1b\n b".into()).to_string(), "a\\x1b\n b");
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::cli::{
     ScaleWhat, Shared, Word,
 };
 use crate::error::{Error, Result, nearest};
+use crate::escape;
 use crate::function::numbers::{NAMES, Named};
 use crate::hdf5;
 use crate::input::{Range, STDIN, Typed};
@@ -498,7 +499,7 @@ impl Job {
     /// what the file says.
     fn parse(text: &str, path: Option<&Path>, args: &[PathBuf], flags: &Shared) -> Result<Vec<Task>> {
         let name = path.unwrap_or(Path::new("demo.toml")).display().to_string();
-        let spec: JobSpec = toml::from_str(text).map_err(|e| Error::Usage(explain(&name, &e)))?;
+        let spec: JobSpec = toml::from_str(text).map_err(|e| Error::JobFile(explain(&name, &e)))?;
         let paths = Paths { folder: path.and_then(Path::parent), args, used: Cell::new(0) };
         let mut tasks = Vec::new();
         for (index, task) in spec.task.into_iter().enumerate() {
@@ -580,8 +581,11 @@ fn check_together(tasks: &[Task], report: &ReportTo, trace: Option<&Path>) -> Re
 
 /// A TOML error with the nearest right key where a key is wrong.
 fn explain(name: &str, error: &toml::de::Error) -> String {
-    let mut text = format!("{name}: {}", error.to_string().trim_end());
+    // The place on several lines, and then what is wrong there, in which names of keys stand.
     let message = error.message();
+    let text = error.to_string();
+    let place = text.trim_end().strip_suffix(message.trim_end()).unwrap_or_default();
+    let mut text = format!("{}: {place}{}", escape::line(name), escape::line(message.trim_end()));
     if message == "missing field `task`" {
         text.push_str("\na job file has one [[task]] or more: see parpy run --help");
     } else if message.contains("expected a sequence") {

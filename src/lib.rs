@@ -30,6 +30,7 @@ pub mod cpus;
 pub mod cut;
 pub mod doctor;
 pub mod error;
+mod escape;
 pub mod function;
 pub mod hdf5;
 pub mod input;

@@ -2,10 +2,12 @@
 //!
 //! Warnings come from rank 0 alone; `-v` names every rank, and
 //! `-vv` each block that it works on. Answers never go here, and
-//! errors that end the run are printed by [`crate::run`].
+//! errors that end the run are printed by [`crate::run`]. What is said of an event stays one line, whatever names
+//! stand in it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -14,6 +16,7 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::Talk;
+use crate::escape;
 use crate::launch::Launch;
 
 /// Starts logging in this process.
@@ -52,7 +55,7 @@ where
 {
     fn format_event(
         &self,
-        context: &FmtContext<'_, S, N>,
+        _context: &FmtContext<'_, S, N>,
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
@@ -67,7 +70,22 @@ where
         if rank.is_some() || !plain {
             write!(writer, "{} ", event.metadata().level())?;
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        let mut said = Said::default();
+        event.record(&mut said);
+        writeln!(writer, "{}", escape::line(&said.0))
+    }
+}
+
+/// The text of an event.
+#[derive(Default)]
+struct Said(String);
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // To memory, which does not fail.
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
     }
 }

@@ -17,6 +17,7 @@ use crate::cli::{
 use crate::cpus::Cpus;
 use crate::doctor;
 use crate::error::{Error, Result, plain};
+use crate::escape;
 use crate::function::lanes::Lanes;
 use crate::hdf5;
 use crate::input;
@@ -52,7 +53,7 @@ pub fn main(door: &Door) -> ExitCode {
     if is_rank && matches!(door.library, Library::Elsewhere) {
         let _ = (door.join)(&launch);
     }
-    let matches = cli::parser(&words).try_get_matches_from(join_report(words));
+    let matches = cli::parser(&words).try_get_matches_from(join_report(words.clone()));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => run(&cli, &launch, door),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
@@ -64,8 +65,9 @@ pub fn main(door: &Door) -> ExitCode {
         }
         Err(error) => {
             // All ranks were given the same words: one of them says what is wrong with them.
-            let printed = if launch.rank == 0 { error.print() } else { Ok(()) };
-            match error.exit_code() as u8 {
+            let code = error.exit_code() as u8;
+            let printed = if launch.rank == 0 { safe(error, &words).print() } else { Ok(()) };
+            match code {
                 // Help that could not be printed is rank 0's trouble alone: nobody would wait with it.
                 0 => u8::from(printed.is_err()),
                 code => leave_together(&launch, door, code),
@@ -75,6 +77,23 @@ pub fn main(door: &Door) -> ExitCode {
     // What MPI has said at its end.
     streams::results_end(code != 0);
     ExitCode::from(code)
+}
+
+/// The same error, of words that can be printed: it shows some of them.
+fn safe(error: clap::Error, words: &[OsString]) -> clap::Error {
+    // This one shows none, and there would be no fault any more.
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        return error;
+    }
+    let safe = words.iter().map(|word| OsString::from(escape::line(&word.to_string_lossy())));
+    let safe: Vec<OsString> = safe.collect();
+    if safe == words {
+        return error;
+    }
+    match cli::parser(&safe).try_get_matches_from(join_report(safe)) {
+        Err(error) => error,
+        Ok(_) => clap::Error::raw(error.kind(), escape::line(&error.to_string()) + "\n"),
+    }
 }
 
 /// Says why this program cannot run at all, once for all ranks.
@@ -160,8 +179,8 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
     let code = outcome.err().map_or(0, |error| {
-        if let Some(message) = error.message().filter(|_| launch.rank == 0) {
-            say(&format!("parpy: {message}\n"));
+        if error.message().is_some() && launch.rank == 0 {
+            say(&format!("parpy: {error}\n"));
         }
         error.exit_code()
     });
@@ -171,7 +190,7 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
 
 fn cpus(args: CpusArgs) -> u8 {
     let cpus = Cpus::detect();
-    print(&if args.json { cpus.json() } else { cpus.table() })
+    print(&if args.json { cpus.json() } else { escape::lines(&cpus.table()) })
 }
 
 /// All ranks leave with the same exit code, when rank 0 has said all there is to say.
@@ -188,7 +207,7 @@ fn doctor(args: &DoctorArgs, launch: &Launch, door: &Door) -> u8 {
 
 fn show(args: &ShowArgs) -> u8 {
     let text = match args.job {
-        true => show::job_of(&args.file),
+        true => show::job_of(&args.file).map(|job| escape::whole(&job)),
         false => show::look(&args.file, args.rows).map(|look| look.text(&args.file)),
     };
     match text {
@@ -219,7 +238,7 @@ fn print(text: &str) -> u8 {
 /// Says what is wrong with the command line, once.
 fn complain(launch: &Launch, door: &Door, text: &str) -> u8 {
     if launch.rank == 0 {
-        say(&format!("parpy: {text}\n"));
+        say(&format!("parpy: {}\n", escape::line(text)));
     }
     leave_together(launch, door, 2)
 }
@@ -555,7 +574,8 @@ fn stop_all_on_panic(rank: usize, abort: fn() -> !) {
         let (pid, host) = (std::process::id(), report::host());
         say_at_last(&format!(
             "parpy: rank {rank} (pid {pid} on host {host}) has met a fault in parpy itself and stops the run: \
-             {info}\n"
+             {}\n",
+            escape::lines(&info.to_string())
         ));
         abort();
     }));

@@ -9,6 +9,7 @@ use crate::cpus::listed;
 use crate::doctor::check::{by_node, clock_offset, cpus_of_node};
 use crate::doctor::facts::{Facts, Place};
 use crate::doctor::{Finding, Level};
+use crate::escape;
 use crate::report::{counted, size};
 use crate::table;
 
@@ -30,9 +31,8 @@ pub fn text(all: &[Facts], findings: &[Finding]) -> String {
             writeln!(text, "\n{}, {}.", counted(problems, "PROBLEM"), counted(warnings, "warning"))
         }
     };
-    // Names of files and hosts must not reach the terminal as orders to it.
-    let is_order = |c: char| c.is_control() && c != '\n';
-    text.split(is_order).collect::<Vec<_>>().join("�")
+    // Names of files and hosts stand in it.
+    escape::lines(&text)
 }
 
 fn head(first: &Facts) -> String {

@@ -7,6 +7,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::escape;
 use crate::function::lanes::Lanes;
 use crate::function::numbers::render;
 use crate::input::{self, Block, Feed};
@@ -57,7 +58,8 @@ impl<'a> People<'a> {
             }
             Work::Read { file, .. } => {
                 let name = file.name();
-                text = format!("Sections of {}, read by {over}:\n", name.display());
+                text =
+                    format!("Sections of {}, read by {over}:\n", escape::line(&name.display().to_string()));
                 for part in self.parts.iter().filter(|part| !part.bytes.is_empty()) {
                     text += &format!(
                         "{} read bytes {} to {}: {}\n",

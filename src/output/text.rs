@@ -5,6 +5,7 @@ use std::io::{BufWriter, ErrorKind, Read, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::escape;
 use crate::function::lines::Tally;
 use crate::input::regular;
 use crate::output::back::{Back, Found, PIECE, damaged};
@@ -27,8 +28,8 @@ pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
     let Tally { lines, words, bytes } = tally;
     let width = bytes.to_string().len();
     let mut line = format!("{lines:>width$} {words:>width$} {bytes:>width$} ").into_bytes();
-    // As it is: a file's name need not be UTF-8.
-    line.extend_from_slice(name.as_os_str().as_encoded_bytes());
+    // A row is one line, which may be for a terminal; otherwise as it is, because it need not be UTF-8.
+    line.extend_from_slice(&escape::name(name.as_os_str().as_encoded_bytes()));
     line.push(b'\n');
     line
 }

@@ -23,6 +23,7 @@ use std::io::IsTerminal;
 use crate::cli::{Cli, PatternName, ScaleArgs, Shared, StudyArgs};
 use crate::cpus::Cpus;
 use crate::error::{Error, Result};
+use crate::escape;
 use crate::job::Job;
 use crate::launch::Launch;
 use crate::pattern::ranks::Ranks;
@@ -82,7 +83,7 @@ fn check(cli: &Cli, args: &ScaleArgs) -> Result<()> {
 
 /// Shows studies that have been made before.
 fn show(loaded: &[Studies], args: &ScaleArgs) -> (String, Result<()>) {
-    let name = |i: usize| args.from[i].display().to_string();
+    let name = |i: usize| escape::line(&args.from[i].display().to_string());
     match loaded {
         [before, after] => {
             let pairs = results::pairs(before, after);
@@ -97,6 +98,7 @@ fn show(loaded: &[Studies], args: &ScaleArgs) -> (String, Result<()>) {
                 );
             }
             let text = pairs.iter().map(|(a, b)| table::compare(a, b, names)).collect::<Vec<_>>().join("\n");
+            let text = escape::lines(&text);
             // Each study's curves of both, in one row.
             let both: Vec<_> = pairs.iter().map(|(a, b)| row_of_both(a, b, names)).collect();
             (text, args.study.plot.as_deref().map_or(Ok(()), |path| plot::draw(&both, path)))
@@ -121,7 +123,8 @@ fn text(studies: &Studies) -> String {
     if !studies.complete {
         text.push_str("\nThis was stopped before all of it was timed.\n");
     }
-    text
+    // A saved study may be anybody's.
+    escape::lines(&text)
 }
 
 /// Columns that a chart may take.

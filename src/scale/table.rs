@@ -1,5 +1,6 @@
 //! A study as a table for people.
 
+use crate::escape;
 use crate::report::{counted, scaled, size};
 use crate::scale::measure::Quartiles;
 use crate::scale::results::{Point, Study};
@@ -19,7 +20,7 @@ pub fn of(study: &Study) -> String {
     }
     for point in &study.points {
         if let Some(why) = &point.failed {
-            text.push_str(&format!("{} has failed: {why}\n", point.name()));
+            text.push_str(&format!("{} has failed: {}\n", point.name(), escape::line(why)));
         }
     }
     text.push_str(&beside(study));
@@ -28,7 +29,7 @@ pub fn of(study: &Study) -> String {
 
 /// The sentences, one a line.
 pub fn verdict(study: &Study) -> String {
-    study.verdict.iter().map(|said| format!("{said}\n")).collect()
+    study.verdict.iter().map(|said| escape::line(said) + "\n").collect()
 }
 
 fn heading(study: &Study) -> String {
@@ -47,7 +48,8 @@ fn heading(study: &Study) -> String {
         (_, true) => "; estimates",
         _ => "",
     };
-    format!("{}{amount}; {}{runs}{kind}", study.title, counted(study.cpus as u64, "CPU"))
+    let cpus = counted(study.cpus as u64, "CPU");
+    escape::line(&format!("{}{amount}; {cpus}{runs}{kind}", study.title))
 }
 
 fn points(study: &Study) -> String {
@@ -103,8 +105,10 @@ fn points(study: &Study) -> String {
 /// Times from elsewhere, and those of the same pattern beside them.
 fn beside(study: &Study) -> String {
     let Some(theirs) = &study.beside else { return String::new() };
-    let mut table =
-        table::headed(&["workers", &theirs.what, &format!("parpy, {}", theirs.pattern.name()), "ratio"], &[]);
+    let mut table = table::headed(
+        &["workers", &escape::line(&theirs.what), &format!("parpy, {}", theirs.pattern.name()), "ratio"],
+        &[],
+    );
     for (workers, seconds) in &theirs.points {
         let median = study.measured(theirs.pattern).find(|p| p.workers == *workers).and_then(Point::median);
         table.add_row(vec![
@@ -135,7 +139,7 @@ pub fn compare(before: &Study, after: &Study, names: [&str; 2]) -> String {
     }
     let title = |study: &Study| {
         let weak = if study.weak { " (weak scaling)" } else { "" };
-        format!("{}{weak}", study.title)
+        format!("{}{weak}", escape::line(&study.title))
     };
     let mut text = title(after);
     if title(before) != text {

@@ -13,6 +13,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::escape;
 use crate::function::lanes::Lanes;
 use crate::hdf5::library;
 use crate::input::{self, Indexed};
@@ -183,8 +184,11 @@ impl Table {
     }
 
     fn tell(&self, text: &mut String) {
-        let _ = writeln!(text, "{}", format!("{} {}", self.name, self.shape).trim());
-        let row = |row: &[String]| format!("  {}\n", row.join("  "));
+        let _ = writeln!(text, "{}", escape::line(format!("{} {}", self.name, self.shape).trim()));
+        let row = |row: &[String]| {
+            let words: Vec<String> = row.iter().map(|word| escape::line(word)).collect();
+            format!("  {}\n", words.join("  "))
+        };
         if self.header.len() > 1 {
             text.push_str(&row(&self.header));
         }
@@ -198,7 +202,7 @@ impl Table {
             // Their mean says nothing.
             let is_number = name.is_none_or(|name| name != "rank" && name != "pid");
             if let Some(summary) = column.text().filter(|_| is_number) {
-                let name = name.map_or(String::new(), |name| format!("{name}: "));
+                let name = name.map_or(String::new(), |name| format!("{}: ", escape::line(name)));
                 let _ = writeln!(text, "  {name}{summary}");
             }
         }
@@ -249,23 +253,24 @@ pub fn job_of(path: &Path) -> Result<String> {
 impl Look {
     /// For people.
     pub fn text(&self, path: &Path) -> String {
-        let mut text = format!("{}\n", path.display());
+        let mut text = format!("{}\n", escape::line(&path.display().to_string()));
         if let Some(Provenance(known)) = &self.origin {
             for (name, value) in known {
                 let value = match value {
-                    Value::String(value) => value.trim_end().replace('\n', "\n    "),
+                    // The job has several lines, all others have one.
+                    Value::String(value) if name == JOB => value.trim_end().replace('\n', "\n    "),
+                    Value::String(value) => escape::line(value),
                     Value::Array(values) => {
-                        values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+                        escape::line(&values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "))
                     }
-                    other => other.to_string(),
+                    other => escape::line(&other.to_string()),
                 };
+                let name = escape::line(name);
                 let gap = if value.contains('\n') { "\n    " } else { " " };
                 let _ = writeln!(text, "  {name}:{gap}{value}");
             }
         }
         self.tables.iter().for_each(|table| table.tell(&mut text));
-        // What stands in a file must not reach the terminal as orders to it.
-        let is_order = |c: char| c.is_control() && c != '\n';
-        text.split(is_order).collect::<Vec<_>>().join("�")
+        escape::lines(&text)
     }
 }

@@ -9,6 +9,7 @@ mod doctor;
 #[allow(dead_code)]
 mod dsl;
 
+mod escape;
 mod files;
 mod formats;
 #[cfg(feature = "hdf5")]

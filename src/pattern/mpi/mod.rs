@@ -27,6 +27,7 @@ use mpi::traits::*;
 
 use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
+use crate::escape;
 use crate::interrupt::{self, Waiting};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
@@ -196,7 +197,8 @@ impl Mpi {
                 if let Err(error) = outcome
                     && began.elapsed() > PATIENCE
                 {
-                    eprintln!("parpy: {}; other ranks do not answer", self.teller().tell(error));
+                    let text = self.teller().tell(error);
+                    eprintln!("parpy: {}; other ranks do not answer", escape::line(&text));
                     abort();
                 }
                 std::thread::yield_now();
