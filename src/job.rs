@@ -5,6 +5,8 @@
 //! a task is opened, on rank 0.
 
 use std::cell::Cell;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -20,6 +22,7 @@ use crate::escape;
 use crate::function::numbers::{NAMES, Named};
 use crate::hdf5;
 use crate::input::{Range, STDIN, Typed};
+use crate::names;
 use crate::output::Format;
 use crate::output::file::is_descriptor;
 use crate::part::{Part, Portion};
@@ -622,28 +625,29 @@ impl Paths<'_> {
 
     /// A word with every `$N` in it replaced.
     fn word(&self, text: &str) -> Result<String> {
+        Ok(self.name(text)?.to_string_lossy().into_owned())
+    }
+
+    /// As [`Paths::word`], for a file's name: it need not be UTF-8, and neither need an argument.
+    fn name(&self, text: &str) -> Result<PathBuf> {
         let mut parts = text.split('$');
-        let mut word = parts.next().unwrap_or_default().to_owned();
+        let mut name = names::of_job_file(parts.next().unwrap_or_default()).into_os_string();
         for part in parts {
             let digits = part.len() - part.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             match part[..digits].parse() {
-                Ok(number) => word.push_str(&self.arg(number)?.to_string_lossy()),
-                Err(_) => word.push('$'),
+                Ok(number) => name.push(self.arg(number)?),
+                Err(_) => name.push(format!("${}", &part[..digits])),
             }
-            word.push_str(&part[digits..]);
+            name.push(names::of_job_file(&part[digits..]));
         }
-        Ok(word)
+        Ok(name.into())
     }
 
     /// `$1` is the first argument after the job file's name. A path that begins with one is taken from the
     /// current folder; any other path is taken from the job file's folder.
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
         let text = path.to_str().unwrap_or_default();
-        if let Some(number) = text.strip_prefix('$').and_then(|number| number.parse().ok()) {
-            // As it is: an argument need not be UTF-8.
-            return self.arg(number).cloned();
-        }
-        let path = if text.contains('$') { self.word(text)?.into() } else { path.to_owned() };
+        let path = self.name(text)?;
         let is_argument = text.starts_with('$');
         Ok(self.folder.filter(|_| !is_argument).map_or(path.clone(), |folder| folder.join(path)))
     }
@@ -742,6 +746,20 @@ impl Task {
             task.output = Output::People;
         }
         Ok(task)
+    }
+
+    /// Finds the file that is meant by `FILE:PART`, where the names of folders and files have colons too: the first
+    /// [way to read it](splits) in which `is_there` finds it, or else the first. Asked in the same order on every
+    /// rank.
+    pub fn find_input(&mut self, mut is_there: impl FnMut(&Path) -> bool) {
+        let Work::Map { numbers: Numbers::File { path, part }, .. } = &mut self.work else { return };
+        let Some(typed) = part else { return };
+        let mut from = path.clone().into_os_string();
+        from.push(":");
+        from.push(typed);
+        if let Some(found) = splits(&from).find(|(path, _)| is_there(path)) {
+            (*path, *part) = found;
+        }
     }
 
     /// Was there nothing typed at all? No fault, but hardly meant.
@@ -863,14 +881,18 @@ impl Task {
                 let from = match numbers {
                     Numbers::Typed(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
-                    Numbers::File { path, part: None } => path.display().to_string(),
-                    Numbers::File { path, part: Some(part) } => format!("{}:{part}", path.display()),
+                    Numbers::File { path, part: None } => names::readable(path),
+                    Numbers::File { path, part: Some(part) } => format!("{}:{part}", names::readable(path)),
                     Numbers::Stdin => STDIN.to_owned(),
                 };
                 format!("map {} over {from}", function.name())
             }
-            Work::Read { file, action: Do::Text } => format!("read the lines of {}", file.name().display()),
-            Work::Read { file, action: Do::Count } => format!("count the lines of {}", file.name().display()),
+            Work::Read { file, action: Do::Text } => {
+                format!("read the lines of {}", names::readable(&file.name()))
+            }
+            Work::Read { file, action: Do::Count } => {
+                format!("count the lines of {}", names::readable(&file.name()))
+            }
         }
     }
 
@@ -893,7 +915,7 @@ impl Task {
 
     /// This task as a job file that does the same from any folder.
     pub fn to_toml(&self) -> String {
-        let path = |path: &Path| absolute(path).to_string_lossy().into_owned();
+        let path = |path: &Path| names::in_job_file(&absolute(path));
         let number = |n: Option<usize>| n.and_then(|n| i64::try_from(n).ok());
         let (map, read) = match &self.work {
             Work::Map { numbers, function, dtype, who } => {
@@ -1022,18 +1044,20 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
     }
 }
 
-/// A file and the name of its column or dataset, from `FILE:PART`: only behind a name that says that there
-/// are several.
-fn split_part(from: &Path) -> (PathBuf, Option<String>) {
-    let Some(text) = from.to_str() else { return (from.to_owned(), None) };
-    let has_parts = |path: &str| {
-        matches!(Format::of_name(Path::new(path)), Some(Format::Csv | Format::Hdf5 | Format::Npy))
+/// A file and the name of its column or dataset, from `FILE:PART`, in each way in which that can be read, the
+/// shortest name of a file first: only behind a name that says that there are several. The last is all of it.
+fn splits(from: &OsStr) -> impl Iterator<Item = (PathBuf, Option<String>)> {
+    let from = from.as_bytes();
+    let has_parts = |path: &&[u8]| {
+        let format = Format::of_name(Path::new(OsStr::from_bytes(path)));
+        matches!(format, Some(Format::Csv | Format::Hdf5 | Format::Npy))
     };
-    let at = text.match_indices(':').map(|(at, _)| at).find(|at| has_parts(&text[..*at]));
-    match at {
-        Some(at) => (text[..at].into(), Some(text[at + 1..].to_owned()).filter(|part| !part.is_empty())),
-        None => (from.to_owned(), None),
-    }
+    let files = memchr::memchr_iter(b':', from).map(|at| &from[..at]).filter(has_parts);
+    files.chain([from]).map(move |file| {
+        let part = from.get(file.len() + 1..).filter(|part| !part.is_empty());
+        let part = part.map(|part| String::from_utf8_lossy(part).into_owned());
+        (OsStr::from_bytes(file).into(), part)
+    })
 }
 
 impl Schedule {
@@ -1066,7 +1090,8 @@ impl Work {
             ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
             ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
             ([], None, Some(from)) => {
-                let (path, part) = split_part(from);
+                // The first is likely: whether there is such a file is asked later.
+                let (path, part) = splits(from.as_os_str()).next().unwrap_or((from.clone(), None));
                 if is_hdf5(&path) && !cfg!(feature = "hdf5") {
                     return Err(hdf5::missing());
                 }

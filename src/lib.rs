@@ -40,6 +40,7 @@ pub mod launch;
 mod log;
 pub mod moment;
 pub mod mounts;
+mod names;
 pub mod output;
 pub mod part;
 pub mod pattern;

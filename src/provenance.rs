@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::interrupt;
 use crate::job::Task;
+use crate::names;
 use crate::part::Portion;
 use crate::report::Report;
 
@@ -92,7 +93,7 @@ impl<'a> Origin<'a> {
         note("items", json!(report.items));
         note("failed", json!(report.failed));
         let Some(digest) = &mut self.digest else { return Ok(Provenance(known)) };
-        note("input", json!(absolute(&digest.path).to_string_lossy()));
+        note("input", json!(names::readable(&absolute(&digest.path))));
         if let Ok(meta) = fs::metadata(&digest.path) {
             note("input_bytes", json!(meta.len()));
             if let Ok(modified) = meta.modified() {

@@ -295,6 +295,16 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         Some(ranks) => ranks.share(&mut || read_job_file(path)),
         None => read_job_file(path),
     })?;
+    for task in &mut job.tasks {
+        task.find_input(|path| {
+            let is_there = || path.exists() && !path.is_dir();
+            // Where the name ends must be the same everywhere, whoever sees the file.
+            match member {
+                Some(ranks) => ranks.word([u64::from(ranks.is_root() && is_there()), 0, 0, 0])[0] == 1,
+                None => is_there(),
+            }
+        });
+    }
     if job.needs_hdf5() && cfg!(feature = "hdf5") && !hdf5::is_here() {
         // Said by a job file alone: as one of several ranks this is the right program already.
         return Err(program::HDF5.become_it());

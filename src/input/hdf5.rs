@@ -15,6 +15,7 @@ use crate::hdf5::plain;
 use crate::input::flat::{Flat, Kind, Stored};
 use crate::input::{Indexed, count_of, flattened, open as open_file, regular};
 use crate::job::Dtype;
+use crate::names::Alias;
 
 /// Bytes that chunks of an open file may take, so that a compressed one is unpacked once and not for every
 /// piece of it.
@@ -32,9 +33,10 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     regular(path)?;
     // The system's own reasons are clearer than the library's.
     drop(open_file(path)?);
+    let alias = Alias::of(path).map_err(|e| Error::io("open", path, &e))?;
     let mut options = File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, CHUNK_CACHE, 0.75));
-    options.open(path).map_err(|e| {
+    options.open(alias.path()).map_err(|e| {
         let why = plain(&e);
         wrong(&match why.contains("temporarily unavailable") || why.contains("already open") {
             true => format!("another program has it open for writing ({why}); close it there"),

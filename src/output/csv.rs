@@ -13,25 +13,30 @@ pub fn frame(who: Option<Option<&Who>>) -> Frame {
     let close = match who {
         None => "\n".to_owned(),
         Some(None) => ",,,\n".to_owned(),
-        Some(Some(Who { rank, pid, host })) => format!(",{rank},{pid},{}\n", field(host.as_bytes())),
+        Some(Some(Who { rank, pid, host })) => {
+            format!(",{rank},{pid},{}\n", String::from_utf8_lossy(&field(host.as_bytes())))
+        }
     };
     Frame { open: "", between: ",", missing: "", close, is_json: false }
 }
 
-/// A field, in quotes where it needs them.
-fn field(bytes: &[u8]) -> String {
+/// A field, in quotes where it needs them. It need not be UTF-8.
+fn field(bytes: &[u8]) -> Vec<u8> {
     let mut writer =
         csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
     // Writing to memory does not fail.
     let _ = writer.write_record([bytes]);
-    let line = writer.into_inner().unwrap_or_default();
-    String::from_utf8_lossy(line.trim_ascii_end()).into_owned()
+    let mut line = writer.into_inner().unwrap_or_default();
+    // The end of the line, and not blanks that a name ends with.
+    line.pop();
+    line
 }
 
 /// What is counted of a file.
 pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
     let Tally { lines, words, bytes } = tally;
-    format!("{lines},{words},{bytes},{}\n", field(name.as_os_str().as_encoded_bytes())).into_bytes()
+    let name = field(name.as_os_str().as_encoded_bytes());
+    [format!("{lines},{words},{bytes},").as_bytes(), &name, b"\n"].concat()
 }
 
 /// As [`total`] writes it.

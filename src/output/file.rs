@@ -5,10 +5,9 @@
 //! one nothing, and a link of theirs is not followed. Whether a name can be given in the end is asked before
 //! the work ([`check`]). What is written is not known here.
 
-use std::ffi::OsString;
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use rustix::io::Errno;
 use tempfile::TempPath;
 
 use crate::error::{Error, Result, plain};
+use crate::names;
 
 /// A file on its way to its name. After a failure what was done is kept as `FILE.partial`.
 pub struct Draft {
@@ -219,21 +219,15 @@ impl Write for Draft {
 const SUFFIX: &str = ".partial";
 const RANDOM: usize = 6;
 
-/// What stands before that: the file's name, or as much of it as the folder has room for.
-fn prefix(path: &Path, folder: &Path) -> OsString {
+/// What stands before that: the file's name as UTF-8, or as much of it as the folder has room for.
+fn prefix(path: &Path, folder: &Path) -> String {
     // NAME_MAX of nearly all file systems.
     let most = statvfs(folder).map_or(255, |system| system.f_namemax) as usize;
     let most = most.saturating_sub(1 + RANDOM + SUFFIX.len());
-    let mut name = path.file_name().unwrap_or_default().as_bytes().to_vec();
-    if name.len() > most {
-        // Not in the middle of a letter.
-        name.truncate(match str::from_utf8(&name) {
-            Ok(name) => name.floor_char_boundary(most),
-            Err(_) => most,
-        });
-    }
-    name.push(b'.');
-    OsString::from_vec(name)
+    // HDF5 is given no other names.
+    let mut name = names::readable(Path::new(path.file_name().unwrap_or_default()));
+    name.truncate(name.floor_char_boundary(most));
+    name + "."
 }
 
 /// Creates a file that has `mode` from the first moment on; that of any new file where there is none.
@@ -303,7 +297,12 @@ fn look_at(path: &Path) -> Result<Old> {
     let is_descriptor = is_descriptor(path);
     let target = if is_descriptor { path.to_owned() } else { behind_links(path)? };
     match fs::metadata(path) {
-        Ok(old) if !old.is_file() || is_descriptor => return Ok(Old::Device),
+        Ok(_) if is_descriptor => return Ok(Old::Device),
+        Ok(old) if !old.is_file() => {
+            // Whoever has made a pipe reads what is written to it (`fs.protected_fifos`).
+            check_owner(path, &target, &old, "pipe or device")?;
+            return Ok(Old::Device);
+        }
         // A file that is write-protected is not replaced either.
         Ok(_) => _ = File::options().append(true).open(path).map_err(|e| cannot(&e))?,
         Err(e) if e.kind() == ErrorKind::NotFound => {}
@@ -467,6 +466,30 @@ pub fn is_same_place(a: &Path, b: &Path) -> bool {
 /// As many links as the kernel itself follows.
 const MOST_LINKS: usize = 40;
 
+/// Checks that what stands under `at`, which people know as `path`, has not been put there by another user, in a
+/// folder where everybody may write. Who could remove it could also put something else in its place: that is
+/// nobody but those who are trusted here, this user and the folder's owner.
+///
+/// # Errors
+/// It has. `what` it is.
+fn check_owner(path: &Path, at: &Path, old: &fs::Metadata, what: &str) -> Result<()> {
+    const STICKY_AND_WRITABLE: u32 = 0o1002;
+    let folder = folder_of(at);
+    let Ok(of) = fs::metadata(folder) else { return Ok(()) };
+    if of.mode() & STICKY_AND_WRITABLE != STICKY_AND_WRITABLE
+        || [of.uid(), rustix::process::geteuid().as_raw()].contains(&old.uid())
+    {
+        return Ok(());
+    }
+    Err(Error::Failed(format!(
+        "cannot write {}: {} is another user's {what} in {}, where everybody may write; give the output another \
+         name",
+        path.display(),
+        at.display(),
+        folder.display()
+    )))
+}
+
 /// What a symbolic link points to, even if that does not exist yet: renaming to a link would replace the
 /// link.
 ///
@@ -479,20 +502,7 @@ fn behind_links(path: &Path) -> Result<PathBuf> {
         let Some(link) = fs::symlink_metadata(&at).ok().filter(fs::Metadata::is_symlink) else {
             return Ok(at);
         };
-        let folder = folder_of(&at);
-        // Who could remove the link could also put another in its place: nobody but those who are trusted here.
-        if let Ok(of) = fs::metadata(folder)
-            && of.mode() & 0o1002 == 0o1002
-            && ![of.uid(), rustix::process::geteuid().as_raw()].contains(&link.uid())
-        {
-            return Err(Error::Failed(format!(
-                "cannot write {}: {} is another user's symbolic link in {}, where everybody may write; give the \
-                 output another name",
-                path.display(),
-                at.display(),
-                folder.display()
-            )));
-        }
+        check_owner(path, &at, &link, "symbolic link")?;
         let Ok(target) = fs::read_link(&at) else { return Ok(at) };
         at = at.parent().unwrap_or(Path::new("")).join(target);
     }

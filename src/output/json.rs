@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::function::lines::Tally;
 use crate::input::regular;
 use crate::job::{Task, Work};
+use crate::names;
 use crate::output::back::{Back, Found, PIECE, check_job, damaged};
 use crate::output::text::ToFile;
 use crate::output::{Frame, Piece, Sink, Who};
@@ -35,7 +36,7 @@ pub fn frame(list: bool, who: Option<Option<&Who>>) -> Frame {
 /// What is counted of a file.
 pub fn total(tally: &Tally, name: &Path, list: bool) -> Vec<u8> {
     let Tally { lines, words, bytes } = tally;
-    let row = json!({ "lines": lines, "words": words, "bytes": bytes, "file": name.to_string_lossy() });
+    let row = json!({ "lines": lines, "words": words, "bytes": bytes, "file": names::readable(name) });
     if list { format!(",\n{row}") } else { format!("{row}\n") }.into_bytes()
 }
 

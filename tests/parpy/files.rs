@@ -157,6 +157,22 @@ fn a_strangers_link_in_a_sticky_folder_is_not_followed() {
     assert!(!dir.path("missing").exists());
 }
 
+/// Who has made a pipe reads what is written to it; without a reader it would also be waited for.
+#[test]
+fn nor_is_a_strangers_pipe_in_a_sticky_folder_written_to() {
+    if !can_be_others() {
+        return;
+    }
+    let dir = Dir::new();
+    let pipe = sticky(&dir, "tmp").join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    chown(&pipe, Some(STRANGER), Some(STRANGER)).unwrap();
+    for args in ["map 3 -o", "map 3 --report", "map 3 --trace"] {
+        let done = parpy(args).arg(&pipe).done().fails(1, &["another user's pipe", "another name"]);
+        assert!(done.stdout.is_empty(), "{args}: noticed after the work");
+    }
+}
+
 /// parpy as another user runs it, with the words of a shell.
 fn as_stranger(dir: &Dir, args: &str) -> Done {
     // Where nobody can read the binary's folder, names that can be read.
@@ -305,14 +321,14 @@ fn names_as_long_as_can_be() {
         for stem in ["n".repeat(room), "n".repeat(room % 2) + &"é".repeat(room / 2), "n".repeat(room - 9)] {
             let name = format!("{stem}.{extension}");
             parpy("map 3 -o").arg(dir.path(&name)).done().succeeds();
-            assert_eq!(dir.names(), [name.clone()]);
+            assert_eq!(dir.names(), std::slice::from_ref(&name));
             fs::remove_file(dir.path(&name)).unwrap();
         }
     }
     let name = "n".repeat(250) + ".json";
     for flag in ["--report", "--trace"] {
         parpy("map 3").arg(flag).arg(dir.path(&name)).done().succeeds();
-        assert_eq!(dir.names(), [name.clone()]);
+        assert_eq!(dir.names(), std::slice::from_ref(&name));
     }
     // What was done before a failure is kept under a name that the folder takes.
     let name = "é".repeat(127);

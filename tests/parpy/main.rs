@@ -17,6 +17,7 @@ mod hdf5;
 mod job;
 mod launch;
 mod map;
+mod names;
 mod part;
 mod python;
 mod read;

@@ -24,6 +24,7 @@ use crate::hdf5::{Plan, SharedFile};
 use crate::input::section::SectionReader;
 use crate::input::{self, Facts, Indexed};
 use crate::job::{Dtype, Task, Work};
+use crate::names::Alias;
 use crate::output::back::Back;
 use crate::output::file::Draft;
 use crate::output::{Form, Piece, Sink};
@@ -161,8 +162,10 @@ impl<'a> ToHdf5<'a> {
     fn create(task: &'a Task, path: &Path, facts: &Facts) -> Result<Self> {
         // Not `create`, which would empty a file that is there: ext4 then writes all of it to the disk when it
         // is closed, which takes as long as the job.
-        let create =
-            |new: &Path| File::create_excl(new).map_err(|e| io::Error::other(cannot_write(path, &e)));
+        let create = |new: &Path| {
+            let alias = Alias::of(new)?;
+            File::create_excl(alias.path()).map_err(|e| io::Error::other(cannot_write(path, &e)))
+        };
         let (draft, file) = Draft::create_by(path, create)?;
         let compress = task.compress;
         let tables = match &task.work {

@@ -16,9 +16,10 @@ use rustix::io::Errno;
 use super::dataset::{CHUNK, create};
 use super::{cannot_write, tables, words};
 use crate::cli::PatternName;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::hdf5::{Plan, SharedFile};
 use crate::job::{Compress, Dtype, Output, Task, Work};
+use crate::names::Alias;
 use crate::output::file::Draft;
 use crate::output::{Piece, Sink};
 use crate::provenance::Origin;
@@ -70,7 +71,9 @@ impl Sink for ToShared<'_> {
         // Until it is again.
         self.is_whole = false;
         let origin = self.origin.complete(report)?;
-        let written = File::open_rw(self.draft.current_path()).and_then(|file| {
+        let alias =
+            Alias::of(self.draft.current_path()).map_err(|e| Error::io("write", self.draft.path(), &e))?;
+        let written = File::open_rw(alias.path()).and_then(|file| {
             tables::write(&file, report, &origin)?;
             file.close()
         });
@@ -114,7 +117,9 @@ impl Part {
             _ => &plan.path,
         };
         let create = || {
-            let file = File::with_options().with_fapl(|access| access.mpio(over, None)).create(&plan.path)?;
+            let alias = Alias::of(&plan.path).map_err(|e| ::hdf5::Error::from(plain(&e)))?;
+            let file =
+                File::with_options().with_fapl(|access| access.mpio(over, None)).create(alias.path())?;
             // Closing is collective, and the other ranks may not fail where this one does.
             let file = ManuallyDrop::new(file);
             let extent = plan.extent.unwrap_or(0);

@@ -9,6 +9,7 @@ use super::tables::text;
 use crate::error::{Error, Result};
 use crate::hdf5::plain;
 use crate::input::hdf5::open_hdf5;
+use crate::names::Alias;
 use crate::output::file::Draft;
 use crate::scale::files::Row;
 
@@ -76,7 +77,8 @@ impl Point {
 /// See [`crate::hdf5::Library::save_studies`].
 pub fn save(path: &Path, json: &str, points: &[Row]) -> Result<()> {
     let write = |name: &Path| -> ::hdf5::Result<()> {
-        let file = File::create_excl(name)?;
+        let alias = Alias::of(name).map_err(|e| ::hdf5::Error::from(crate::error::plain(&e)))?;
+        let file = File::create_excl(alias.path())?;
         let points: Vec<Point> = points.iter().map(Point::of).collect();
         file.new_dataset_builder().with_data(&points).create("points")?;
         let json = text(json).unwrap_or_default();
