@@ -18,6 +18,7 @@ use crate::interrupt;
 use crate::job::{Job, Share, Task};
 use crate::launch::Launch;
 use crate::pattern::ranks::Ranks;
+use crate::provenance::utc;
 use crate::report;
 
 /// A study of which nothing has been measured.
@@ -74,7 +75,7 @@ impl<'a> Session<'a> {
             studies: Studies {
                 parpy_version: env!("CARGO_PKG_VERSION").into(),
                 host: report::host(),
-                began: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+                began: utc(SystemTime::now()),
                 complete: false,
                 studies,
             },
