@@ -54,6 +54,31 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// As it was typed, where clap has read what [`mark_numbers`] has made of it.
+    pub fn unmarked(mut self) -> Self {
+        let values = |map: &mut MapSpec| {
+            for Word(word) in &mut map.values {
+                word.retain(|letter| letter != MARK);
+            }
+        };
+        match &mut self.command {
+            Some(Command::Map(map)) => values(map),
+            Some(Command::Run(RunArgs { job, args })) => {
+                std::iter::once(job).chain(args).for_each(unmarked);
+            }
+            Some(Command::Scale(ScaleArgs { what, job, args, .. })) => {
+                job.iter_mut().chain(args).for_each(unmarked);
+                match what {
+                    Some(ScaleWhat::Map(map)) => values(map),
+                    Some(ScaleWhat::Read(read)) => unmarked(&mut read.file),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// The job file that is to be run, if one is.
     pub fn job_file(&self) -> Option<&Path> {
         match &self.command {
@@ -126,8 +151,9 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, repeat, compress and part; map may have values, range, from, function, dtype and who; read
-has file and do. They are the flags of the command line, which come before them.
+keep_going, retries, repeat, compress and part; map may have values, range, from, no_header, delimiter,
+function, dtype and who; read has file and do. They are the flags of the command line, which come
+before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
 begin with one are taken from the current folder, others from the folder that the job file is in.
@@ -234,14 +260,22 @@ pub struct MapSpec {
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line, a column of FILE.csv:NAME (or its number, from 1),
-    /// FILE.npy, or a dataset
+    /// Values from a file: text with one number per line, a column of FILE.csv:NAME (or its number, from 1; also of
+    /// .tsv), FILE.npy, or a dataset
     /// of FILE.h5:/GROUP/NAME, or of two dimensions one column, FILE.h5:/NAME[:,K] (from 0); - is text from standard input
     // As people type it, which rustdoc takes for a link.
     #[allow(rustdoc::broken_intra_doc_links)]
     #[arg(long, value_name = "FILE[:PART]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_header: bool,
+    /// What stands between the columns of the file of --from: a character, or tab [default: a comma; in .tsv a tab]
+    #[arg(long, value_name = "CHAR", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
     /// What to do with each value: square [default: square]
     #[arg(short, long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -528,6 +562,76 @@ impl FromStr for Counts {
 /// A value as typed: in a job file also a bare number.
 #[derive(Debug, Clone, Serialize)]
 pub struct Word(pub String);
+
+/// What stands before a word that is a number below 0 while clap reads the words: clap takes most such numbers for
+/// flags. No word that a program is given can begin with it.
+const MARK: char = '\0';
+
+/// The words of the command line with [`MARK`] before each number below 0 that is a value, or an argument of a job
+/// file; [`Cli::unmarked`] takes it away again.
+pub fn mark_numbers(words: Vec<OsString>) -> Vec<OsString> {
+    let is_number = |word: &OsString| {
+        word.to_str().is_some_and(|word| word.starts_with('-') && word.parse::<f64>().is_ok())
+    };
+    if !words.iter().any(is_number) {
+        return words;
+    }
+    let all = Cli::command();
+    // The command that a word belongs to, and those around it, whose flags it knows too.
+    let mut commands = vec![&all];
+    let (mut is_value_of_flag, mut are_values) = (false, false);
+    let mark = |mut word: OsString| {
+        let belongs_to_flag = std::mem::take(&mut is_value_of_flag);
+        if belongs_to_flag || are_values {
+            return word;
+        }
+        if word == "--" {
+            are_values = true;
+        } else if is_number(&word) {
+            if commands.last().is_some_and(|command| ["map", "run", "scale"].contains(&command.get_name())) {
+                let mut marked = OsString::from(MARK.to_string());
+                marked.push(&word);
+                word = marked;
+            }
+        } else if word.as_encoded_bytes().starts_with(b"-") {
+            is_value_of_flag = takes_next(&commands, &word);
+        } else if let Some(command) =
+            commands.last().and_then(|command| command.find_subcommand(&word)).filter(|_| commands.len() < 3)
+        {
+            commands.push(command);
+        }
+        word
+    };
+    let mut words = words.into_iter();
+    words.next().into_iter().chain(words.map(mark)).collect()
+}
+
+/// Is the next word the value of the flag, or the last of the flags, in `word`?
+fn takes_next(commands: &[&clap::Command], word: &OsString) -> bool {
+    let word = word.to_string_lossy();
+    let takes_next = |is_it: &dyn Fn(&Arg) -> bool| {
+        let flag = commands.iter().flat_map(|command| command.get_arguments()).find(|flag| is_it(flag));
+        flag.map(|flag| flag.get_action().takes_values() && !flag.is_require_equals_set())
+    };
+    match word.strip_prefix("--") {
+        Some(name) => takes_next(&|flag| flag.get_long() == Some(name)).unwrap_or(false),
+        None => {
+            // What stands behind the first that takes a value is that value.
+            let mut letters = word[1..].chars();
+            let takes = letters.find_map(|letter| {
+                takes_next(&|flag| flag.get_short() == Some(letter)).filter(|takes| *takes)
+            });
+            takes.is_some() && letters.next().is_none()
+        }
+    }
+}
+
+/// The word without [`MARK`].
+fn unmarked(word: &mut PathBuf) {
+    if let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(MARK)) {
+        *word = rest.into();
+    }
+}
 
 /// The words of the command line with `--report FILE.json` joined to `--report=FILE.json`, so that
 /// `--report` without a file does not take the next word, whatever it is, for one.

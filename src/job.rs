@@ -21,7 +21,7 @@ use crate::error::{Error, Result, nearest};
 use crate::escape;
 use crate::function::numbers::{NAMES, Named};
 use crate::hdf5;
-use crate::input::{Range, STDIN, Typed};
+use crate::input::{Range, STDIN, Typed, csv};
 use crate::names;
 use crate::output::Format;
 use crate::output::file::is_descriptor;
@@ -224,9 +224,52 @@ pub enum Numbers {
         path: PathBuf,
         /// Column or dataset.
         part: Option<String>,
+        /// How its columns are told apart, where it is a table.
+        layout: Layout,
     },
     /// Standard input of rank 0, as text.
     Stdin,
+}
+
+/// What the user says of a table: a file with rows and columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Layout {
+    /// Its first row is values.
+    pub no_header: bool,
+    /// What stands between columns, where it is not what the file's name says.
+    pub delimiter: Option<u8>,
+}
+
+impl Layout {
+    /// # Errors
+    /// No such delimiter, or none of a table: `path` is a file of another kind.
+    fn of(spec: &MapSpec, path: &Path) -> Result<Self> {
+        let delimiter = spec.delimiter.as_deref().map(delimiter).transpose()?;
+        let layout = Self { no_header: spec.no_header, delimiter };
+        if layout != Self::default() && csv::delimiter(path).is_none() {
+            return Err(Error::Usage(format!(
+                "--no-header and --delimiter are for files with columns, whose names end in .csv or .tsv; {} is none",
+                path.display()
+            )));
+        }
+        Ok(layout)
+    }
+
+    /// As a job file says it.
+    fn delimiter_text(self) -> Option<String> {
+        self.delimiter.map(|byte| if byte == b'\t' { "tab".to_owned() } else { char::from(byte).to_string() })
+    }
+}
+
+/// What `--delimiter` says.
+fn delimiter(text: &str) -> Result<u8> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | b'\0') => Ok(*byte),
+        _ => Err(Error::Usage(format!(
+            "--delimiter '{text}': it is one character, as in ';' or '|', or the word tab"
+        ))),
+    }
 }
 
 /// A text to read by sections.
@@ -752,7 +795,7 @@ impl Task {
     /// [way to read it](splits) in which `is_there` finds it, or else the first. Asked in the same order on every
     /// rank.
     pub fn find_input(&mut self, mut is_there: impl FnMut(&Path) -> bool) {
-        let Work::Map { numbers: Numbers::File { path, part }, .. } = &mut self.work else { return };
+        let Work::Map { numbers: Numbers::File { path, part, .. }, .. } = &mut self.work else { return };
         let Some(typed) = part else { return };
         let mut from = path.clone().into_os_string();
         from.push(":");
@@ -881,8 +924,8 @@ impl Task {
                 let from = match numbers {
                     Numbers::Typed(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
-                    Numbers::File { path, part: None } => names::readable(path),
-                    Numbers::File { path, part: Some(part) } => format!("{}:{part}", names::readable(path)),
+                    Numbers::File { path, part: None, .. } => names::readable(path),
+                    Numbers::File { path, part: Some(part), .. } => format!("{}:{part}", names::readable(path)),
                     Numbers::Stdin => STDIN.to_owned(),
                 };
                 format!("map {} over {from}", function.name())
@@ -932,9 +975,10 @@ impl Task {
                     }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),
-                    Numbers::File { path: file, part: None } => spec.from = Some(path(file).into()),
-                    Numbers::File { path: file, part: Some(part) } => {
-                        spec.from = Some(format!("{}:{part}", path(file)).into());
+                    Numbers::File { path: file, part, layout } => {
+                        let part = part.as_ref().map_or(String::new(), |part| format!(":{part}"));
+                        spec.from = Some((path(file) + &part).into());
+                        (spec.no_header, spec.delimiter) = (layout.no_header, layout.delimiter_text());
                     }
                 }
                 (Some(spec), None)
@@ -1049,8 +1093,8 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
 fn splits(from: &OsStr) -> impl Iterator<Item = (PathBuf, Option<String>)> {
     let from = from.as_bytes();
     let has_parts = |path: &&[u8]| {
-        let format = Format::of_name(Path::new(OsStr::from_bytes(path)));
-        matches!(format, Some(Format::Csv | Format::Hdf5 | Format::Npy))
+        let path = Path::new(OsStr::from_bytes(path));
+        csv::delimiter(path).is_some() || matches!(Format::of_name(path), Some(Format::Hdf5 | Format::Npy))
     };
     let files = memchr::memchr_iter(b':', from).map(|at| &from[..at]).filter(has_parts);
     files.chain([from]).map(move |file| {
@@ -1095,10 +1139,13 @@ impl Work {
                 if is_hdf5(&path) && !cfg!(feature = "hdf5") {
                     return Err(hdf5::missing());
                 }
-                Numbers::File { path, part }
+                Numbers::File { layout: Layout::of(spec, &path)?, path, part }
             }
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
         };
+        if !matches!(numbers, Numbers::File { .. }) && (spec.no_header || spec.delimiter.is_some()) {
+            return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
+        }
         Ok(Self::Map { numbers, function, dtype: spec.dtype, who: spec.who })
     }
 

@@ -2,7 +2,6 @@
 
 use std::env::args_os;
 use std::ffi::OsString;
-use std::fs;
 use std::io::Write;
 use std::panic;
 use std::path::{Path, PathBuf};
@@ -13,6 +12,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::{
     self, Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report,
+    mark_numbers,
 };
 use crate::cpus::Cpus;
 use crate::doctor;
@@ -53,8 +53,8 @@ pub fn main(door: &Door) -> ExitCode {
     if is_rank && matches!(door.library, Library::Elsewhere) {
         let _ = (door.join)(&launch);
     }
-    let matches = cli::parser(&words).try_get_matches_from(join_report(words.clone()));
-    let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
+    let matches = cli::parser(&words).try_get_matches_from(mark_numbers(join_report(words.clone())));
+    let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)).map(Cli::unmarked) {
         Ok(cli) => run(&cli, &launch, door),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
             if launch.rank == 0 {
@@ -90,7 +90,7 @@ fn safe(error: clap::Error, words: &[OsString]) -> clap::Error {
     if safe == words {
         return error;
     }
-    match cli::parser(&safe).try_get_matches_from(join_report(safe)) {
+    match cli::parser(&safe).try_get_matches_from(mark_numbers(join_report(safe))) {
         Err(error) => error,
         Ok(_) => clap::Error::raw(error.kind(), escape::line(&error.to_string()) + "\n"),
     }
@@ -537,7 +537,7 @@ fn read_job_file(path: &Path) -> Result<String> {
     if !matches!(Format::of_name(path), Some(Format::Text) | None) {
         return show::job_of(path);
     }
-    let bytes = fs::read(path).map_err(|e| Error::Usage(Error::io("open", path, &e).to_string()))?;
+    let bytes = input::read_small(path).map_err(|e| Error::Usage(e.to_string()))?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Usage(format!("{}: a job file is UTF-8 text, and this is not", path.display())))
 }

@@ -1,97 +1,148 @@
-//! Values from one column of a CSV file, front to back.
+//! Values from one column of a CSV file, front to back, and its records one by one.
+//!
+//! Held in memory: one record, and none that is longer than [`LONGEST_RECORD`].
 
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::cell::Cell;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
 use crate::error::{Error, Result, nearest};
 use crate::input::text::{Input, shown};
-use crate::input::{Source, open, regular};
-use crate::job::Dtype;
+use crate::input::{Source, open, regular, start};
+use crate::job::{Dtype, Layout};
+use crate::output::Format;
 
-/// A column of a CSV file with a header.
-pub struct Column {
-    reader: csv::Reader<Box<dyn Input>>,
-    path: PathBuf,
-    /// Which column, from 0.
-    index: usize,
-    dtype: Dtype,
-    record: csv::ByteRecord,
-    /// Where the record began that was read last.
-    last: Option<csv::Position>,
-    failed: Option<Error>,
+/// Bytes of the longest record: past this the file is something else, or a quote is never closed.
+pub const LONGEST_RECORD: usize = 4 * 1024 * 1024;
+/// Bytes that say what a file is.
+const STARTS_WITH: usize = 10;
+/// Of more columns only the first are named.
+const NAMED: usize = 20;
+/// Letters of a name that are shown.
+const LONGEST_NAME: usize = 60;
+
+/// What stands between the columns of the file `path`, as its name says; `None` for no such file.
+pub fn delimiter(path: &Path) -> Option<u8> {
+    match Format::of_name(path) {
+        Some(Format::Csv) => Some(b','),
+        // Not written, only read.
+        None if path.extension()?.eq_ignore_ascii_case("tsv") => Some(b'\t'),
+        _ => None,
+    }
 }
 
-impl Column {
-    /// The column of that name (or, where no column has it, of that number, from 1) as numbers of type
-    /// `dtype`; without a name the only one.
+/// A reader that fails when it has handed out what it may: what is read from it until then is held in memory.
+pub struct Bounded<R> {
+    reader: R,
+    left: Rc<Cell<usize>>,
+    /// The first bytes.
+    start: Vec<u8>,
+}
+
+impl<R: Read> Bounded<R> {
+    /// `reader`, and how many bytes more may come from it.
+    pub fn new(reader: R) -> (Self, Rc<Cell<usize>>) {
+        let left = Rc::new(Cell::new(LONGEST_RECORD));
+        (Self { reader, left: Rc::clone(&left), start: Vec::new() }, left)
+    }
+
+    /// What it is, going by its first bytes.
+    pub fn kind(&self) -> Option<&'static str> {
+        start::kind(&self.start)
+    }
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let most = room.len().min(self.left.get());
+        if most == 0 && !room.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("a row of it is longer than {} MiB", LONGEST_RECORD >> 20),
+            ));
+        }
+        let count = self.reader.read(&mut room[..most])?;
+        self.left.set(self.left.get() - count);
+        self.start.extend(room[..count].iter().take(STARTS_WITH.saturating_sub(self.start.len())));
+        Ok(count)
+    }
+}
+
+/// The records of a CSV file.
+pub struct Records<R> {
+    reader: csv::Reader<Bounded<R>>,
+    /// Bytes that may be read for a record.
+    left: Rc<Cell<usize>>,
+    path: PathBuf,
+    delimiter: u8,
+    record: ByteRecord,
+    /// Where the record began that was read last.
+    last: Option<Position>,
+}
+
+impl<R: Read> Records<R> {
+    /// Those that `reader` reads, whose columns have `delimiter` between them. The file at `path` is looked into again
+    /// for messages.
+    pub fn new(builder: &mut ReaderBuilder, reader: R, path: &Path, delimiter: u8) -> Self {
+        let (reader, left) = Bounded::new(reader);
+        let reader = builder.has_headers(false).delimiter(delimiter).trim(Trim::All).from_reader(reader);
+        Self { reader, left, path: path.to_owned(), delimiter, record: ByteRecord::new(), last: None }
+    }
+
+    /// The next record; `None` at the end.
     ///
     /// # Errors
-    /// There is no such column; lists those that there are.
-    pub fn open(reader: Box<dyn Input>, path: &Path, name: Option<&str>, dtype: Dtype) -> Result<Self> {
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(reader);
-        let header = reader.byte_headers().map_err(|e| wrong(path, &e))?;
-        let columns: Vec<String> = header
-            .iter()
-            .map(|field| String::from_utf8_lossy(field).trim_start_matches('\u{feff}').to_owned())
-            .collect();
-        let there_are = || match columns[..] {
-            [] => "it is empty".to_owned(),
-            [ref only] if only.contains([';', '\t']) => {
-                format!("its only column is '{only}', as columns must have commas between them")
-            }
-            _ => format!("its columns are {}", columns.join(", ")),
-        };
-        let by_number =
-            |name: &str| name.parse::<usize>().ok()?.checked_sub(1).filter(|i| *i < columns.len());
-        let index = match name {
-            Some(name) => columns.iter().position(|column| column == name).or_else(|| by_number(name)),
-            None if columns.len() == 1 => Some(0),
-            None => None,
-        };
-        let index = index.ok_or_else(|| {
-            let near = name.and_then(|name| nearest(name, columns.iter().map(String::as_str)));
-            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
-            Error::Failed(match name {
-                Some(name) => {
-                    format!("cannot read column {name} of {}: {}{near}", path.display(), there_are())
-                }
-                None if columns.is_empty() => format!("cannot read {}: it is empty", path.display()),
-                None => {
-                    format!("cannot read {0}: {1}; name one: --from {0}:COLUMN", path.display(), there_are())
-                }
-            })
-        })?;
-        let record = csv::ByteRecord::new();
-        Ok(Self { reader, path: path.to_owned(), index, dtype, record, last: None, failed: None })
-    }
-
-    /// Reads the next row; false at the end.
-    fn next_record(&mut self) -> Result<bool> {
-        if !self.reader.read_byte_record(&mut self.record).map_err(|e| wrong(&self.path, &e))? {
-            return self.check_end().map(|()| false);
-        }
-        self.last = self.record.position().cloned();
-        Ok(true)
-    }
-
-    fn next(&mut self) -> Result<Option<u64>> {
-        if !self.next_record()? {
-            return Ok(None);
-        }
-        let field = self.record.get(self.index).unwrap_or_default();
-        let word = std::str::from_utf8(field).ok();
-        match word.and_then(|word| self.dtype.parse(word)) {
-            Some(bits) => Ok(Some(bits)),
-            None => {
-                let line = self.record.position().map_or(0, |position| self.line(position));
-                let what = self.dtype.complaint(&shown(field));
-                Err(Error::Failed(format!("{}, line {line}: {what}", self.path.display())))
+    /// The file cannot be read, or the record has more or fewer fields than those before it, or is too long.
+    pub fn next(&mut self) -> Result<Option<&ByteRecord>> {
+        self.left.set(LONGEST_RECORD);
+        match self.reader.read_byte_record(&mut self.record) {
+            Err(error) => Err(self.wrong(&error)),
+            Ok(false) => self.check_end().map(|()| None),
+            Ok(true) => {
+                self.last = self.record.position().cloned();
+                Ok(Some(&self.record))
             }
         }
     }
-}
 
-impl Column {
+    /// The record that was read last.
+    pub fn record(&self) -> &ByteRecord {
+        &self.record
+    }
+
+    fn wrong(&self, error: &csv::Error) -> Error {
+        let path = self.path.display();
+        if let Some(kind) = self.reader.get_ref().kind() {
+            return Error::Failed(format!("cannot read {path} as CSV: it is {kind}"));
+        }
+        match error.kind() {
+            csv::ErrorKind::Io(e) if e.kind() == io::ErrorKind::FileTooLarge => Error::Failed(format!(
+                "{path}, line {}: a record of more than {} MiB begins here; is a quote in it never closed?",
+                self.here(),
+                LONGEST_RECORD >> 20
+            )),
+            csv::ErrorKind::Io(e) => Error::io("read", &self.path, e),
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::Failed(format!(
+                "{path}, line {}: it has {len} fields, and those before it have {expected_len}",
+                self.here()
+            )),
+            _ => Error::Failed(format!("cannot read {path} as CSV: {error}")),
+        }
+    }
+
+    /// What can be said of the record that was read last.
+    fn wrong_here(&self, what: &str) -> Error {
+        Error::Failed(format!("{}, line {}: {what}", self.path.display(), self.here()))
+    }
+
+    /// The line in which the record begins that was read last, or could not be read.
+    fn here(&self) -> u64 {
+        self.record.position().map_or(1, |position| self.line(position))
+    }
+
     /// A quote that is never closed makes one field of all that follows, which the reader takes for the last.
     ///
     /// # Errors
@@ -108,7 +159,7 @@ impl Column {
                 // One that is doubled closes the field and begins it again.
                 let closes = is_quoted && byte == b'"';
                 is_quoted = if byte == b'"' { !is_quoted && may_begin } else { is_quoted };
-                may_begin = closes || !is_quoted && matches!(byte, b',' | b'\r' | b'\n');
+                may_begin = closes || !is_quoted && (byte == self.delimiter || matches!(byte, b'\r' | b'\n'));
             }
             Some(is_quoted)
         };
@@ -124,7 +175,7 @@ impl Column {
 
     /// The line in which the record at `position` begins. What the reader itself says is the line of the record before
     /// where lines end with CRLF, and a blank one where there are such before the record.
-    fn line(&self, position: &csv::Position) -> u64 {
+    fn line(&self, position: &Position) -> u64 {
         let lines_before = || {
             regular(&self.path).ok()?;
             let mut before = BufReader::new(open(&self.path).ok()?);
@@ -146,15 +197,158 @@ impl Column {
     }
 }
 
-fn wrong(path: &Path, error: &csv::Error) -> Error {
-    match error.kind() {
-        csv::ErrorKind::Io(e) => Error::io("read", path, e),
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => Error::Failed(format!(
-            "{}, line {}: it has {len} fields, and those before it have {expected_len}",
-            path.display(),
-            pos.as_ref().map_or(0, csv::Position::line),
-        )),
-        _ => Error::Failed(format!("cannot read {} as CSV: {error}", path.display())),
+/// A column of a CSV file.
+pub struct Column {
+    records: Records<Box<dyn Input>>,
+    /// Which column, from 0.
+    index: usize,
+    dtype: Dtype,
+    /// The record that was read last is a value that has not been delivered.
+    is_waiting: bool,
+    failed: Option<Error>,
+}
+
+impl Column {
+    /// The column of that name (or, where no column has it, of that number, from 1) as numbers of type
+    /// `dtype`; without a name the only one.
+    ///
+    /// # Errors
+    /// There is no such column, or there are several, or it has a number where its name should be; says which
+    /// columns there are.
+    pub fn open(
+        reader: Box<dyn Input>,
+        path: &Path,
+        name: Option<&str>,
+        layout: Layout,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
+        let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
+        let header = match records.next() {
+            Ok(Some(record)) => record.clone(),
+            Ok(None) if name.is_none() => {
+                return Err(Error::Failed(format!("cannot read {}: it is empty", path.display())));
+            }
+            Ok(None) => ByteRecord::new(),
+            Err(error) => return Err(error),
+        };
+        if let Some(kind) = records.reader.get_ref().kind() {
+            return Err(Error::Failed(format!("cannot read {} as CSV: it is {kind}", path.display())));
+        }
+        let columns = Columns { path, delimiter, header: &header, has_names: !layout.no_header };
+        let index = columns.find(name)?;
+        Ok(Self { records, index, dtype, is_waiting: layout.no_header && !header.is_empty(), failed: None })
+    }
+
+    /// Reads the next row; false at the end.
+    fn next_record(&mut self) -> Result<bool> {
+        Ok(std::mem::take(&mut self.is_waiting) || self.records.next()?.is_some())
+    }
+
+    fn next(&mut self) -> Result<Option<u64>> {
+        if !self.next_record()? {
+            return Ok(None);
+        }
+        let field = self.records.record().get(self.index).unwrap_or_default();
+        let word = std::str::from_utf8(field).ok();
+        match word.and_then(|word| self.dtype.parse(word)) {
+            Some(bits) => Ok(Some(bits)),
+            None => Err(self.records.wrong_here(&self.dtype.complaint(&shown(field)))),
+        }
+    }
+}
+
+/// As much of a column's name as a message shows.
+fn start_of(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).chars().take(LONGEST_NAME).collect()
+}
+
+/// The columns that a file has, by its first record.
+struct Columns<'a> {
+    path: &'a Path,
+    delimiter: u8,
+    header: &'a ByteRecord,
+    /// Its fields are names of columns, and no values.
+    has_names: bool,
+}
+
+impl Columns<'_> {
+    /// The index of the column that `name` stands for.
+    fn find(&self, name: Option<&str>) -> Result<usize> {
+        let path = self.path.display();
+        let names: Vec<String> = self.header.iter().map(start_of).collect();
+        let count = names.len();
+        let by_number = |name: &str| name.parse::<usize>().ok()?.checked_sub(1).filter(|i| *i < count);
+        let Some(name) = name else {
+            return match count {
+                1 => self.check_name(0).map(|()| 0),
+                _ => Err(Error::Failed(format!(
+                    "cannot read {path}: {}; {}",
+                    self.there_are(&names),
+                    if self.has_names {
+                        format!("name one: --from {path}:COLUMN")
+                    } else {
+                        format!("say which: --from {path}:1 to {path}:{count}")
+                    }
+                ))),
+            };
+        };
+        let is_named = |i: &usize| self.has_names && self.header.get(*i) == Some(name.as_bytes());
+        let called: Vec<usize> = (0..count).filter(is_named).collect();
+        match (&called[..], by_number(name)) {
+            ([index], _) => Ok(*index),
+            ([], Some(index)) => self.check_name(index).map(|()| index),
+            ([], None) => {
+                let near = nearest(name, names.iter().map(String::as_str)).filter(|_| self.has_names);
+                let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let what = self.there_are(&names);
+                Err(Error::Failed(format!("cannot read column {name} of {path}: {what}{near}")))
+            }
+            ([first, second, ..], _) => Err(Error::Failed(format!(
+                "cannot read column {name} of {path}: {} columns have this name; say by its number which: \
+                 {path}:{} or {path}:{}",
+                called.len(),
+                first + 1,
+                second + 1
+            ))),
+        }
+    }
+
+    /// # Errors
+    /// The column, which nobody has named, is called by a number: it is probably a value, and would be lost.
+    fn check_name(&self, index: usize) -> Result<()> {
+        let name = self.header.get(index).unwrap_or_default();
+        let is_number = std::str::from_utf8(name).is_ok_and(|name| name.parse::<f64>().is_ok());
+        match self.has_names && is_number {
+            false => Ok(()),
+            true => {
+                let name = start_of(name);
+                Err(Error::Failed(format!(
+                    "cannot read {0}: the name of its column {1} in the first line is the number {name}; if that \
+                     is a value: --no-header; if it is the name: --from {0}:{name}",
+                    self.path.display(),
+                    index + 1
+                )))
+            }
+        }
+    }
+
+    fn there_are(&self, names: &[String]) -> String {
+        match names {
+            [] => "it is empty".to_owned(),
+            [only] if self.delimiter == b',' && self.header[0].iter().any(|byte| b";\t".contains(byte)) => {
+                format!(
+                    "its only column is '{only}', as columns must have commas between them; for others: \
+                     --delimiter ';' or --delimiter tab"
+                )
+            }
+            _ if !self.has_names => format!("it has {} columns", names.len()),
+            _ if names.len() > NAMED => {
+                let more = names.len() - NAMED;
+                format!("its columns are {}, and {more} more", names[..NAMED].join(", "))
+            }
+            _ => format!("its columns are {}", names.join(", ")),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::job::Dtype;
 pub struct Stored {
     /// What kind of number.
     pub kind: Kind,
-    /// Its size: 1, 2, 4 or 8 (floats: 4 or 8).
+    /// Its size: 1, 2, 4 or 8 (truth values: 1; floats: 2, 4 or 8).
     pub bytes: usize,
     /// Its most significant byte comes first.
     pub is_big_endian: bool,
@@ -29,6 +29,8 @@ pub enum Kind {
     Signed,
     /// Whole numbers without.
     Unsigned,
+    /// Truth values: 0 is false, all else true, and read as 1.
+    Bool,
     /// IEEE 754 floats.
     Float,
 }
@@ -113,10 +115,13 @@ impl Flat {
             let bits = u64::from_le_bytes(wide);
             let unused = 64 - 8 * bytes as u32;
             *word = match (kind, self.dtype) {
+                (Kind::Float, _) if bytes == 2 => from_half(bits),
                 (Kind::Float, _) if bytes == 4 => f64::from(f32::from_bits(bits as u32)).to_bits(),
                 (Kind::Float, _) => bits,
                 (Kind::Signed, Dtype::I64) => ((bits << unused) as i64 >> unused) as u64,
                 (Kind::Signed, Dtype::F64) => (((bits << unused) as i64 >> unused) as f64).to_bits(),
+                (Kind::Bool, Dtype::I64) => u64::from(bits != 0),
+                (Kind::Bool, Dtype::F64) => f64::from(bits != 0).to_bits(),
                 (Kind::Unsigned, Dtype::F64) => (bits as f64).to_bits(),
                 (Kind::Unsigned, Dtype::I64) => match i64::try_from(bits) {
                     Ok(_) => bits,
@@ -125,6 +130,18 @@ impl Flat {
             };
         }
         (room.len(), Ok(()))
+    }
+}
+
+/// The bits of the 64-bit float that is the same number as the 16-bit float of `bits`.
+fn from_half(bits: u64) -> u64 {
+    let (sign, exponent, fraction) = (bits >> 15 << 63, bits >> 10 & 0x1f, bits & 0x3ff);
+    sign | match exponent {
+        // Too small for a one before the point: multiples of 2^-24.
+        0 => (fraction as f64 / 16_777_216.0).to_bits(),
+        // Infinity, and what is not a number.
+        0x1f => 0x7ff << 52 | fraction << 42,
+        _ => (exponent + 1023 - 15) << 52 | fraction << 42,
     }
 }
 
@@ -177,5 +194,30 @@ impl Indexed for Flat {
     fn piece(&self) -> usize {
         // 64 KiB: large enough that the system call does not count, small enough for the second-level cache.
         8192
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_half;
+
+    #[test]
+    fn half_floats_are_the_same_numbers() {
+        for (half, number) in [
+            (0x0000, 0.0),
+            (0x0001, 2f64.powi(-24)),
+            (0x03ff, 1023.0 * 2f64.powi(-24)),
+            (0x0400, 2f64.powi(-14)),
+            (0x3555, 0.333251953125),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x7c00, f64::INFINITY),
+            (0xfc00, f64::NEG_INFINITY),
+            (0x8000, -0.0f64),
+        ] {
+            assert_eq!(from_half(half), number.to_bits(), "{half:x}");
+        }
+        assert!(f64::from_bits(from_half(0x7e00)).is_nan());
     }
 }

@@ -141,6 +141,8 @@ fn is_plain(dataset: &Dataset, stored: Stored) -> bool {
         (Kind::Unsigned, _) => dtype.is::<u64>(),
         (Kind::Float, 4) => dtype.is::<f32>(),
         (Kind::Float, _) => dtype.is::<f64>(),
+        // Of no type of HDF5's own.
+        (Kind::Bool, _) => false,
     };
     is_native
         && cfg!(target_endian = "little")

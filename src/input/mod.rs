@@ -4,13 +4,14 @@
 //! Of the first two only offsets travel; a stream's values travel in rounds. Nothing here decides who runs
 //! a block.
 
-mod csv;
+pub mod csv;
 pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod npy;
 pub mod section;
-mod text;
+pub mod start;
+pub mod text;
 mod typed;
 
 use std::fs::{self, File};
@@ -328,7 +329,7 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
         Numbers::Typed(values) => (Values::Stream(Box::new(values.clone())), values.dtype),
         Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
         Numbers::Stdin => text(Box::new(Patient(std::io::stdin())), PathBuf::from(STDIN)),
-        Numbers::File { path, part } => {
+        Numbers::File { path, part, layout } => {
             let part = part.as_deref();
             match Format::of_name(path) {
                 Some(Format::Hdf5) => {
@@ -339,10 +340,11 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
                     let (npy, dtype) = npy::open(path, part, dtype)?;
                     (Values::Indexed(Box::new(npy)), dtype)
                 }
-                Some(Format::Csv) => {
+                _ if csv::delimiter(path).is_some() => {
                     let dtype = dtype.unwrap_or(Dtype::I64);
                     let reader = Box::new(Patient(open(path)?));
-                    (Values::Stream(Box::new(csv::Column::open(reader, path, part, dtype)?)), dtype)
+                    let column = csv::Column::open(reader, path, part, *layout, dtype)?;
+                    (Values::Stream(Box::new(column)), dtype)
                 }
                 Some(Format::Json | Format::JsonLines) => {
                     return Err(Error::Usage(format!(
@@ -440,6 +442,26 @@ pub fn open(path: &Path) -> Result<File> {
         return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
     }
     Ok(file)
+}
+
+/// Bytes of the largest file that is read at once, such as a job file.
+const SMALL: u64 = 64 << 20;
+
+/// All that is in a job file, or in another file that is small by its nature.
+///
+/// # Errors
+/// It cannot be opened or read, or is so large that it must be something else.
+pub fn read_small(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = open(path)?.take(SMALL + 1).read_to_end(&mut bytes);
+    if read.map_err(|e| Error::io("read", path, &e))? as u64 > SMALL {
+        return Err(Error::Failed(format!(
+            "cannot read {}: it has more than {} MiB, which no job file and no study has",
+            path.display(),
+            SMALL >> 20
+        )));
+    }
+    Ok(bytes)
 }
 
 /// Sees that `path` is what several workers can read, each at its own offsets.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::cut;
 use crate::error::{Error, Result};
-use crate::input::Source;
+use crate::input::{Source, start};
 use crate::job::Dtype;
 use crate::side_by_side;
 
@@ -162,18 +162,8 @@ impl Text {
     }
 
     fn complaint(&self, line: u64, number: &[u8]) -> Error {
-        if line == 1 && number.starts_with(b"\x93NUMPY") {
-            return Error::Failed(format!(
-                "cannot read {} as text: it is a .npy file; give it a name that ends in .npy, and --from FILE",
-                self.name.display()
-            ));
-        }
-        if line == 1 && number.starts_with(b"\x89HDF") {
-            return Error::Failed(format!(
-                "cannot read {} as text: it is an HDF5 file; give it a name that ends in .h5, and --from \
-                 FILE:DATASET",
-                self.name.display()
-            ));
+        if let Some(kind) = start::kind(number).filter(|_| line == 1) {
+            return Error::Failed(format!("cannot read {} as text: it is {kind}", self.name.display()));
         }
         let what = self.dtype.complaint(&shown(number));
         Error::Failed(format!("{}, line {line}: {what}", self.name.display()))

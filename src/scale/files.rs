@@ -3,16 +3,16 @@
 //! A file is written anew after every point, and appears complete each time, so that a time limit loses
 //! nothing.
 
-use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::{Error, Result, nearest};
 use crate::hdf5;
+use crate::input::read_small;
 use crate::output::Format;
 use crate::output::file;
-use crate::scale::results::{Point, Studies, Study};
+use crate::scale::results::{Found, Point, Studies, Study};
 
 /// What a file of studies can be called.
 const NAMES: &str = ".json, .csv or .h5";
@@ -132,8 +132,8 @@ pub fn save(studies: &Studies, path: &Path) -> Result<()> {
 /// It cannot be read, or is something else.
 pub fn load(path: &Path) -> Result<Studies> {
     let text = match Format::of_name(path) {
-        Some(Format::Json) => fs::read_to_string(path).map_err(|e| Error::io("read", path, &e))?,
-        Some(Format::Hdf5) => hdf5::library()?.studies(path)?,
+        Some(Format::Json) => read_small(path)?,
+        Some(Format::Hdf5) => hdf5::library()?.studies(path)?.into_bytes(),
         _ => {
             return Err(Error::Usage(format!(
                 "--from {}: studies are read from the .json or .h5 files that --save writes",
@@ -141,10 +141,85 @@ pub fn load(path: &Path) -> Result<Studies> {
             )));
         }
     };
-    serde_json::from_str(&text).map_err(|e| {
+    parse(&text).map_err(|why| {
         Error::Failed(format!(
-            "cannot use {}: it is no scaling study that parpy has saved ({e})",
+            "cannot use {}: it is no scaling study that parpy has saved ({why})",
             path.display()
         ))
     })
+}
+
+/// Reads what stands in a file of studies.
+///
+/// # Errors
+/// Something else stands there, or numbers that no run can have; says what.
+pub fn parse(text: &[u8]) -> std::result::Result<Studies, String> {
+    let studies: Studies = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    match studies.studies.len() {
+        0..=MOST_STUDIES => {}
+        more => return Err(format!("it holds {more} studies")),
+    }
+    for study in &studies.studies {
+        check(study).map_err(|what| format!("in the study '{}' {what} cannot be", study.title))?;
+    }
+    Ok(studies)
+}
+
+/// More than any job file has tasks; each has its row in a picture.
+const MOST_STUDIES: usize = 1000;
+/// More workers and CPUs than any machine has.
+const MOST_WORKERS: usize = 1 << 24;
+/// Longer than any run, in seconds, and larger than any ratio of two times.
+const MOST: f64 = 1e15;
+
+/// Are the numbers of a study such as are measured, so that tables and pictures can be made of them?
+fn check(study: &Study) -> std::result::Result<(), String> {
+    let count = |what: &str, n: usize| match n {
+        1..=MOST_WORKERS => Ok(()),
+        _ => Err(format!("{what} = {n}")),
+    };
+    let number = |what: &str, x: f64| match x.abs() <= MOST {
+        true => Ok(()),
+        false => Err(format!("{what} = {x:e}")),
+    };
+    let positive = |what: &str, x: f64| match (1.0 / MOST..=MOST).contains(&x) {
+        true => Ok(()),
+        false => Err(format!("{what} = {x:e}")),
+    };
+    count("cpus", study.cpus)?;
+    for point in &study.points {
+        count("workers", point.workers)?;
+        count("cpus", point.cpus)?;
+        positive("work", point.work)?;
+        if let Some(seconds) = point.seconds {
+            positive("the median", seconds.median)?;
+            positive("the lower quartile", seconds.low)?;
+            positive("the upper quartile", seconds.high)?;
+        }
+        let Found {
+            speedup,
+            efficiency,
+            serial_fraction,
+            overhead_per_item,
+            items_per_second,
+            bytes_per_second,
+        } = point.found;
+        for x in [point.startup_seconds, Some(point.busy_seconds), serial_fraction, overhead_per_item]
+            .into_iter()
+            .flatten()
+        {
+            number("a time", x)?;
+        }
+        for x in [speedup, efficiency].into_iter().flatten() {
+            positive("a speedup", x)?;
+        }
+        for x in [items_per_second, bytes_per_second].into_iter().flatten() {
+            number("a rate", x / MOST)?;
+        }
+    }
+    for (workers, seconds) in study.beside.iter().flat_map(|beside| &beside.points) {
+        count("workers", *workers)?;
+        positive("a time from elsewhere", *seconds)?;
+    }
+    study.launch.map_or(Ok(()), |launch| number("the start of the ranks", launch.seconds))
 }

@@ -18,6 +18,8 @@ mod session;
 mod table;
 pub mod verdict;
 
+pub use table::compare;
+
 use std::io::IsTerminal;
 
 use crate::cli::{Cli, PatternName, ScaleArgs, Shared, StudyArgs};
@@ -112,7 +114,7 @@ fn show(loaded: &[Studies], args: &ScaleArgs) -> (String, Result<()>) {
 }
 
 /// Tables, charts and sentences.
-fn text(studies: &Studies) -> String {
+pub fn text(studies: &Studies) -> String {
     let of = |study: &Study| {
         let chart = chart::chart(&[row(study, String::new())], CHART, !is_utf8());
         // Below the table its title need not be said again.
@@ -139,8 +141,8 @@ fn is_utf8() -> bool {
     set.is_some_and(|locale| locale.to_ascii_lowercase().replace('-', "").contains("utf8"))
 }
 
-/// A study as it is drawn.
-fn row(study: &Study, note: String) -> plot::Row {
+/// A study as it is drawn, with `note` below it.
+pub fn row(study: &Study, note: String) -> plot::Row {
     plot::Row {
         title: study.title.clone(),
         curves: curves(study, ""),

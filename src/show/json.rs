@@ -1,26 +1,31 @@
 //! A look into JSON: lists of objects, and where they come from. The list is read element by element.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::input::csv::{Bounded, LONGEST_RECORD};
 use crate::input::open;
 use crate::provenance::Provenance;
 use crate::report::counted;
 use crate::show::{Look, Table};
 
+/// Bytes of the longest account of where results come from.
+const LONGEST_ORIGIN: usize = 64 << 20;
+
 /// One object with `results` and `parpy`.
 pub fn look(path: &Path, rows: usize) -> Result<Look> {
-    let found = RefCell::new(Found { look: Look::default(), table: Table::default(), rows });
-    let mut json = serde_json::Deserializer::from_reader(BufReader::new(open(path)?));
+    let (file, left) = Bounded::new(open(path)?);
+    let found = RefCell::new(Found { look: Look::default(), table: Table::default(), rows, left });
+    let mut json = serde_json::Deserializer::from_reader(BufReader::new(file));
     let outcome = Whole(&found).deserialize(&mut json).and_then(|()| json.end());
-    outcome.map_err(|e| wrong(path, &e))?;
+    outcome.map_err(|e| wrong(path, e))?;
     let Found { mut look, mut table, .. } = found.into_inner();
     table.shape = counted(table.count(), "result");
     look.tables.push(table);
@@ -29,13 +34,21 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
 
 /// An object on each line.
 pub fn look_at_lines(path: &Path, rows: usize) -> Result<Look> {
-    let mut found = Found { look: Look::default(), table: Table::default(), rows };
-    let file: BufReader<File> = BufReader::new(open(path)?);
-    for (number, line) in file.lines().enumerate() {
-        let line = line.map_err(|e| Error::io("read", path, &e))?;
-        let row: Value = serde_json::from_str(&line).map_err(|e| {
-            Error::Failed(format!("{}, line {}: it is not JSON ({e})", path.display(), number + 1))
-        })?;
+    let mut found =
+        Found { look: Look::default(), table: Table::default(), rows, left: Rc::new(Cell::new(0)) };
+    let (mut file, mut line) = (BufReader::new(open(path)?), Vec::new());
+    for number in 1u64.. {
+        line.clear();
+        let read = file.by_ref().take(LONGEST_RECORD as u64 + 1).read_until(b'\n', &mut line);
+        let wrong = |why: &str| Error::Failed(format!("{}, line {number}: {why}", path.display()));
+        match read.map_err(|e| Error::io("read", path, &e))? {
+            0 => break,
+            count if count > LONGEST_RECORD => {
+                return Err(wrong(&format!("it is longer than {} MiB", LONGEST_RECORD >> 20)));
+            }
+            _ => {}
+        }
+        let row = serde_json::from_slice(&line).map_err(|e| wrong(&format!("it is not JSON ({e})")))?;
         found.push(row);
     }
     let Found { look: mut seen, mut table, .. } = found;
@@ -44,7 +57,10 @@ pub fn look_at_lines(path: &Path, rows: usize) -> Result<Look> {
     Ok(seen)
 }
 
-fn wrong(path: &Path, error: &serde_json::Error) -> Error {
+fn wrong(path: &Path, error: serde_json::Error) -> Error {
+    if error.is_io() {
+        return Error::io("read", path, &error.into());
+    }
     Error::Failed(format!("cannot read {}: it is not JSON, or it is cut off ({error})", path.display()))
 }
 
@@ -53,10 +69,13 @@ struct Found {
     look: Look,
     table: Table,
     rows: usize,
+    /// How much may be read for the next row.
+    left: Rc<Cell<usize>>,
 }
 
 impl Found {
     fn push(&mut self, row: Value) {
+        self.left.set(LONGEST_RECORD);
         let word = |value: &Value| match value {
             Value::String(text) => text.clone(),
             Value::Null => String::new(),
@@ -101,6 +120,8 @@ impl<'de> Visitor<'de> for Whole<'_> {
             match &*key {
                 "results" => map.next_value_seed(Results(self.0))?,
                 "parpy" => {
+                    // The job in it has all values that were typed.
+                    self.0.borrow().left.set(LONGEST_ORIGIN);
                     let known: Map<String, Value> = map.next_value()?;
                     self.0.borrow_mut().look.origin = Some(Provenance(known));
                 }

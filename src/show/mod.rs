@@ -172,7 +172,7 @@ impl Table {
                     false => table.columns[0].add(dtype, *bits),
                 }
             }
-            let is_shown = |i: u64| i < rows as u64 || i + rows as u64 >= total;
+            let is_shown = |i: u64| i < rows as u64 || i.saturating_add(rows as u64) >= total;
             for (i, bits) in (start..).zip(&room[..found]).filter(|(i, _)| is_shown(*i)) {
                 let row = vec![if missing.contains(&i) { String::new() } else { dtype.text(*bits) }];
                 if i < rows as u64 { table.first.push(row) } else { table.last.push_back(row) }
@@ -218,14 +218,13 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::Hdf5) => library()?.show(path, rows),
         Some(Format::Json) => json::look(path, rows),
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
-        Some(Format::Csv) => table::look(path, rows, true),
         Some(Format::Npy) => {
             let (mut values, dtype) = input::npy::open(path, None, None)?;
             let mut table = Table::of_numbers(&mut values, dtype, rows, &HashSet::new())?;
             table.shape = format!("{} of type {}", counted(values.count(), "number"), dtype.name());
             Ok(Look { origin: None, tables: vec![table] })
         }
-        _ => table::look(path, rows, false),
+        _ => table::look(path, rows),
     }
 }
 

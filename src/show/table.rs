@@ -2,30 +2,30 @@
 
 use std::path::Path;
 
+use csv::ReaderBuilder;
+
 use crate::error::{Error, Result};
+use crate::input::csv::{Records, delimiter};
 use crate::input::open;
 use crate::report::counted;
 use crate::show::{Look, Table};
 
-/// Rows that end with newlines: fields with commas between below a header, or else words with blanks.
-pub fn look(path: &Path, rows: usize, is_csv: bool) -> Result<Look> {
-    let mut builder = csv::ReaderBuilder::new();
-    builder.has_headers(is_csv).flexible(true).trim(csv::Trim::All);
+/// Of rows with more columns only the first are looked at.
+const MOST_COLUMNS: usize = 1000;
+
+/// Rows that end with newlines: fields with commas (in `.tsv` tabs) between below a header, where there is one, or
+/// else lines.
+pub fn look(path: &Path, rows: usize) -> Result<Look> {
+    let mut builder = ReaderBuilder::new();
+    builder.flexible(true);
+    let is_csv = delimiter(path).is_some();
     if !is_csv {
-        builder.delimiter(b'\t').quoting(false);
+        builder.quoting(false);
     }
-    let cannot = |e: csv::Error| match e.kind() {
-        csv::ErrorKind::Io(e) => Error::io("read", path, e),
-        _ => Error::Failed(format!("cannot read {}: {e}", path.display())),
-    };
-    let mut reader = builder.from_reader(open(path)?);
+    let mut records = Records::new(&mut builder, open(path)?, path, delimiter(path).unwrap_or(b'\t'));
     let mut table = Table::default();
-    if is_csv {
-        let header = reader.byte_headers().map_err(cannot)?;
-        table.header = header.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-    }
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(cannot)? {
+    let (mut is_first, mut widest) = (true, 0);
+    while let Some(record) = records.next()? {
         if record.as_slice().contains(&0) {
             return Err(Error::Failed(format!(
                 "cannot show {}: it is not text, and what else it is its name must say: .h5, .npy, .json, .jsonl \
@@ -33,8 +33,21 @@ pub fn look(path: &Path, rows: usize, is_csv: bool) -> Result<Look> {
                 path.display()
             )));
         }
-        table.push(record.iter().map(|field| String::from_utf8_lossy(field).into_owned()).collect(), rows);
+        widest = widest.max(record.len());
+        let fields = record.iter().take(MOST_COLUMNS);
+        let row: Vec<String> = fields.map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        // Names of columns are hardly all numbers: then there is no header.
+        let is_header = is_csv && is_first && row.iter().any(|name| name.parse::<f64>().is_err());
+        is_first = false;
+        if is_header {
+            table.header = row;
+        } else {
+            table.push(row, rows);
+        }
     }
     table.shape = counted(table.count(), if is_csv { "row" } else { "line" });
+    if widest > MOST_COLUMNS {
+        table.shape += &format!(" of {}, the first {MOST_COLUMNS} of them", counted(widest as u64, "column"));
+    }
     Ok(Look { origin: None, tables: vec![table] })
 }

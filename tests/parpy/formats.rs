@@ -223,7 +223,7 @@ fn numbers_that_would_lose_something_are_refused() {
     assert_eq!(from(&large).args("--dtype f64").text().lines().count(), 3);
     let floats = npy(&dir, "f.npy", "<f8", 2, |i| (i as f64).to_le_bytes());
     from(&floats).args("--dtype i64").done().fails(1, &["floats", "--dtype i64"]);
-    for (descr, bytes) in [("<f2", 2), ("<c16", 16), ("|b1", 1), ("<U4", 16), ("|S8", 8), ("<M8[s]", 8)] {
+    for (descr, bytes) in [("<f16", 16), ("<c16", 16), ("|b2", 2), ("<U4", 16), ("|S8", 8), ("<M8[s]", 8)] {
         let path = dir.write("x.npy", [npy_header(descr, "(1,)"), vec![0; bytes]].concat());
         from(&path).done().fails(1, &["its type is", "whole numbers, and floats"]);
     }

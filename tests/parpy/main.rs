@@ -26,6 +26,7 @@ mod report;
 mod scale;
 mod show;
 mod streams;
+mod tables;
 mod trace;
 mod workers;
 

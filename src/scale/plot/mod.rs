@@ -126,9 +126,14 @@ const FINE: u32 = 4;
 /// A PNG's pixels to a unit: two stay sharp on a large screen. It must divide [`FINE`].
 const PNG_FINE: u32 = 2;
 
-type Drawn<T = ()> = std::result::Result<T, String>;
+/// What comes of drawing, or why nothing does.
+pub type Drawn<T = ()> = std::result::Result<T, String>;
 
-fn svg(rows: &[Row]) -> Drawn<Vec<u8>> {
+/// The text of an SVG picture.
+///
+/// # Errors
+/// It cannot be drawn; says why.
+pub fn svg(rows: &[Row]) -> Drawn<Vec<u8>> {
     let size = (WIDTH * FINE, HEIGHT * FINE * rows.len() as u32);
     let mut text = String::new();
     {
