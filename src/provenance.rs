@@ -28,6 +28,9 @@ pub const JOB: &str = "job";
 /// See [`JOB`].
 pub const VERSION: &str = "parpy_version";
 
+/// Bytes of the longest account of where results come from that is read: the longest job file makes none longer.
+pub const LONGEST: u64 = 64 << 20;
+
 /// Of larger input files no digest is taken: reading them again would take longer than many a job.
 const LARGEST_DIGESTED: u64 = 16 << 30;
 

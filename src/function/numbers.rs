@@ -43,8 +43,10 @@ impl Fault {
         match self {
             Self::Panic => panic!("asked to"),
             Self::Die if x < 0 => {
-                let signal = rustix::process::Signal::from_named_raw(-x as i32).expect("a signal's number");
-                let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+                let number = i32::try_from(x.unsigned_abs()).ok();
+                if let Some(signal) = number.and_then(rustix::process::Signal::from_named_raw) {
+                    let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
+                }
             }
             Self::Nap => {
                 tracing::trace!("a nap of {x} ms");

@@ -445,7 +445,7 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 /// Bytes of the largest file that is read at once, such as a job file.
-const SMALL: u64 = 64 << 20;
+const SMALL: u64 = 16 << 20;
 
 /// All that is in a job file, or in another file that is small by its nature.
 ///

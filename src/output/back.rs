@@ -146,7 +146,10 @@ struct FromTotal<'a> {
 impl Back for FromTotal<'_> {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
         let Some(_) = self.rows.next(bytes)? else { return Ok(None) };
-        let tally: Tally = read_total(self.task, bytes).ok_or_else(|| {
+        // More lines or words than bytes nobody can have counted.
+        let tally =
+            read_total(self.task, bytes).filter(|found: &Tally| found.lines.max(found.words) <= found.bytes);
+        let tally = tally.ok_or_else(|| {
             damaged(&self.path, "it does not hold the counts of one file, which is the input")
         })?;
         bytes.clear();

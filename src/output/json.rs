@@ -17,7 +17,7 @@ use crate::names;
 use crate::output::back::{Back, Found, PIECE, check_job, damaged};
 use crate::output::text::ToFile;
 use crate::output::{Frame, Piece, Sink, Who};
-use crate::provenance::{JOB, Origin};
+use crate::provenance::{self, JOB, Origin};
 use crate::report::Report;
 
 /// A row; `who` as in [`crate::output::csv::frame`].
@@ -52,6 +52,9 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
 pub fn is_gap(row: &[u8]) -> bool {
     memchr::memmem::find(row, b"\"output\":null").is_some()
 }
+
+/// More bytes than any result has.
+const LONGEST_ROW: u64 = 64 * 1024;
 
 /// What a file begins with.
 const BEGIN: &[u8] = b"{\"results\": [";
@@ -167,7 +170,7 @@ fn origin_of(file: &File) -> io::Result<Option<(Value, u64)>> {
         // It is one line, and that may be long: the job has all values that were typed.
         let has_last_line =
             memchr::memchr_iter(b'\n', &end).any(|at| at >= ORIGIN.len() && at + 1 < end.len());
-        if has_last_line || start == 0 {
+        if has_last_line || start == 0 || most >= provenance::LONGEST {
             return Ok(None);
         }
         most *= 4;
@@ -180,8 +183,12 @@ impl Back for FromJson {
         let mut found = Found::default();
         while bytes.len() < PIECE {
             self.line.clear();
-            let read = self.rows.read_until(b'\n', &mut self.line);
-            if read.map_err(|e| Error::io("read", &self.path, &e))? == 0 {
+            let read = (&mut self.rows).take(LONGEST_ROW).read_until(b'\n', &mut self.line);
+            let read = read.map_err(|e| Error::io("read", &self.path, &e))?;
+            if read as u64 == LONGEST_ROW {
+                return Err(damaged(&self.path, "not every line of it is a result"));
+            }
+            if read == 0 {
                 if self.failed > 0 {
                     return Err(damaged(&self.path, "more answers are missing than its results leave out"));
                 }

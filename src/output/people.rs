@@ -51,7 +51,9 @@ impl<'a> People<'a> {
                 let values: Vec<&str> = values.lines().collect();
                 for part in self.parts.iter().filter(|part| !part.bytes.is_empty()) {
                     let answers = spaced(&self.gathered[part.bytes.clone()]);
-                    let asked = values[part.block.start as usize..][..part.items as usize].join(" ");
+                    // Fewer, where the file has been cut short since.
+                    let of_part = values.iter().skip(part.block.start as usize).take(part.items as usize);
+                    let asked = of_part.copied().collect::<Vec<_>>().join(" ");
                     text += &format!("{} squared {asked}: {answers}\n", who(part.worker));
                 }
                 end = format!("  in order: {}\n", spaced(&self.gathered));

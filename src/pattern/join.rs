@@ -86,7 +86,7 @@ impl Joint<'_> {
             let is_map = matches!(self.task.work, Work::Map { .. });
             let (mine, input_bytes) =
                 if is_map { (items, items * size_of::<u64>() as u64) } else { (line_bytes, line_bytes) };
-            seen += mine;
+            seen = u64::saturating_add(seen, mine);
             if seen > self.expected.len() {
                 return Err(self.explain(self.misfit(&path, "more")));
             }

@@ -12,12 +12,9 @@ use serde_json::{Map, Value};
 use crate::error::{Error, Result};
 use crate::input::csv::{Bounded, LONGEST_RECORD};
 use crate::input::open;
-use crate::provenance::Provenance;
+use crate::provenance::{self, Provenance};
 use crate::report::counted;
 use crate::show::{Look, Table};
-
-/// Bytes of the longest account of where results come from.
-const LONGEST_ORIGIN: usize = 64 << 20;
 
 /// One object with `results` and `parpy`.
 pub fn look(path: &Path, rows: usize) -> Result<Look> {
@@ -121,7 +118,7 @@ impl<'de> Visitor<'de> for Whole<'_> {
                 "results" => map.next_value_seed(Results(self.0))?,
                 "parpy" => {
                     // The job in it has all values that were typed.
-                    self.0.borrow().left.set(LONGEST_ORIGIN);
+                    self.0.borrow().left.set(provenance::LONGEST as usize);
                     let known: Map<String, Value> = map.next_value()?;
                     self.0.borrow_mut().look.origin = Some(Provenance(known));
                 }

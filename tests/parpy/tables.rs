@@ -178,10 +178,10 @@ fn a_record_without_end_is_an_error_in_little_memory() {
 fn job_files_and_studies_that_never_end() {
     let dir = Dir::new();
     let job = huge(&dir, "job.toml", b"# ");
-    in_little_memory(&parpy("run").arg(&job)).fails(2, &["job.toml", "more than 64 MiB"]);
-    in_little_memory(&parpy("run /dev/zero")).fails(2, &["/dev/zero", "more than 64 MiB"]);
+    in_little_memory(&parpy("run").arg(&job)).fails(2, &["job.toml", "more than 16 MiB"]);
+    in_little_memory(&parpy("run /dev/zero")).fails(2, &["/dev/zero", "more than 16 MiB"]);
     let study = huge(&dir, "study.json", b"{");
-    in_little_memory(&parpy("scale --from").arg(&study)).fails(1, &["study.json", "more than 64 MiB"]);
+    in_little_memory(&parpy("scale --from").arg(&study)).fails(1, &["study.json", "more than 16 MiB"]);
 }
 
 #[test]
@@ -445,4 +445,35 @@ fn studies_that_no_machine_can_have_measured() {
             run.done().fails(1, &["bad.json", "no scaling study", "cannot be"]);
         }
     }
+}
+
+/// Parts of a result that somebody has made up are not joined, and cost nothing.
+#[test]
+fn parts_that_claim_too_much() {
+    let dir = Dir::new();
+    let text = dir.write("t.txt", "a b\nc\n");
+    let run = || parpy("read --do count").arg(&text).arg("-o").arg(dir.path("o.csv"));
+    for part in ["1/2", "2/2"] {
+        run().args("--part").arg(part).done().succeeds();
+    }
+    run().args("--join 2").done().succeeds();
+    let good = String::from_utf8(dir.read("o.part-1-of-2.csv")).unwrap();
+    let most = u64::MAX;
+    for wrong in [format!("{most},1,4,t.txt"), format!("1,{most},4,t.txt"), format!("1,2,{most},t.txt")] {
+        let row = good.lines().nth(1).unwrap();
+        dir.write("o.part-1-of-2.csv", good.replace(row, &wrong));
+        run().args("--join 2").done().fails(1, &["o.part-1-of-2.csv"]);
+        dir.write("o.part-1-of-2.csv", good.replace(row, &format!("{row}\n{wrong}")));
+        run().args("--join 2").done().fails(1, &["o.part-1-of-2.csv"]);
+    }
+    let json = |part: &str| parpy("map --range 0..4 -o").arg(dir.path("r.json")).args(part);
+    json("--part 1/2").done().succeeds();
+    json("--part 2/2").done().succeeds();
+    let part = dir.path("r.part-2-of-2.json");
+    let good = String::from_utf8(std::fs::read(&part).unwrap()).unwrap();
+    let long = good.replacen("\"output\":", &format!("\"output\":{}", " ".repeat(100_000)), 1);
+    dir.write("r.part-2-of-2.json", long);
+    in_little_memory(&json("--join 2")).fails(1, &["r.part-2-of-2.json", "not every line of it is a result"]);
+    std::fs::File::options().write(true).open(&part).unwrap().set_len(8 << 30).unwrap();
+    in_little_memory(&json("--join 2")).fails(1, &["r.part-2-of-2.json", "its end does not say"]);
 }
