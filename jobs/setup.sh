@@ -14,6 +14,7 @@
 #   python_with MODULE…          a python3 that has these modules, installed under target/ where there is none
 #   target_of MPICC the folder that a build with this MPI goes to, because cargo does not notice that
 #                   another MPI is asked for, and would go on with the build of the first
+#   begin_with TARGET OTHER PROFILE   begins TARGET as a copy of OTHER, where one has been built in that profile
 #   mpirun_of MPICC the launcher that belongs to a compiler wrapper, e.g. mpirun.mpich to mpicc.mpich
 #   mpirun_options MPIRUN RANKS   what this machine asks of that launcher to start n ranks
 # shellcheck shell=bash
@@ -315,6 +316,14 @@ first_error() {
 
 target_of() {
     printf '%s\n' "${CARGO_TARGET_DIR:-target}${1:+/${1##*/}}"
+}
+
+begin_with() {
+    if [ -d "$2/$3" ] && [ ! -d "$1/$3" ]; then
+        mkdir -p "$1" && cp -a "$2/$3" "$1/" || return
+        # All that hangs on the MPI: most of what parpy is built of does not.
+        cargo clean --quiet --target-dir "$1" --profile "${3/debug/dev}" -p mpi-sys
+    fi
 }
 
 mpirun_of() {

@@ -925,7 +925,9 @@ impl Task {
                     Numbers::Typed(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
                     Numbers::File { path, part: None, .. } => names::readable(path),
-                    Numbers::File { path, part: Some(part), .. } => format!("{}:{part}", names::readable(path)),
+                    Numbers::File { path, part: Some(part), .. } => {
+                        format!("{}:{part}", names::readable(path))
+                    }
                     Numbers::Stdin => STDIN.to_owned(),
                 };
                 format!("map {} over {from}", function.name())

@@ -34,14 +34,6 @@ tests() {
     cargo test --no-fail-fast --target-dir "$2" "${@:3}" || failed+=("$1")
 }
 
-# begin_with TARGET OTHER: a folder to build in begins as a copy of another one, without what hangs on the MPI. Most
-# of what parpy is built of does not.
-begin_with() {
-    if [ -d "$2" ] && [ ! -d "$1" ]; then
-        mkdir -p "$1" && cp -a --reflink=auto "$2/debug" "$1/" && cargo clean --quiet --target-dir "$1" -p mpi-sys
-    fi
-}
-
 on_a_cluster() {
     local why
     # No package helps where the machine has no namespaces for us.
@@ -65,6 +57,7 @@ read -ra mpis <<<"${PARPY_TEST_MPIS:-}"
 set_up "${mpis[@]}"
 # Whether others can open what parpy writes. Without it these tests are passed over.
 if has python || ensure python; then
+    has h5dump || install h5dump || true
     if python=$(python_with numpy h5py pandas); then export PARPY_TEST_PYTHON=$python; fi
 fi
 
@@ -87,14 +80,14 @@ else
     fi
     for mpi in "${mpis[@]}"; do
         target=$(target_of "mpicc.$mpi")
-        begin_with "$target" "$first"
+        begin_with "$target" "$first" debug
         MPICC=mpicc.$mpi tests "with $mpi" "$target"
         MPICC=mpicc.$mpi on_a_cluster "$mpi"
         if ! hdf5=$(hdf5_for "$mpi"); then
             skip "hdf5-$mpi" "files that all ranks write to: there is no parallel HDF5 for $mpi"
             continue
         fi
-        begin_with "$(target_of "mpio.$mpi")" "$target"
+        begin_with "$(target_of "mpio.$mpi")" "$target" debug
         what="with $mpi and its HDF5"
         HDF5_DIR=$hdf5 MPICC=mpicc.$mpi tests "$what" "$(target_of "mpio.$mpi")" --features mpio --test parpy -- \
             hdf5 python
@@ -102,7 +95,7 @@ else
             --test same -- files
     done
     without=$(target_of without-mpi)
-    begin_with "$without" "$first"
+    begin_with "$without" "$first" debug
     tests "without MPI" "$without" --no-default-features --features hdf5 --test parpy --test same -- hdf5 files python
     tests "without MPI and HDF5" "$without" --no-default-features
 fi

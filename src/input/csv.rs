@@ -96,7 +96,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// The file cannot be read, or the record has more or fewer fields than those before it, or is too long.
-    pub fn next(&mut self) -> Result<Option<&ByteRecord>> {
+    pub fn advance(&mut self) -> Result<Option<&ByteRecord>> {
         self.left.set(LONGEST_RECORD);
         match self.reader.read_byte_record(&mut self.record) {
             Err(error) => Err(self.wrong(&error)),
@@ -224,7 +224,7 @@ impl Column {
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
         let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
-        let header = match records.next() {
+        let header = match records.advance() {
             Ok(Some(record)) => record.clone(),
             Ok(None) if name.is_none() => {
                 return Err(Error::Failed(format!("cannot read {}: it is empty", path.display())));
@@ -242,7 +242,7 @@ impl Column {
 
     /// Reads the next row; false at the end.
     fn next_record(&mut self) -> Result<bool> {
-        Ok(std::mem::take(&mut self.is_waiting) || self.records.next()?.is_some())
+        Ok(std::mem::take(&mut self.is_waiting) || self.records.advance()?.is_some())
     }
 
     fn next(&mut self) -> Result<Option<u64>> {

@@ -25,7 +25,7 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
     let mut records = Records::new(&mut builder, open(path)?, path, delimiter(path).unwrap_or(b'\t'));
     let mut table = Table::default();
     let (mut is_first, mut widest) = (true, 0);
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.advance()? {
         if record.as_slice().contains(&0) {
             return Err(Error::Failed(format!(
                 "cannot show {}: it is not text, and what else it is its name must say: .h5, .npy, .json, .jsonl \

@@ -91,8 +91,12 @@ fn a_file_of_more_than_4_gib() {
         file.write_at(format!("{i} x\n").as_bytes(), at).unwrap();
     }
     file.set_len((1 << 32) + 100).unwrap();
-    let ranks = if has_mpi() { 2 } else { 0 };
-    let text = parpy("read --do count").arg(&path).ranks(ranks).text();
-    // NULs neither begin nor end a word, and the second line has lost its newline to the third.
-    assert_eq!(text, format!("         3          7 4294967396 {}\n", path.display()));
+    let run = parpy("read --do count").arg(&path).ranks(if has_mpi() { 2 } else { 0 });
+    // The last part begins behind the first line. NULs neither begin nor end a word, and the second line has lost its
+    // newline to the third.
+    let text = run.clone().args("--part 64/64").text();
+    assert_eq!(text.split_whitespace().next(), Some("2"), "{text}");
+    if is_thorough() {
+        assert_eq!(run.text(), format!("         3          7 4294967396 {}\n", path.display()));
+    }
 }

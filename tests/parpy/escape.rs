@@ -4,9 +4,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::formats::ways;
-use crate::map::npy_header;
 
 /// Sets the window's title, clears the screen, moves the cursor, turns the direction of what follows, and says
 /// something in parpy's name.

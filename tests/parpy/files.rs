@@ -4,22 +4,21 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use rustix::fs::inotify;
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::formats::{extensions, json};
+use crate::formats::json;
 
 /// Nobody's in particular.
 const STRANGER: u32 = 54321;
 
 /// May this test give files to others, and be others? Says so where not.
 fn can_be_others() -> bool {
-    let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
-    let can = is_root && Command::new("setpriv").arg("--version").output().is_ok();
+    let can = is_root() && has("setpriv");
     if !can {
-        eprintln!("SKIPPED: needs root and setpriv");
+        skip("root", "only root, with setpriv, can give files to others, and be others");
     }
     can
 }
@@ -165,7 +164,7 @@ fn nor_is_a_strangers_pipe_in_a_sticky_folder_written_to() {
     }
     let dir = Dir::new();
     let pipe = sticky(&dir, "tmp").join("pipe.json");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(program("mkfifo").arg(&pipe).status().unwrap().success());
     chown(&pipe, Some(STRANGER), Some(STRANGER)).unwrap();
     for args in ["map 3 -o", "map 3 --report", "map 3 --trace"] {
         let done = parpy(args).arg(&pipe).done().fails(1, &["another user's pipe", "another name"]);
@@ -180,17 +179,16 @@ fn as_stranger(dir: &Dir, args: &str) -> Done {
     if !bin.exists() {
         fs::create_dir(&bin).unwrap();
         for name in ["parpy", "parpy-mpi", "parpy-hdf5"] {
-            let program = Path::new(BINARY).with_file_name(name);
-            if program.exists() && fs::hard_link(&program, bin.join(name)).is_err() {
-                assert!(Command::new("cp").arg(&program).arg(&bin).status().unwrap().success());
+            let binary = Path::new(BINARY).with_file_name(name);
+            if binary.exists() && fs::hard_link(&binary, bin.join(name)).is_err() {
+                assert!(program("cp").arg(&binary).arg(&bin).status().unwrap().success());
             }
         }
         set_mode(&dir.path(""), 0o755);
     }
     let id = STRANGER.to_string();
-    let mut command = Command::new("timeout");
-    FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
-    command.args(["-k", "5", "60", "setpriv", "--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c"]);
+    let mut command = program("setpriv");
+    command.args(["--reuid", &id, "--regid", &id, "--clear-groups", "sh", "-c"]);
     command.arg(format!("exec {} {args}", bin.join("parpy").display()));
     Done::of(&parpy(args), command.current_dir(dir.path("")).output().unwrap())
 }
@@ -245,16 +243,11 @@ fn append_only_files_and_folders() {
     dir.write("file/r.json", "[]");
     fs::create_dir(dir.path("folder")).unwrap();
     let chattr = |flag: &str, name: &str| {
-        Command::new("chattr")
-            .arg(flag)
-            .arg(dir.path(name))
-            .output()
-            .is_ok_and(|output| output.status.success())
+        program("chattr").arg(flag).arg(dir.path(name)).output().is_ok_and(|output| output.status.success())
     };
     if !chattr("+a", "file/r.json") || !chattr("+a", "folder") {
-        eprintln!("SKIPPED: needs root, and a file system with attributes");
         chattr("-a", "file/r.json");
-        return;
+        return skip("chattr", "it takes root, and a file system with attributes");
     }
     let outcomes = ["file", "folder"].map(|folder| {
         ["-o", "--report", "--trace"]
@@ -280,12 +273,11 @@ fn a_file_that_is_mounted() {
         other.display(),
         file.display()
     );
-    let output = Command::new("unshare").args(["-m", "sh", "-c", &script]).output();
+    let output = program("unshare").args(["-m", "sh", "-c", &script]).output();
     let Some(output) = output.ok().filter(|output| {
         ![Some(77), Some(1)].contains(&output.status.code()) || !output.stderr.starts_with(b"unshare")
     }) else {
-        eprintln!("SKIPPED: needs the right to mount");
-        return;
+        return skip("namespaces", "nothing may be mounted here");
     };
     let done = Done::of(&parpy("map 3 (mounted)"), output).fails(1, &["r.json: a file is mounted there"]);
     assert!(done.stdout.is_empty(), "noticed after the work");
@@ -294,7 +286,7 @@ fn a_file_that_is_mounted() {
 #[test]
 fn names_that_can_only_be_those_of_folders() {
     let dir = Dir::new();
-    for ranks in crate::formats::ways() {
+    for ranks in crate::data::ways() {
         for args in ["-o nodir/", "-o nodir/.", "-o nodir/..", "--part 1/2 -o nodir/"] {
             let run = parpy("map 3").args(args).folder(dir.path("")).ranks(*ranks);
             run.done().fails(1, &["cannot write nodir/", "folder", "give the name of a file"]);
