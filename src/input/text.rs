@@ -55,6 +55,8 @@ pub struct Text {
     line: u64,
     /// The last read filled the buffer.
     was_filled: bool,
+    /// The mark that some editors begin a file with has been passed over.
+    is_past_mark: bool,
     ended: bool,
     failed: Option<Error>,
 }
@@ -72,6 +74,7 @@ impl Text {
             unread,
             line: 0,
             was_filled: false,
+            is_past_mark: false,
             ended: false,
             failed: None,
         }
@@ -148,9 +151,11 @@ impl Text {
                 Ok(count) => {
                     self.unread.end += count;
                     self.was_filled = self.unread.end == self.buffer.len();
-                    if self.line == 0 && self.buffer[self.unread.clone()].starts_with(b"\xef\xbb\xbf") {
-                        // A mark that some editors begin a file with.
+                    let is_start = self.line == 0 && !self.is_past_mark;
+                    if is_start && self.buffer[self.unread.clone()].starts_with(b"\xef\xbb\xbf") {
+                        // Once: a second one is not the file's, in however many pieces it comes.
                         self.unread.start += 3;
+                        self.is_past_mark = true;
                     }
                     self.ended = count == 0;
                     return Ok(());
@@ -381,6 +386,18 @@ mod tests {
             let (values, error) = numbers(b"1\n2\n\nthree\n4\n", Dtype::I64, room);
             assert_eq!(values, [1, 2]);
             assert_eq!(error.unwrap(), "numbers.txt, line 4: 'three' is not a whole number");
+        }
+    }
+
+    #[test]
+    fn one_mark_is_passed_over_however_the_bytes_come() {
+        let read = |bytes: &[u8]| numbers(bytes, Dtype::I64, 4).0;
+        let at_once =
+            |bytes: &[u8]| all(Box::new(Flood(std::io::Cursor::new(bytes.to_vec()))), Dtype::I64, 4, 1).0;
+        for (bytes, values) in
+            [(&b"\xef\xbb\xbf1\n2"[..], &[1, 2][..]), (b"\xef\xbb\xbf\xef\xbb\xbf1\n2", &[])]
+        {
+            assert_eq!((&read(bytes)[..], &at_once(bytes)[..]), (values, values));
         }
     }
 
