@@ -30,6 +30,13 @@ pub trait Library: Sync {
         wanted: Option<Dtype>,
     ) -> Result<(Box<dyn Indexed>, Dtype)>;
 
+    /// Tries in a child, where there can be one, whether [`Library::open`] and reading the first and last values
+    /// goes well: a damaged file may crash the library.
+    ///
+    /// # Errors
+    /// As those of [`Library::open`]; or the child has crashed.
+    fn probe(&self, path: &Path, dataset: Option<&str>, wanted: Option<Dtype>) -> Result<()>;
+
     /// A file for the answers of `task`.
     ///
     /// # Errors
@@ -144,6 +151,13 @@ pub fn missing() -> Error {
          .npy, .csv or .json)"
             .into(),
     )
+}
+
+/// A text of a file, whatever bytes it may consist of.
+#[cfg(feature = "hdf5")]
+pub fn words(text: &::hdf5::types::VarLenUnicode) -> String {
+    // Not `as_str`, which trusts the file to hold UTF-8.
+    String::from_utf8_lossy(text.as_bytes()).into_owned()
 }
 
 /// What has gone wrong, as people say it: the system's own reason where there is one.

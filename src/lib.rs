@@ -10,7 +10,8 @@
 //! [`trace`] writes who worked when, in [`moment`]s that processes can tell each other. [`part`] is what one
 //! element of a job array does. [`provenance`] says where a result comes from, and [`show`] looks into one.
 //! [`scale`] times the whole road with several patterns and numbers of workers. [`doctor`] looks at the nodes
-//! and says what will go wrong. What is linked with MPI or HDF5 is a program of its own ([`program`]), reached
+//! and says what will go wrong. A file that could crash a library is read in a process [`apart`]. What is linked with
+//! MPI or HDF5 is a program of its own ([`program`]), reached
 //! through a door each: [`pattern::ranks`] and [`hdf5`].
 //!
 //! ```
@@ -25,6 +26,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+pub mod apart;
 pub mod cli;
 pub mod cpus;
 pub mod cut;

@@ -207,16 +207,22 @@ fn doctor(args: &DoctorArgs, launch: &Launch, door: &Door) -> u8 {
 
 fn show(args: &ShowArgs) -> u8 {
     let text = match args.job {
-        true => show::job_of(&args.file).map(|job| escape::whole(&job)),
-        false => show::look(&args.file, args.rows).map(|look| look.text(&args.file)),
+        true => show::job_of(&args.file).map(|job| (escape::whole(&job), Ok(()))),
+        false => show::text(&args.file, args.rows),
     };
-    match text {
-        Ok(text) => print(&text),
-        Err(error) => {
-            say(&format!("parpy: {error}\n"));
+    let outcome = text.and_then(|(text, outcome)| match print(&text) {
+        0 => outcome,
+        code => Err(Error::Told(code)),
+    });
+    outcome.map_or_else(
+        |error| {
+            if error.message().is_some() {
+                say(&format!("parpy: {error}\n"));
+            }
             error.exit_code()
-        }
-    }
+        },
+        |()| 0,
+    )
 }
 
 /// Prints to standard output; the exit code.

@@ -3,8 +3,8 @@
 use crate::error::Result;
 use crate::function::lanes::Lanes;
 use crate::function::{Answer, Function, Page, pages};
-use crate::input::Block;
 use crate::input::section::SectionReader;
+use crate::input::{Block, Facts};
 use crate::job::TextFile;
 
 /// Bytes read, and looked at while they are in the cache, at once.
@@ -17,8 +17,8 @@ pub struct Text {
 
 impl Text {
     /// Opens the file on this worker; errors as [`SectionReader::open`].
-    pub fn open(file: &TextFile, file_len: u64) -> Result<Self> {
-        Ok(Self { reader: SectionReader::open(file, file_len)? })
+    pub fn open(file: &TextFile, facts: &Facts) -> Result<Self> {
+        Ok(Self { reader: SectionReader::open(file, facts)? })
     }
 
     fn fill(&mut self, room: &mut [u8]) -> Answer {
@@ -105,8 +105,8 @@ pub struct Count {
 
 impl Count {
     /// Opens the file on this worker; errors as [`SectionReader::open`].
-    pub fn open(file: &TextFile, file_len: u64, lanes: Lanes) -> Result<Self> {
-        let reader = SectionReader::open(file, file_len)?;
+    pub fn open(file: &TextFile, facts: &Facts, lanes: Lanes) -> Result<Self> {
+        let reader = SectionReader::open(file, facts)?;
         Ok(Self { reader, buffer: pages(PIECE), lanes })
     }
 

@@ -77,7 +77,7 @@ pub fn make(task: &Task, facts: &Facts, rank: usize, lanes: Lanes) -> Result<Box
             };
             Box::new(numbers::Numbers::new(manner, rank, source))
         }
-        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, facts.total)?),
-        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, facts.total, lanes)?),
+        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, facts)?),
+        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, facts, lanes)?),
     })
 }

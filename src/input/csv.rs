@@ -11,7 +11,7 @@ use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
 use crate::error::{Error, Result, nearest};
 use crate::input::text::{Input, shown};
-use crate::input::{Source, open, regular, start};
+use crate::input::{Source, Stamp, open, regular, start};
 use crate::job::{Dtype, Layout};
 use crate::output::Format;
 
@@ -106,6 +106,11 @@ impl<R: Read> Records<R> {
                 Ok(Some(&self.record))
             }
         }
+    }
+
+    /// What it reads from.
+    pub fn source(&self) -> &R {
+        &self.reader.get_ref().reader
     }
 
     /// The record that was read last.
@@ -373,6 +378,10 @@ impl Source for Column {
 
     fn count(&self) -> Option<u64> {
         None
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.records.source().descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
     }
 
     fn skip(&mut self, count: u64) -> Result<u64> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::function::lanes::Lanes;
-use crate::input::{Indexed, count_of, flattened};
+use crate::input::{Indexed, Stamp, count_of, flattened};
 use crate::job::Dtype;
 
 /// How one number is stored.
@@ -52,6 +52,7 @@ impl Stored {
 /// Numbers in a file.
 pub struct Flat {
     file: File,
+    stamp: Stamp,
     /// For messages: the file, and which part of it.
     name: PathBuf,
     first_byte: u64,
@@ -76,7 +77,8 @@ impl Flat {
         dtype: Dtype,
     ) -> Self {
         let (count, note) = (count_of(shape).unwrap_or(u64::MAX), flattened(name, shape));
-        Self { file, name: name.to_owned(), first_byte, count, stored, dtype, note, raw: Vec::new() }
+        let (stamp, name) = (Stamp::of(&file), name.to_owned());
+        Self { file, stamp, name, first_byte, count, stored, dtype, note, raw: Vec::new() }
     }
 
     /// They lie in the file as they are used.
@@ -189,6 +191,10 @@ impl Indexed for Flat {
 
     fn note(&self) -> Option<String> {
         self.note.clone()
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     fn piece(&self) -> usize {

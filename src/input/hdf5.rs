@@ -1,21 +1,24 @@
 //! Values from datasets of HDF5 files. A worker reads its own part: from a contiguous dataset straight from
 //! the file, from any other as hyperslabs through the HDF5 library.
 
-use std::collections::{HashSet, VecDeque};
+pub mod links;
+
 use std::iter;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use ::hdf5::types::{FloatSize, IntSize, TypeDescriptor};
-use ::hdf5::{Dataset, File, Group, H5Type, Hyperslab, LocationInfo, LocationType, SliceOrIndex};
+use ::hdf5::types::{CompoundType, FloatSize, IntSize, TypeDescriptor};
+use ::hdf5::{Dataset, File, H5Type, Hyperslab, LocationType, SliceOrIndex};
 
+use crate::apart;
 use crate::error::{Error, Result, nearest};
 use crate::function::lanes::Lanes;
 use crate::hdf5::plain;
 use crate::input::flat::{Flat, Kind, Stored};
-use crate::input::{Indexed, count_of, flattened, open as open_file, regular};
+use crate::input::{Indexed, Stamp, count_of, flattened, open as open_file, regular};
 use crate::job::Dtype;
 use crate::names::Alias;
+use links::{Found, broken_link, found_in, other_files};
 
 /// Bytes that chunks of an open file may take, so that a compressed one is unpacked once and not for every
 /// piece of it.
@@ -38,11 +41,40 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     options.with_fapl(|access| access.chunk_cache(521, CHUNK_CACHE, 0.75));
     options.open(alias.path()).map_err(|e| {
         let why = plain(&e);
-        wrong(&match why.contains("temporarily unavailable") || why.contains("already open") {
-            true => format!("another program has it open for writing ({why}); close it there"),
-            false => format!("it is not an HDF5 file, or it is damaged ({why})"),
+        wrong(&if why.contains("temporarily unavailable") {
+            format!("another program has it open for writing ({why}); close it there")
+        } else if why.contains("already open") {
+            // The file itself says so, and goes on to do so after its writer was killed.
+            format!(
+                "a program has it open for writing, or was killed while it had: close it there, or when it is gone \
+                 say: h5clear -s {}",
+                path.display()
+            )
+        } else {
+            format!("it is not an HDF5 file, or it is damaged ({why})")
         })
     })
+}
+
+/// Tries dataset `part` of `path` in a child; see [`crate::hdf5::Library::probe`].
+///
+/// # Errors
+/// As there.
+pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
+    if !apart::can_be() {
+        return Ok(());
+    }
+    let tried = apart::read(path, || {
+        let (mut values, _) = open(path, part, wanted)?;
+        let count = values.count();
+        let piece = count.min(values.piece() as u64);
+        // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
+        let mut room = vec![0; piece as usize];
+        let _ = values.fill_at(0, &mut room, Lanes::best());
+        let _ = values.fill_at(count - piece, &mut room, Lanes::best());
+        Ok(String::new())
+    });
+    tried.map(drop)
 }
 
 /// Opens dataset `part` of `path`; see [`crate::hdf5::Library::open`].
@@ -50,7 +82,10 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
 /// # Errors
 /// As there.
 pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(Box<dyn Indexed>, Dtype)> {
+    let before = stamp_at(path)?;
     let file = open_hdf5(path)?;
+    // The library has opened what was there before and after.
+    before.check(stamp_at(path)?, path)?;
     let (name, column) = match part {
         // A name may itself end in brackets.
         Some(name) if file.dataset(name).is_ok() => (name.to_owned(), None),
@@ -61,7 +96,7 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", full.display()));
     let dataset = file.dataset(&name).map_err(|e| match file.loc_type_by_name(&name) {
         Ok(LocationType::Dataset) => wrong(plain(&e)),
-        _ => no_such_dataset(&file, path, &name),
+        _ => broken_link(&file, &name).map_or_else(|| no_such_dataset(&file, path, &name), wrong),
     })?;
     let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
     let Some(stored) = dtype.as_ref().ok().and_then(stored) else {
@@ -71,6 +106,8 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
         )));
     };
     let read_as = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
+    let others = other_files(path, &dataset).map_err(wrong)?;
+    let stamp = others.iter().try_fold(before, |stamp, other| Ok(stamp.and(stamp_at(other)?)))?;
     let space = dataset.space().map_err(|e| wrong(plain(&e)))?;
     let shape = space.shape();
     if shape.is_empty() {
@@ -85,20 +122,31 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
             return Err(wrong(format!("there is no column {column}: it has {columns}, from 0 on")));
         }
         let count = rows as u64;
-        let slab = Slab { dataset, name: full, shape, column: Some(column), count, stored, dtype: read_as };
+        let column = Some(column);
+        let slab = Slab { dataset, stamp, name: full, shape, column, count, stored, dtype: read_as };
         return Ok((Box::new(slab), read_as));
     }
     let extent: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
     let count =
         count_of(&extent).ok_or_else(|| wrong(format!("its shape {shape:?} is of too many values")))?;
-    // What a link leads to may stand in another file.
-    let is_here = dataset.filename() == file.filename() && file.userblock() == 0;
+    let is_here = others.is_empty() && file.userblock() == 0;
     let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
     let values: Box<dyn Indexed> = match first_byte {
-        Some(at) => Box::new(Flat::new(open_file(path)?, &full, at, &extent, stored, read_as)),
-        None => Box::new(Slab { dataset, name: full, shape, column: None, count, stored, dtype: read_as }),
+        Some(at) => {
+            let flat = Flat::new(open_file(path)?, &full, at, &extent, stored, read_as);
+            stamp.check(flat.stamp(), path)?;
+            Box::new(flat)
+        }
+        None => {
+            let column = None;
+            Box::new(Slab { dataset, stamp, name: full, shape, column, count, stored, dtype: read_as })
+        }
     };
     Ok((values, read_as))
+}
+
+fn stamp_at(path: &Path) -> Result<Stamp> {
+    Stamp::at(path).map_err(|e| Error::io("open", path, &e))
 }
 
 /// `NAME[:,K]`: column K of a dataset of two dimensions.
@@ -165,35 +213,38 @@ pub fn describe(dtype: &TypeDescriptor) -> String {
     }
 }
 
-/// Names of all datasets below `group`, with their paths, up to `most`.
-pub fn datasets(group: &Group, most: usize) -> Vec<String> {
-    let identity = |info: LocationInfo| format!("{} {:?}", info.fileno, info.token);
-    // A link may lead back to where it stands.
-    let mut visited: HashSet<_> = group.loc_info().ok().map(identity).into_iter().collect();
-    let (mut found, mut waiting) = (Vec::new(), VecDeque::from([(group.clone(), String::new())]));
-    while let Some((group, prefix)) = waiting.pop_front() {
-        for name in group.member_names().unwrap_or_default() {
-            if found.len() == most {
-                break;
+/// What is wrong with a type that must not be read, where something is: a part of a row that reaches beyond its
+/// end, or into another, is converted by the library beyond the memory that it has for the row.
+pub fn damage(dtype: &TypeDescriptor) -> Option<String> {
+    match dtype {
+        TypeDescriptor::FixedArray(of, _) | TypeDescriptor::VarLenArray(of) => damage(of),
+        TypeDescriptor::Compound(CompoundType { fields, size }) => {
+            let mut parts: Vec<_> =
+                fields.iter().map(|field| (field.offset, field.ty.size(), field)).collect();
+            parts.sort_unstable_by_key(|(offset, size, _)| (*offset, *size));
+            let mut end = 0;
+            for (offset, bytes, field) in parts {
+                let next = offset.checked_add(bytes).filter(|next| next <= size);
+                let Some(next) = next.filter(|_| offset >= end) else {
+                    return Some(format!(
+                        "it is damaged: in its rows of {size} bytes '{}' stands at byte {offset}, where there is no \
+                         room for it",
+                        field.name
+                    ));
+                };
+                end = next;
             }
-            let full = format!("{prefix}/{name}");
-            let Ok(info) = group.loc_info_by_name(&name) else { continue };
-            match info.loc_type {
-                LocationType::Dataset => found.push(full),
-                LocationType::Group if visited.insert(identity(info)) => {
-                    waiting.extend(group.group(&name).map(|group| (group, full)));
-                }
-                _ => {}
-            }
+            fields.iter().find_map(|field| damage(&field.ty))
         }
+        _ => None,
     }
-    found.sort();
-    found
 }
 
 fn list(file: &File) -> String {
-    let names = datasets(file, LISTED + 1);
+    let Found { datasets: names, broken, damaged } = found_in(file, LISTED + 1);
     match names.len() {
+        0 if damaged.is_some() => "it is damaged: the names in it cannot be read".into(),
+        0 if !broken.is_empty() => format!("there are only links that lead nowhere, {}", broken.join(", ")),
         0 => "there are no datasets in it".into(),
         n if n > LISTED => format!("there are {}, …", names[..LISTED].join(", ")),
         _ => format!("there is {}", names.join(", ")),
@@ -201,7 +252,7 @@ fn list(file: &File) -> String {
 }
 
 fn no_such_dataset(file: &File, path: &Path, name: &str) -> Error {
-    let names = datasets(file, usize::MAX);
+    let names = found_in(file, usize::MAX).datasets;
     let absolute = format!("/{}", name.trim_start_matches('/'));
     let near = nearest(&absolute, names.iter().map(String::as_str));
     let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
@@ -215,7 +266,7 @@ fn only_dataset(file: &File, path: &Path) -> Result<String> {
         let dtype = dataset.and_then(|dataset| dataset.dtype()).and_then(|dtype| dtype.to_descriptor());
         dtype.is_ok_and(|dtype| stored(&dtype).is_some())
     };
-    let mut of_numbers = datasets(file, usize::MAX).into_iter().filter(is_of_numbers);
+    let mut of_numbers = found_in(file, usize::MAX).datasets.into_iter().filter(is_of_numbers);
     match (of_numbers.next(), of_numbers.next()) {
         (Some(name), None) => Ok(name),
         _ => Err(Error::Failed(format!(
@@ -229,6 +280,7 @@ fn only_dataset(file: &File, path: &Path) -> Result<String> {
 /// A dataset, or a column of one, through the library.
 struct Slab {
     dataset: Dataset,
+    stamp: Stamp,
     name: PathBuf,
     shape: Vec<usize>,
     column: Option<usize>,
@@ -304,6 +356,10 @@ impl Indexed for Slab {
     fn note(&self) -> Option<String> {
         let shape: Vec<u64> = self.shape.iter().map(|n| *n as u64).collect();
         if self.column.is_none() { flattened(&self.name, &shape) } else { None }
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
     fn piece(&self) -> usize {

@@ -10,6 +10,7 @@ pub mod flat;
 pub mod hdf5;
 pub mod npy;
 pub mod section;
+pub mod stamp;
 pub mod start;
 pub mod text;
 mod typed;
@@ -30,6 +31,7 @@ use crate::job::{Dtype, Numbers, Share, Task, TextFile, Work};
 use crate::output::Format;
 use crate::part::Portion;
 
+pub use stamp::Stamp;
 pub use typed::{Range, Typed};
 
 /// A stream of 64-bit numbers that rank 0 reads once, front to back.
@@ -57,6 +59,11 @@ pub trait Source {
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// What the file that they come from is like now.
+    fn stamp(&self) -> Stamp {
+        Stamp::NONE
+    }
 }
 
 /// Values that each worker finds by their numbers, so that they need not travel.
@@ -75,6 +82,11 @@ pub trait Indexed: Send {
     fn note(&self) -> Option<String> {
         None
     }
+
+    /// What the file that they come from was like when it was opened.
+    fn stamp(&self) -> Stamp {
+        Stamp::NONE
+    }
 }
 
 /// What only rank 0 knows before the run; every other rank is told.
@@ -86,6 +98,8 @@ pub struct Facts {
     pub total: u64,
     /// The values of a `map` are [`Indexed`].
     pub indexed: bool,
+    /// What the file that it all comes from was like when it was opened first.
+    pub stamp: Stamp,
 }
 
 /// One unit of work: the values `start..end` of the stream, or the section of a file that begins as the
@@ -186,23 +200,29 @@ impl Feed {
                         Portion::Part(_) | Portion::Joined(_) => Error::not_in_parts(path),
                     });
                 }
+                if let Numbers::File { path, part, .. } = numbers
+                    && Format::of_name(path) == Some(Format::Hdf5)
+                {
+                    crate::hdf5::library()?.probe(path, part.as_deref(), *dtype)?;
+                }
                 Ok(match open_numbers(numbers, *dtype, readers(task))? {
                     (Values::Stream(source), dtype) => {
-                        let total = source.count();
-                        (of(Some(source), total), Facts { dtype, total: 0, indexed: false })
+                        let (total, stamp) = (source.count(), source.stamp());
+                        (of(Some(source), total), Facts { dtype, total: 0, indexed: false, stamp })
                     }
                     (Values::Indexed(values), dtype) => {
-                        let total = values.count();
+                        let (total, stamp) = (values.count(), values.stamp());
                         if let Some(note) = values.note() {
                             tracing::warn!("{note}");
                         }
-                        (of(None, Some(total)), Facts { dtype, total, indexed: true })
+                        (of(None, Some(total)), Facts { dtype, total, indexed: true, stamp })
                     }
                 })
             }
             Work::Read { file, .. } => {
-                let total = open_text(file)?.1;
-                Ok((of(None, Some(total)), Facts { dtype: Dtype::I64, total, indexed: false }))
+                let (opened, total) = open_text(file)?;
+                let stamp = text_stamp(file, &opened);
+                Ok((of(None, Some(total)), Facts { dtype: Dtype::I64, total, indexed: false, stamp }))
             }
         }
     }
@@ -403,7 +423,53 @@ pub fn open_indexed(numbers: &Numbers, facts: &Facts) -> Result<Box<dyn Indexed>
             path.display(),
             facts.total
         ))),
+        (Numbers::File { path, .. }, _) => facts.stamp.check(values.stamp(), path).map(|()| values),
         _ => Ok(values),
+    }
+}
+
+/// What the input of a task is like now, where it is a file.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn stamp_now(task: &Task, dtype: Dtype) -> Result<Stamp> {
+    let at = |path: &Path| Stamp::at(path).map_err(|e| Error::io("open", path, &e));
+    match &task.work {
+        Work::Read { file: TextFile::Path(path), .. } => at(path),
+        Work::Map { numbers: Numbers::Stdin, .. } => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
+        Work::Map { numbers: numbers @ Numbers::File { path, .. }, .. } => match Format::of_name(path) {
+            // It may refer to others.
+            Some(Format::Hdf5) => match open_numbers(numbers, Some(dtype), 1)?.0 {
+                Values::Indexed(values) => Ok(values.stamp()),
+                Values::Stream(_) => Ok(Stamp::NONE),
+            },
+            _ => at(path),
+        },
+        _ => Ok(Stamp::NONE),
+    }
+}
+
+/// Checks that the input of a task is still what `facts` say that it was.
+///
+/// # Errors
+/// It is not, or is gone.
+pub fn check_same(task: &Task, facts: &Facts) -> Result<()> {
+    if facts.stamp.is_none() {
+        return Ok(());
+    }
+    let path = file(task).unwrap_or(Path::new(STDIN));
+    match stamp_now(task, facts.dtype) {
+        Ok(now) => facts.stamp.check(now, path),
+        Err(stop @ Error::Interrupted(_)) => Err(stop),
+        Err(_) => Err(stamp::changed(path, "it has gone or is another file")),
+    }
+}
+
+/// That of a text, opened as `file`. The sample is each worker's own.
+fn text_stamp(text: &TextFile, file: &File) -> Stamp {
+    match text {
+        TextFile::Sample => Stamp::NONE,
+        TextFile::Path(_) => Stamp::of(file),
     }
 }
 

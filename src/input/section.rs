@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, plain};
-use crate::input::{Block, open_text};
+use crate::input::{Block, Facts, open_text, text_stamp};
 use crate::interrupt;
 use crate::job::{SAMPLE_NAME, TextFile};
 use crate::scratch;
@@ -41,10 +41,10 @@ impl SectionReader {
     /// Opens `text` on this worker.
     ///
     /// # Errors
-    /// It cannot be opened here, or is not as long as rank 0 saw it (`file_len` bytes).
-    pub fn open(text: &TextFile, file_len: u64) -> Result<Self> {
+    /// It cannot be opened here, or is not what rank 0 saw, as `facts` say.
+    pub fn open(text: &TextFile, facts: &Facts) -> Result<Self> {
         let (file, len) = open_text(text)?;
-        let path = text.name();
+        let (path, file_len) = (text.name(), facts.total);
         if len != file_len {
             return Err(Error::Failed(format!(
                 "cannot use {}: it has {len} bytes here and {file_len} where rank 0 opened it, so it is \
@@ -52,6 +52,7 @@ impl SectionReader {
                 path.display()
             )));
         }
+        facts.stamp.check(text_stamp(text, &file), &path)?;
         Ok(Self { file, path, file_len, at: 0, end: 0, ended: true, look: FIRST_LOOK })
     }
 
@@ -179,12 +180,16 @@ pub fn has_hidden_bytes(file: &File) -> bool {
 mod tests {
     use super::*;
     use crate::cut;
+    use crate::input::Stamp;
+    use crate::job::Dtype;
     use proptest::prelude::*;
 
     fn reader(dir: &tempfile::TempDir, bytes: &[u8]) -> SectionReader {
         let path = dir.path().join("text");
         std::fs::write(&path, bytes).unwrap();
-        SectionReader::open(&TextFile::Path(path), bytes.len() as u64).unwrap()
+        let total = bytes.len() as u64;
+        let facts = Facts { dtype: Dtype::I64, total, indexed: false, stamp: Stamp::NONE };
+        SectionReader::open(&TextFile::Path(path), &facts).unwrap()
     }
 
     fn section(reader: &mut SectionReader, block: Block, room: usize) -> Vec<u8> {

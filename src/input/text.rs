@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use crate::cut;
 use crate::error::{Error, Result};
-use crate::input::{Source, start};
+use crate::input::{Source, Stamp, start};
 use crate::job::Dtype;
 use crate::side_by_side;
 
@@ -326,6 +326,10 @@ impl Source for Text {
         let waiting = &self.buffer[self.unread.clone()];
         let is_here = self.ended || self.failed.is_some() || memchr::memchr(b'\n', waiting).is_some();
         if is_here { None } else { self.reader.descriptor() }
+    }
+
+    fn stamp(&self) -> Stamp {
+        self.reader.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
     }
 }
 

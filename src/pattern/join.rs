@@ -6,8 +6,8 @@
 
 use crate::error::{Error, Result};
 use crate::function::Answer;
-use crate::input::Block;
 use crate::input::section::SectionReader;
+use crate::input::{Block, Facts};
 use crate::interrupt;
 use crate::job::{Task, Work};
 use crate::moment::{Moment, Span};
@@ -26,7 +26,7 @@ pub fn run(task: &Task, parts: u64, first: bool) -> Result<Report> {
         check_all_there(whole, parts)?;
     }
     let Opened { began, feed, facts } = Opened::of(task)?;
-    let mut measure = Measure::of(task, feed.left().unwrap_or(0))?;
+    let mut measure = Measure::of(task, &facts, feed.left().unwrap_or(0))?;
     let mut desk = Desk::open(task, &facts, &feed, 1, began, first)?;
     desk.whole(|desk| {
         Part::all(parts).try_for_each(|part| {
@@ -47,10 +47,10 @@ struct Measure {
 }
 
 impl Measure {
-    fn of(task: &Task, total: u64) -> Result<Self> {
+    fn of(task: &Task, facts: &Facts, total: u64) -> Result<Self> {
         let lines = match &task.work {
             Work::Map { .. } => None,
-            Work::Read { file, .. } => Some(SectionReader::open(file, total)?),
+            Work::Read { file, .. } => Some(SectionReader::open(file, facts)?),
         };
         Ok(Self { total, lines })
     }
@@ -73,7 +73,7 @@ struct Joint<'a> {
 
 impl Joint<'_> {
     /// Hands all of it to `desk`.
-    fn join(&mut self, desk: &mut Desk, facts: &crate::input::Facts) -> Result<()> {
+    fn join(&mut self, desk: &mut Desk, facts: &Facts) -> Result<()> {
         let Some(whole) = self.task.output_file() else { return Ok(()) };
         let path = self.part.file(whole);
         let mut results = back::open(self.task, &path, facts).map_err(|error| self.explain(error))?;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::error::Result;
 use crate::function::{Answer, lines::Tally};
-use crate::input::{Block, Facts, Feed};
+use crate::input::{self, Block, Facts, Feed};
 use crate::job::{Do, ScheduleKind, Task, Work};
 use crate::moment::{Moment, Span};
 use crate::output::{self, Form, Piece, Sink};
@@ -192,6 +192,7 @@ impl Stopwatch {
 /// keeps each worker's share. Lives on rank 0.
 struct Desk<'a> {
     task: &'a Task,
+    facts: Facts,
     watch: Stopwatch,
     sink: Box<dyn Sink + 'a>,
     workers: Vec<WorkerReport>,
@@ -217,6 +218,7 @@ impl<'a> Desk<'a> {
         let timeline = task.traced.as_ref().map(|_| Timeline::of(task, began));
         Ok(Self {
             task,
+            facts: *facts,
             watch: Stopwatch { began, load: zero, map: zero, write: zero, timeline },
             sink: output::open(task, facts, first)?,
             workers: (0..workers).map(WorkerReport::here).collect(),
@@ -314,6 +316,7 @@ impl<'a> Desk<'a> {
             progress.end();
         }
         let finished = outcome.and_then(|()| {
+            input::check_same(self.task, &self.facts)?;
             let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
             report.mpi = self.mpi.take();
             report.failed = self.failed;

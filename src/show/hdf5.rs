@@ -3,19 +3,22 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use ::hdf5::dataset::Layout;
 use ::hdf5::types::{TypeDescriptor, VarLenUnicode};
 use ::hdf5::{Dataset, File, H5Type};
 use serde_json::{Map, Value, json};
 
+use crate::apart;
 use crate::error::{Error, Result};
-use crate::hdf5::plain;
+use crate::hdf5::{plain, words};
 use crate::input::flat::Kind;
-use crate::input::hdf5::{datasets, describe, open, open_hdf5, stored};
+use crate::input::hdf5::links::{Found, LEADS_NOWHERE, broken_link, found_in, other_files};
+use crate::input::hdf5::{damage, describe, open, open_hdf5, stored};
 use crate::job::Dtype;
-use crate::output::hdf5::tables::{SECTION, Section, WORKER, Worker};
+use crate::output::hdf5::tables::{Section, Worker};
 use crate::provenance::{Provenance, VERSION};
 use crate::report::counted;
-use crate::show::{Look, Table};
+use crate::show::{Look, MOST_ROWS, Table, looked_at};
 
 /// Datasets that are looked into.
 const MOST: usize = 50;
@@ -25,22 +28,28 @@ const PIECE: usize = 16 * 1024;
 /// Looks into a file.
 pub fn look(path: &Path, rows: usize) -> Result<Look> {
     let file = open_hdf5(path)?;
-    let names = datasets(&file, usize::MAX);
-    let mut tables: Vec<Table> = names.iter().take(MOST).map(|name| table(&file, path, name, rows)).collect();
+    let Found { datasets: names, broken, damaged } = found_in(&file, usize::MAX);
+    let mut tables = Vec::new();
+    let unlisted =
+        |group| format!("cannot read {}:{group}: it is damaged, what is in it is not known", path.display());
+    let mut fault = damaged.map(unlisted);
+    for name in names.iter().take(MOST) {
+        tables.push(read_table(&file, path, name, rows).unwrap_or_else(|error| {
+            // In its place, so that the others are seen.
+            let table = Table { name: name.clone(), shape: error.to_string(), ..Table::default() };
+            fault.get_or_insert(error.to_string());
+            table
+        }));
+    }
     if names.len() > MOST {
         let more = counted((names.len() - MOST) as u64, "more dataset");
         tables.push(Table { name: "…".into(), shape: more, ..Table::default() });
     }
-    Ok(Look { origin: origin(&file), tables })
-}
-
-/// A dataset; where it cannot be read, in its place why.
-fn table(file: &File, path: &Path, name: &str, rows: usize) -> Table {
-    read_table(file, path, name, rows).unwrap_or_else(|error| Table {
-        name: name.to_owned(),
-        shape: error.to_string(),
-        ..Table::default()
-    })
+    for name in broken.into_iter().take(MOST) {
+        let shape = broken_link(&file, &name).unwrap_or_else(|| LEADS_NOWHERE.to_owned());
+        tables.push(Table { name, shape, ..Table::default() });
+    }
+    Ok(Look { origin: origin(&file), tables, fault })
 }
 
 fn read_table(file: &File, path: &Path, name: &str, rows: usize) -> Result<Table> {
@@ -49,35 +58,62 @@ fn read_table(file: &File, path: &Path, name: &str, rows: usize) -> Result<Table
     let dataset = file.dataset(name).map_err(cannot)?;
     let shape = dataset.shape();
     let extent = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+    apart::go_on();
     let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
+    let unusable = dtype.as_ref().ok().and_then(damage).or_else(|| other_files(path, &dataset).err());
+    if let Some(why) = unusable {
+        return Err(Error::Failed(format!("cannot read {}:{name}: {why}", path.display())));
+    }
     let what = dtype.as_ref().map_or("values of a type that parpy does not know".into(), describe);
     let mut filters: Vec<String> = dataset.filters().iter().map(|filter| format!("{filter:?}")).collect();
     filters.iter_mut().for_each(|filter| filter.make_ascii_lowercase());
+    let is_empty = is_unwritten(&dataset);
+    let most = if is_empty { 0 } else { MOST_ROWS };
     let packed = if filters.is_empty() { String::new() } else { format!(", {}", filters.join(", ")) };
     let mut found = match &dtype {
         Ok(dtype) if stored(dtype).is_some() && !shape.is_empty() => {
             let (mut values, read_as) = open(path, Some(name), float_if_unsigned(dtype))?;
-            Table::of_numbers(&mut *values, read_as, rows, &missing(file, name))?
+            let missing = missing(file, path, name, values.count())?;
+            Table::of_numbers(&mut *values, read_as, rows, most, &missing)?
         }
         Ok(TypeDescriptor::Compound(compound)) if shape.len() == 1 => {
             let header = compound.fields.iter().map(|field| field.name.clone()).collect();
-            rows_of(&dataset, header, rows).map_err(cannot)?
+            rows_of(&dataset, header, rows, most).map_err(cannot)?
         }
         _ => Table::default(),
     };
     let extent = if shape.is_empty() { "a single value".to_owned() } else { extent };
     found.name = name.to_owned();
-    found.shape = format!("{extent}, {what}{packed}");
+    let unwritten = if is_empty { ", never written: every value is the fill value" } else { "" };
+    found.shape = format!("{extent}, {what}{packed}{unwritten}");
     Ok(found)
 }
 
-/// The places without an answer, of the answers that parpy has written.
-fn missing(file: &File, name: &str) -> HashSet<u64> {
+/// The places without an answer, of the `count` answers that parpy has written.
+fn missing(file: &File, path: &Path, name: &str, count: u64) -> Result<HashSet<u64>> {
     if name != "/output" || file.attr(VERSION).is_err() || !file.link_exists("failed") {
-        return HashSet::new();
+        return Ok(HashSet::new());
     }
-    let failed = file.dataset("failed").and_then(|failed| failed.read_raw::<u64>());
-    failed.map_or(HashSet::new(), |failed| failed.into_iter().collect())
+    let Ok(failed) = file.dataset("failed") else { return Ok(HashSet::new()) };
+    if failed.size() as u64 > count {
+        let why = "it lists more values without an answer than it has values, so it is damaged";
+        return Err(Error::Failed(format!("cannot read {}:{name}: {why}", path.display())));
+    }
+    if failed.size() as u64 > MOST_ROWS {
+        return Ok(HashSet::new());
+    }
+    Ok(failed.read_raw::<u64>().map_or(HashSet::new(), |failed| failed.into_iter().collect()))
+}
+
+/// Has no value of it ever been written?
+fn is_unwritten(dataset: &Dataset) -> bool {
+    let is_external = || dataset.dcpl().is_ok_and(|created| !created.external().is_empty());
+    dataset.size() > 0
+        && match dataset.layout() {
+            Layout::Contiguous => dataset.offset().is_none() && !is_external(),
+            Layout::Chunked => dataset.num_chunks() == Some(0),
+            Layout::Compact | Layout::Virtual => false,
+        }
 }
 
 /// Numbers without sign are shown as floats where whole numbers with one could not hold them.
@@ -87,13 +123,15 @@ fn float_if_unsigned(dtype: &TypeDescriptor) -> Option<Dtype> {
 }
 
 /// The rows of parpy's own tables; of others only what their columns are called.
-fn rows_of(dataset: &Dataset, header: Vec<String>, rows: usize) -> ::hdf5::Result<Table> {
+fn rows_of(dataset: &Dataset, header: Vec<String>, rows: usize, most: u64) -> ::hdf5::Result<Table> {
     let mut table = Table { header, ..Table::default() };
-    let names: Vec<&str> = table.header.iter().map(String::as_str).collect();
-    if names == WORKER {
-        push_rows(&mut table, dataset, rows, Worker::words)?;
-    } else if names == SECTION {
-        push_rows(&mut table, dataset, rows, Section::words)?;
+    let dtype = dataset.dtype()?;
+    // To the bit as parpy writes them, so that nothing is converted: of a type that is damaged the library
+    // would convert what lies beyond a row's end.
+    if dtype.is::<Worker>() {
+        push_rows(&mut table, dataset, rows, most, Worker::words)?;
+    } else if dtype.is::<Section>() {
+        push_rows(&mut table, dataset, rows, most, Section::words)?;
     }
     Ok(table)
 }
@@ -102,13 +140,21 @@ fn push_rows<T: H5Type>(
     table: &mut Table,
     dataset: &Dataset,
     rows: usize,
+    most: u64,
     words: impl Fn(&T) -> Vec<String>,
 ) -> ::hdf5::Result<()> {
-    let total = dataset.size();
-    for start in (0..total).step_by(PIECE) {
-        let found = dataset.read_slice_1d::<T, _>(start..total.min(start + PIECE))?;
-        found.iter().for_each(|row| table.push(words(row), rows));
+    let total = dataset.size() as u64;
+    let places = looked_at(total, most, rows);
+    table.sample(&places, total);
+    for place in places {
+        for start in place.clone().step_by(PIECE) {
+            apart::go_on();
+            let end = place.end.min(start + PIECE as u64);
+            let found = dataset.read_slice_1d::<T, _>(start as usize..end as usize)?;
+            found.iter().for_each(|row| table.push(words(row), rows));
+        }
     }
+    table.between += total - table.count();
     Ok(())
 }
 
@@ -118,11 +164,11 @@ fn origin(file: &File) -> Option<Provenance> {
     let mut known = Map::new();
     for name in file.attr_names().ok()? {
         let Ok(attribute) = file.attr(&name) else { continue };
-        let text = || attribute.read_scalar::<VarLenUnicode>().map(|text| json!(text.as_str()));
+        let text = || attribute.read_scalar::<VarLenUnicode>().map(|text| json!(words(&text)));
         let number = || attribute.read_scalar::<u64>().map(|number| json!(number));
         let list = || {
             let texts = attribute.read_raw::<VarLenUnicode>()?;
-            Ok::<Value, ::hdf5::Error>(json!(texts.iter().map(VarLenUnicode::as_str).collect::<Vec<_>>()))
+            Ok::<Value, ::hdf5::Error>(json!(texts.iter().map(words).collect::<Vec<_>>()))
         };
         let value = if attribute.is_scalar() { text().or_else(|_| number()) } else { list() };
         if let Ok(value) = value {

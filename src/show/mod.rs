@@ -1,5 +1,6 @@
 //! `parpy show`: a short look into a result. What made it, how many rows, the first and last of them, and
-//! the least, mean and largest number of each column. Reads the file once, in bounded memory.
+//! the least, mean and largest number of each column, or of a sample of very many. Reads the file once, in bounded
+//! memory.
 
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
@@ -8,10 +9,14 @@ mod table;
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt::Write as _;
+use std::iter;
+use std::ops::Range;
 use std::path::Path;
 
 use serde_json::Value;
 
+use crate::apart;
+use crate::cut;
 use crate::error::{Error, Result};
 use crate::escape;
 use crate::function::lanes::Lanes;
@@ -29,7 +34,16 @@ pub struct Look {
     pub origin: Option<Provenance>,
     /// Its datasets, or its only table.
     pub tables: Vec<Table>,
+    /// Why the first of those that cannot be read cannot.
+    pub fault: Option<String>,
 }
+
+/// Of more rows only a sample is looked at: all of them would take longer than anybody waits for a short look.
+pub const MOST_ROWS: u64 = 1 << 28;
+/// How many places a sample is taken from, the beginning and the end among them.
+const PLACES: u64 = 64;
+/// Rows of a sample from each place.
+const OF_PLACE: u64 = 4096;
 
 /// A dataset, or the rows of a file.
 #[derive(Debug, Default)]
@@ -48,6 +62,26 @@ pub struct Table {
     pub between: u64,
     /// Each column's numbers, where there are any.
     pub columns: Vec<Summary>,
+    /// How many rows have been looked at, where these are not all.
+    pub sampled: Option<u64>,
+}
+
+/// Which of `total` rows are looked at, in order: all, or of more than `most` a sample, with so many of the first
+/// and last `rows`.
+pub fn looked_at(total: u64, most: u64, rows: usize) -> Vec<Range<u64>> {
+    if total <= most.max(OF_PLACE * PLACES) {
+        return iter::once(0..total).collect();
+    }
+    let ends = (rows as u64).clamp(OF_PLACE, total);
+    let place = |i: u64| cut::part(total - OF_PLACE, PLACES, i).start;
+    let between = (1..PLACES).map(|i| place(i)..place(i) + OF_PLACE);
+    let mut seen = 0;
+    iter::once(0..ends)
+        .chain(between)
+        .chain(iter::once(total - ends..total))
+        .map(|place| (place.start.max(seen)..place.end, seen = seen.max(place.end)).0)
+        .filter(|place| !place.is_empty())
+        .collect()
 }
 
 /// Numbers of a column, summed up.
@@ -149,7 +183,7 @@ impl Table {
         (self.first.len() + self.last.len()) as u64 + self.between
     }
 
-    /// All numbers of a source, but those whose places are `missing`.
+    /// The numbers of a source, but those whose places are `missing`: all, or of more than `most` a sample.
     ///
     /// # Errors
     /// It cannot be read to its end.
@@ -157,30 +191,41 @@ impl Table {
         source: &mut dyn Indexed,
         dtype: Dtype,
         rows: usize,
+        most: u64,
         missing: &HashSet<u64>,
     ) -> Result<Self> {
         let (total, mut room) = (source.count(), vec![0; source.piece()]);
         let mut table = Self { columns: vec![Summary::default()], ..Self::default() };
-        let mut start = 0;
-        while start < total {
-            let most = (total - start).min(room.len() as u64) as usize;
-            let (found, outcome) = source.fill_at(start, &mut room[..most], Lanes::best());
-            outcome?;
-            for (i, bits) in (start..).zip(&room[..found]) {
-                match !missing.is_empty() && missing.contains(&i) {
-                    true => table.columns[0].skip(),
-                    false => table.columns[0].add(dtype, *bits),
+        let (first, last) = (rows as u64, total.saturating_sub(rows as u64));
+        let places = looked_at(total, most, rows);
+        table.sample(&places, total);
+        for Range { mut start, end } in places {
+            while start < end {
+                apart::go_on();
+                let most = (end - start).min(room.len() as u64) as usize;
+                let (found, outcome) = source.fill_at(start, &mut room[..most], Lanes::best());
+                outcome?;
+                for (i, bits) in (start..).zip(&room[..found]) {
+                    match !missing.is_empty() && missing.contains(&i) {
+                        true => table.columns[0].skip(),
+                        false => table.columns[0].add(dtype, *bits),
+                    }
                 }
+                for (i, bits) in (start..).zip(&room[..found]).filter(|(i, _)| *i < first || *i >= last) {
+                    let row = vec![if missing.contains(&i) { String::new() } else { dtype.text(*bits) }];
+                    if i < first { table.first.push(row) } else { table.last.push_back(row) }
+                }
+                start += found as u64;
             }
-            let is_shown = |i: u64| i < rows as u64 || i.saturating_add(rows as u64) >= total;
-            for (i, bits) in (start..).zip(&room[..found]).filter(|(i, _)| is_shown(*i)) {
-                let row = vec![if missing.contains(&i) { String::new() } else { dtype.text(*bits) }];
-                if i < rows as u64 { table.first.push(row) } else { table.last.push_back(row) }
-            }
-            start += found as u64;
         }
         table.between = total - table.count();
         Ok(table)
+    }
+
+    /// Notes that of `total` rows only those at `places` are looked at, where that is so.
+    pub fn sample(&mut self, places: &[Range<u64>], total: u64) {
+        let seen = places.iter().map(|place| place.end - place.start).sum();
+        self.sampled = (seen < total).then_some(seen);
     }
 
     fn tell(&self, text: &mut String) {
@@ -197,6 +242,9 @@ impl Table {
             let _ = writeln!(text, "  … {} more", counted(self.between, "row"));
         }
         self.last.iter().for_each(|last| text.push_str(&row(last)));
+        if let Some(sampled) = self.sampled {
+            let _ = writeln!(text, "  of a sample of {}:", counted(sampled, "row"));
+        }
         for (i, column) in self.columns.iter().enumerate() {
             let name = self.header.get(i).filter(|_| self.columns.len() > 1);
             // Their mean says nothing.
@@ -207,6 +255,28 @@ impl Table {
             }
         }
     }
+}
+
+/// A look into `path` for people, and what of it cannot be looked at. Of an HDF5 file a child takes it, which the file
+/// may crash.
+///
+/// # Errors
+/// As [`look`].
+pub fn text(path: &Path, rows: usize) -> Result<(String, Result<()>)> {
+    let text = |look: Look| look.text(path);
+    if Format::of_name(path) != Some(Format::Hdf5) {
+        return look(path, rows).map(|look| (text(look), Ok(())));
+    }
+    library()?;
+    // A NUL behind the fault, in which there is none, because no name of HDF5's has one.
+    let both = apart::read(path, || {
+        let mut look = look(path, rows)?;
+        let fault = look.fault.take().unwrap_or_default();
+        Ok(format!("{fault}\0{}", text(look)))
+    })?;
+    let (fault, text) = both.split_once('\0').unwrap_or_default();
+    let fault = if fault.is_empty() { Ok(()) } else { Err(Error::Failed(fault.to_owned())) };
+    Ok((text.to_owned(), fault))
 }
 
 /// Looks into `path`.
@@ -220,9 +290,9 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
         Some(Format::Npy) => {
             let (mut values, dtype) = input::npy::open(path, None, None)?;
-            let mut table = Table::of_numbers(&mut values, dtype, rows, &HashSet::new())?;
+            let mut table = Table::of_numbers(&mut values, dtype, rows, MOST_ROWS, &HashSet::new())?;
             table.shape = format!("{} of type {}", counted(values.count(), "number"), dtype.name());
-            Ok(Look { origin: None, tables: vec![table] })
+            Ok(Look { tables: vec![table], ..Look::default() })
         }
         _ => table::look(path, rows),
     }
@@ -271,5 +341,34 @@ impl Look {
         }
         self.tables.iter().for_each(|table| table.tell(&mut text));
         escape::lines(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whole places in order, none twice, with all that is shown; of few rows all.
+        #[test]
+        fn a_sample_holds_both_ends(total in 0u64..1 << 50, most in 0u64..1 << 50, rows in 0usize..1 << 20) {
+            let places = looked_at(total, most, rows);
+            let mut end = 0;
+            for (i, place) in places.iter().enumerate() {
+                prop_assert!(place.start >= end && place.end >= place.start && (i == 0) == (place.start == 0));
+                end = place.end;
+            }
+            prop_assert_eq!(end, total);
+            let covered = |ends: Range<u64>| {
+                let of = |place: &Range<u64>| place.end.min(ends.end).saturating_sub(place.start.max(ends.start));
+                places.iter().map(of).sum::<u64>()
+            };
+            let shown = total.min(rows as u64);
+            prop_assert_eq!((covered(0..shown), covered(total - shown..total)), (shown, shown));
+            let seen: u64 = places.iter().map(|place| place.end - place.start).sum();
+            let is_sample = seen <= (2 + PLACES) * OF_PLACE + 2 * rows as u64;
+            prop_assert!(if total <= most { seen == total } else { is_sample });
+        }
     }
 }

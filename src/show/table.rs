@@ -49,5 +49,5 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
     if widest > MOST_COLUMNS {
         table.shape += &format!(" of {}, the first {MOST_COLUMNS} of them", counted(widest as u64, "column"));
     }
-    Ok(Look { origin: None, tables: vec![table] })
+    Ok(Look { tables: vec![table], ..Look::default() })
 }

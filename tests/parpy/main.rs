@@ -3,6 +3,9 @@
 mod bad_input;
 mod big;
 mod by_rank;
+mod changed;
+#[cfg(feature = "hdf5")]
+mod damaged;
 mod data;
 mod demo;
 mod doctor;

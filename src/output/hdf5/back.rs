@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::function::lines::Tally;
 use crate::hdf5::plain;
 use crate::input::Facts;
-use crate::input::hdf5::{open as open_dataset, open_hdf5};
+use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::job::{Dtype, Task, Work};
 use crate::output::back::{Back, Column, Found, check_job, damaged};
 
@@ -20,6 +20,9 @@ use crate::output::back::{Back, Column, Found, check_job, damaged};
 pub fn open(task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
     check_job(task, path, crate::hdf5::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
+    for name in ["/input", "/output"] {
+        probe(path, Some(name), None)?;
+    }
     let column = |name: &str, dtype| Column::new(path, name, open_dataset(path, Some(name), None)?, dtype);
     let (input, output) = (column("/input", facts.dtype)?, column("/output", facts.dtype)?);
     let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
@@ -126,6 +129,10 @@ impl Sections {
     fn open(path: &Path) -> Result<Self> {
         let file = open_hdf5(path)?;
         let dataset = file.dataset(SECTIONS).map_err(|_| damaged(path, "it holds no counts of sections"))?;
+        // So that nothing need be converted, which the library does beyond the end of a damaged type's rows.
+        if !dataset.dtype().is_ok_and(|dtype| dtype.is::<Section>()) {
+            return Err(damaged(path, "its rows are not counts as parpy writes them"));
+        }
         Ok(Self { dataset, path: path.to_owned(), next: 0, waiting: VecDeque::new(), _file: file })
     }
 

@@ -16,6 +16,7 @@ use std::path::Path;
 use ::hdf5::File;
 use ::hdf5::types::VarLenUnicode;
 
+use crate::apart;
 use crate::error::{Error, Result};
 use crate::function::lines::Tally;
 use crate::hdf5::{Library, plain};
@@ -81,6 +82,10 @@ impl Library for Here {
         input::hdf5::open(path, part, wanted)
     }
 
+    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
+        input::hdf5::probe(path, part, wanted)
+    }
+
     fn create<'a>(&self, task: &'a Task, path: &Path, facts: &Facts) -> Result<Box<dyn Sink + 'a>> {
         #[cfg(feature = "mpio")]
         if shared::serves(task) {
@@ -105,9 +110,11 @@ impl Library for Here {
     }
 
     fn job(&self, path: &Path) -> Result<String> {
-        let file = input::hdf5::open_hdf5(path)?;
-        let job = file.attr(JOB).and_then(|attribute| attribute.read_scalar::<VarLenUnicode>());
-        job.map(|text| text.to_string()).map_err(|_| Error::no_job(path))
+        apart::read(path, || {
+            let file = input::hdf5::open_hdf5(path)?;
+            let job = file.attr(JOB).and_then(|attribute| attribute.read_scalar::<VarLenUnicode>());
+            job.map(|text| crate::hdf5::words(&text)).map_err(|_| Error::no_job(path))
+        })
     }
 
     fn read_back(&self, task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
@@ -119,7 +126,7 @@ impl Library for Here {
     }
 
     fn studies(&self, path: &Path) -> Result<String> {
-        studies::load(path)
+        apart::read(path, || studies::load(path))
     }
 }
 
@@ -179,7 +186,7 @@ impl<'a> ToHdf5<'a> {
                 // Of a part, behind those of the parts before it.
                 let first = match task.share.of(facts.total).start {
                     0 => 0,
-                    at => SectionReader::open(file, facts.total)?.line_from(at)?,
+                    at => SectionReader::open(file, facts)?.line_from(at)?,
                 };
                 Tables::Sections(Column::new(SECTIONS, compress), first)
             }

@@ -7,7 +7,7 @@ use ::hdf5::{File, H5Type};
 
 use super::tables::text;
 use crate::error::{Error, Result};
-use crate::hdf5::plain;
+use crate::hdf5::{plain, words};
 use crate::input::hdf5::open_hdf5;
 use crate::names::Alias;
 use crate::output::file::Draft;
@@ -100,7 +100,7 @@ pub fn save(path: &Path, json: &str, points: &[Row]) -> Result<()> {
 pub fn load(path: &Path) -> Result<String> {
     let file = open_hdf5(path)?;
     let json = file.dataset(STUDIES).and_then(|dataset| dataset.read_scalar::<VarLenUnicode>());
-    json.map(|text| text.to_string()).map_err(|_| {
+    json.map(|text| words(&text)).map_err(|_| {
         Error::Failed(format!(
             "cannot use {}: it holds no scaling study that parpy has saved",
             path.display()

@@ -24,9 +24,6 @@ pub struct Section {
     pub bytes: u64,
 }
 
-/// Columns of `/sections`.
-pub const SECTION: [&str; 5] = ["start", "end", "lines", "words", "bytes"];
-
 impl Section {
     /// For people.
     pub fn words(&self) -> Vec<String> {
@@ -45,9 +42,6 @@ pub struct Worker {
     /// That it worked.
     seconds: f64,
 }
-
-/// Columns of `/workers`.
-pub const WORKER: [&str; 5] = ["rank", "pid", "host", "items", "seconds"];
 
 impl Worker {
     /// For people.

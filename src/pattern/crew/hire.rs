@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 
 use super::Errand;
 use super::worker::{Start, Worker};
+use crate::apart;
 use crate::error::{Error, Result};
 
 /// The lead's end of a worker.
@@ -76,15 +77,14 @@ impl<'a> Forks<'a> {
     /// # Errors
     /// This process has several threads.
     pub fn new(errand: Errand<'a>) -> Result<Self> {
-        let count = || std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
-        let mut threads = count();
+        let mut threads = apart::threads();
         // Threads of an earlier task have ended for this process before they have for the system.
         for _ in 0..LAST_THREADS {
             if threads == 1 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(1));
-            threads = count();
+            threads = apart::threads();
         }
         // Where whoever started parpy ignores it, nobody could learn how a worker has ended.
         // SAFETY: sets a disposition to a constant; no handler is installed.

@@ -25,6 +25,7 @@ use mpi::environment::Universe;
 use mpi::topology::{Color, SimpleCommunicator};
 use mpi::traits::*;
 
+use crate::apart;
 use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
 use crate::escape;
@@ -34,7 +35,7 @@ use crate::launch::Launch;
 use crate::launch::foreign::{self, Claim};
 use crate::pattern::ranks::{Began, Door, Library, Ranks, Words};
 use crate::pattern::receipt::MESSAGE;
-use crate::report::{Report, counted};
+use crate::report::{Report, counted, node};
 use crate::streams;
 
 /// The way into an MPI run from a process that is linked with MPI.
@@ -110,6 +111,7 @@ impl Mpi {
 
     fn start_here(launch: &Launch) -> Result<Self> {
         prefer(launch);
+        apart::never_again();
         let started = || mpi::initialize_with_threading(Threading::Funneled);
         let (universe, _) = interrupt::watch_again_after(started)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
@@ -268,7 +270,7 @@ impl Ranks for Mpi {
     }
 
     fn cpus(&self) -> usize {
-        let mut mine = [segment::node(); CPU_WORDS];
+        let mut mine = [node(); CPU_WORDS];
         mine[1..].copy_from_slice(&cpus::mask());
         let mut all = vec![0u64; CPU_WORDS * self.ranks()];
         self.world.all_gather_into(&mine[..], &mut all[..]);

@@ -22,7 +22,7 @@ use super::{Mpi, ROOT, Teller, outcome_from_word};
 use crate::error::{Error, Result};
 use crate::function::Answer;
 use crate::hdf5::Plan;
-use crate::input::{Block, Facts, Feed};
+use crate::input::{self, Block, Facts, Feed, Stamp};
 use crate::interrupt::{self, Waiting};
 use crate::job::{Do, Dtype, Job, Task, Work};
 use crate::moment::{Moment, Span};
@@ -30,7 +30,7 @@ use crate::pattern::hands::Hands;
 use crate::pattern::ranks::Ranks;
 use crate::pattern::receipt::Receipt;
 use crate::pattern::{Desk, Layout, Of, Opened};
-use crate::report::{OverMpi, Report, WorkerReport, counted, peak_memory};
+use crate::report::{OverMpi, Report, WorkerReport, counted, node, peak_memory};
 use crate::side_by_side;
 use crate::trace::offsets;
 
@@ -59,10 +59,14 @@ struct Order {
     /// With [`STOP`]: how the task has ended. With [`TEAM`]: the threads of a rank. With [`WORK`] and
     /// [`WAIT`]: how many values there are up to the end of the round. With [`CLOSE`]: how many stand.
     number: u64,
+    /// As [`Facts::stamp`].
+    stamp: Stamp,
+    /// The node where that was found.
+    node: u64,
 }
 
-/// Set up shared memory. Orders of this kind, [`NAME`], [`CLOCKS`], [`TEAM`], [`OPEN`], [`CLOSE`] and
-/// [`STOP`] are the same for all ranks.
+/// Set up shared memory. Orders of this kind, [`NAME`], [`CLOCKS`], [`TEAM`], [`OPEN`], [`CLOSE`], [`CHECK`]
+/// and [`STOP`] are the same for all ranks.
 const SHARE: u64 = 1;
 /// Start on a block.
 const WORK: u64 = 2;
@@ -82,6 +86,9 @@ const OPEN: u64 = 8;
 const CLOSE: u64 = 9;
 /// Leave barriers together and say when, so that the clocks of all hosts can be compared.
 const CLOCKS: u64 = 10;
+
+/// Say whether the input is still what it was.
+const CHECK: u64 = 11;
 
 /// How many barriers the ranks leave: the median of as many comparisons is not that of a rank that was
 /// held up once.
@@ -124,6 +131,8 @@ pub struct Member<'a> {
     hands: Vec<Hands>,
     /// This rank's end of a file that all ranks write to.
     file: OwnPart,
+    /// What is known of the input, as far as this rank sees it itself; `None` before the first block.
+    facts: Option<Facts>,
     /// Blocks and items done, for the log.
     share: (u64, u64),
 }
@@ -145,6 +154,7 @@ impl<'a> Member<'a> {
             stream: true,
             hands: vec![],
             file: OwnPart::default(),
+            facts: None,
             share: (0, 0),
         }
     }
@@ -189,6 +199,11 @@ impl<'a> Member<'a> {
             desk.sink.parts_closed(closed.is_ok());
             outcome = outcome.and(closed);
         }
+        if outcome.is_ok() && !facts.stamp.is_none() {
+            self.order_all(CHECK, 0);
+            // Rank 0 looks itself when it closes the desk.
+            outcome = self.mpi.all_fine(Ok(()));
+        }
         if outcome.is_ok() && job.wants_names() {
             self.gather_names(&mut desk.workers);
         }
@@ -232,6 +247,10 @@ impl<'a> Member<'a> {
                 // Rank 0 hears how these went, and says what follows.
                 OPEN => _ = self.file.open(self.mpi, self.task, None),
                 CLOSE => _ = self.file.close(self.mpi, order.number),
+                CHECK => {
+                    let facts = self.facts.take();
+                    _ = self.mpi.all_fine(facts.map_or(Ok(()), |facts| input::check_same(self.task, &facts)));
+                }
                 STOP => {
                     self.say_share();
                     return outcome_from_word(order.number);
@@ -244,7 +263,7 @@ impl<'a> Member<'a> {
     fn rounds(&mut self, feed: &mut Feed, facts: &Facts, desk: &mut Desk) -> Result<()> {
         let indexed = u64::from(facts.indexed);
         let waiting = Order { kind: WAIT, indexed, ..Order::zeroed() };
-        let everybody = self.mpi.ranks() * self.threads;
+        let (everybody, node) = (self.mpi.ranks() * self.threads, node());
         let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
         loop {
             let room = self.memory().values_mut();
@@ -261,6 +280,8 @@ impl<'a> Member<'a> {
                     float: u64::from(facts.dtype == Dtype::F64),
                     indexed,
                     number: end,
+                    stamp: facts.stamp,
+                    node,
                 };
             }
             let receipts = desk.map(|| self.round(&orders))?;
@@ -386,6 +407,11 @@ impl<'a> Member<'a> {
         }
         let values_come = self.values_come();
         let rank = self.mpi.rank();
+        let facts = match orders.iter().find(|order| order.kind == WORK) {
+            Some(order) => *self.facts.get_or_insert_with(|| order.facts(self.task)),
+            // More of an answer, by a function that has been made.
+            None => self.facts.unwrap_or_else(|| orders[0].facts(self.task)),
+        };
         self.hands.resize_with(orders.len(), || Hands::of(rank));
         self.memory();
         let Self { memory: Some(memory), hands, task, layout, mpi, .. } = self else {
@@ -399,7 +425,7 @@ impl<'a> Member<'a> {
             };
             let (task, mpi, room) = (*task, *mpi, layout.room);
             let tell = mpi.teller();
-            move || order.carry_out(task, hands, values, slot, room, tell)
+            move || order.carry_out((task, &facts), hands, values, slot, room, tell)
         });
         let receipts = side_by_side::run(jobs.collect::<Vec<_>>().into_iter());
         self.share.0 += orders.iter().filter(|order| order.kind == WORK).count() as u64;
@@ -563,7 +589,7 @@ impl Order {
     /// Does what it says.
     fn carry_out(
         &self,
-        task: &Task,
+        (task, facts): (&Task, &Facts),
         hands: &mut Hands,
         values: &[u64],
         slot: &mut [u8],
@@ -580,17 +606,26 @@ impl Order {
         }
         let begun = (self.kind == WORK).then_some((&block, values));
         let answer = match interrupt::check() {
-            Ok(()) => hands.answer(task, &self.facts(), begun, &mut slot[..room]),
+            Ok(()) => hands.answer(task, facts, begun, &mut slot[..room]),
             Err(interrupted) => Answer { failure: Some(interrupted), ..Answer::default() },
         };
         let span = Span::since(began);
         Receipt::pack(answer, hands.pid(), span, slot, |error| tell.tell(error))
     }
 
-    /// What rank 0 knew before the run.
-    fn facts(&self) -> Facts {
+    /// What rank 0 knew before the run; of the input of `task`, on another node, what is seen there.
+    fn facts(&self, task: &Task) -> Facts {
         let dtype = if self.float != 0 { Dtype::F64 } else { Dtype::I64 };
-        Facts { dtype, total: self.total, indexed: self.indexed != 0 }
+        let (total, indexed) = (self.total, self.indexed != 0);
+        let is_mine = indexed || matches!(task.work, Work::Read { .. });
+        let stamp = match is_mine && !self.stamp.is_none() {
+            true if self.node == node() => self.stamp,
+            // Why it cannot be opened is said when it is.
+            true => input::stamp_now(task, dtype).unwrap_or(Stamp::NONE),
+            // Rank 0 alone reads it.
+            false => Stamp::NONE,
+        };
+        Facts { dtype, total, indexed, stamp }
     }
 }
 

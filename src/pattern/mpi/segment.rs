@@ -6,11 +6,13 @@
 //! nothing is left behind however the processes end.
 
 use std::fs::File;
-use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 
 use bytemuck::{Pod, Zeroable};
 use memmap2::MmapRaw;
+
+use crate::report::node;
 
 /// A mapped piece of memory.
 pub struct Segment {
@@ -96,15 +98,6 @@ impl Segment {
     fn mark(&self) -> *mut u64 {
         self.map.as_mut_ptr().wrapping_add(self.bytes()).cast()
     }
-}
-
-/// A number that tells this node from others: ranks with other host names are taken to be on other nodes,
-/// even on one kernel. The hash's keys are fixed, so the number is the same in every process.
-pub fn node() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default().hash(&mut hasher);
-    crate::report::host().hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Seeded by the system for each process and call.
