@@ -2,7 +2,7 @@
 
 use std::io::{BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 
 use crate::dsl::*;
 
@@ -61,7 +61,7 @@ impl Change {
 fn pipe(dir: &Dir) -> std::path::PathBuf {
     let pipe = dir.path("pipe");
     let _ = std::fs::remove_file(&pipe);
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(program("mkfifo").arg(&pipe).status().unwrap().success());
     pipe
 }
 
@@ -200,7 +200,7 @@ fn ranks_that_see_other_files() {
         dir.write(&format!("{folder}/n.npy"), npy(text.lines().map(|line| line.parse().unwrap())));
     }
     for args in [&["read", "text"][..], &["map", "--from", "n.npy"]] {
-        let mut command = Command::new("timeout");
+        let mut command = program("timeout");
         allow_everything(&mut command);
         command.args(["-k", "5", "60", mpirun()]);
         command.args(["-n", "1", "-wdir"]).arg(dir.path("here")).arg(BINARY).args(args);

@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hdf5::{File, H5Type, Selection};
 
+use crate::data::*;
 use crate::dsl::*;
-use crate::formats::ways;
 
 /// A row as parpy writes it to `/sections`.
 #[derive(Clone, H5Type)]
@@ -126,7 +125,7 @@ fn a_file_that_waits_for_ever() {
     let file = File::create(&path).unwrap();
     file.link_external("pipe", "/x", "far").unwrap();
     file.close().unwrap();
-    assert!(Command::new("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
+    assert!(program("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
     let from = format!("{}:/far", path.display());
     std::thread::scope(|scope| {
         for run in [parpy("show").arg(&path), parpy("map --from").arg(from)] {
