@@ -1,0 +1,54 @@
+//! CSV files: numbers or a message, and the same ones however many are asked for at once.
+
+#![no_main]
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use parpy::input::Source;
+use parpy::input::csv::Column;
+use parpy::input::text::Input;
+use parpy::job::{Dtype, Layout};
+
+struct Bytes(Cursor<Vec<u8>>);
+
+impl Input for Bytes {}
+
+impl Read for Bytes {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(room)
+    }
+}
+
+type Found = (Vec<u64>, Option<String>);
+
+fn column(bytes: &[u8], part: Option<&str>, layout: Layout, dtype: Dtype, room: usize) -> Found {
+    let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
+    let mut found = Vec::new();
+    // No file of this name is looked into again.
+    let mut column = match Column::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype) {
+        Ok(column) => column,
+        Err(error) => return (found, Some(error.to_string())),
+    };
+    let mut room = vec![0; room];
+    loop {
+        match column.fill(&mut room) {
+            Ok(0) => return (found, None),
+            Ok(count) => found.extend_from_slice(&room[..count]),
+            Err(error) => return (found, Some(error.to_string())),
+        }
+    }
+}
+
+fuzz_target!(|data: (u8, &[u8])| {
+    let (choice, bytes) = data;
+    let parts = [None, Some("1"), Some("2"), Some("a")];
+    let part = parts[usize::from(choice & 3)];
+    let delimiter = [None, Some(b'\t'), Some(b';'), Some(b' ')][usize::from(choice >> 2 & 3)];
+    let layout = Layout { no_header: choice & 16 > 0, delimiter };
+    let dtype = if choice & 32 > 0 { Dtype::F64 } else { Dtype::I64 };
+    let all = column(bytes, part, layout, dtype, 1000);
+    assert_eq!(column(bytes, part, layout, dtype, 1), all);
+    assert!(all.1.is_none_or(|message| message.len() < 4000), "a long message");
+});

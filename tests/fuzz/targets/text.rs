@@ -1,0 +1,76 @@
+//! Text with numbers: the same as the standard library reads line by line, in whatever pieces and by however many
+//! threads.
+
+#![no_main]
+
+use std::io::{Cursor, Read};
+
+use libfuzzer_sys::fuzz_target;
+use parpy::input::Source;
+use parpy::input::text::{Input, Text};
+use parpy::job::Dtype;
+
+/// Delivers so many bytes at once.
+struct Pieces(Cursor<Vec<u8>>, usize);
+
+impl Input for Pieces {}
+
+impl Read for Pieces {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        let most = room.len().min(self.1);
+        self.0.read(&mut room[..most])
+    }
+}
+
+/// The numbers, and whether a message ended them.
+fn read(bytes: &[u8], dtype: Dtype, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
+    let reader = Box::new(Pieces(Cursor::new(bytes.to_vec()), piece));
+    let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
+    let (mut found, mut room) = (Vec::new(), vec![0; room]);
+    loop {
+        match text.fill(&mut room) {
+            Ok(0) => return (found, false),
+            Ok(count) => found.extend_from_slice(&room[..count]),
+            Err(error) => {
+                assert!(error.to_string().len() < 1000, "a long message");
+                return (found, true);
+            }
+        }
+    }
+}
+
+fn expected(bytes: &[u8], dtype: Dtype) -> (Vec<u64>, bool) {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut found = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+        let word = std::str::from_utf8(line).ok();
+        let bits = match dtype {
+            Dtype::I64 => word.and_then(|word| word.parse::<i64>().ok()).map(|number| number as u64),
+            Dtype::F64 => {
+                word.and_then(|word| Some((word, word.parse::<f64>().ok()?))).and_then(|(word, x)| {
+                    let is_said = x.is_finite() || !word.contains(|c: char| c.is_ascii_digit());
+                    is_said.then(|| x.to_bits())
+                })
+            }
+        };
+        match bits {
+            Some(bits) => found.push(bits),
+            None => return (found, true),
+        }
+    }
+    (found, false)
+}
+
+fuzz_target!(|data: (u8, &[u8])| {
+    let (choice, bytes) = data;
+    // A longer line is refused, whatever it says.
+    if bytes.split(|byte| *byte == b'\n').any(|line| line.len() > 4000) {
+        return;
+    }
+    for dtype in [Dtype::I64, Dtype::F64] {
+        let expected = expected(bytes, dtype);
+        let (piece, room) = (1 + usize::from(choice & 15), 1 + usize::from(choice >> 4));
+        assert_eq!(read(bytes, dtype, piece, 1, room), expected, "{dtype:?} in pieces");
+        assert_eq!(read(bytes, dtype, usize::MAX, 3, 1000), expected, "{dtype:?} by threads");
+    }
+});
