@@ -261,7 +261,7 @@ fn a_file_that_only_rank_0_sees() {
 }
 
 /// Rank 0 in one folder, two more in another.
-fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
+pub fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
     let start = |folder: &str| format!("cd '{}' && exec '{BINARY}' \"$@\"", dir.path(folder).display());
     let script = by_rank(&start("here"), &start("there"));
     let mut command = program(mpirun());

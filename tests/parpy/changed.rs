@@ -200,13 +200,7 @@ fn ranks_that_see_other_files() {
         dir.write(&format!("{folder}/n.npy"), npy(text.lines().map(|line| line.parse().unwrap())));
     }
     for args in [&["read", "text"][..], &["map", "--from", "n.npy"]] {
-        let mut command = program("timeout");
-        allow_everything(&mut command);
-        command.args(["-k", "5", "60", mpirun()]);
-        command.args(["-n", "1", "-wdir"]).arg(dir.path("here")).arg(BINARY).args(args);
-        command.arg(":");
-        command.args(["-n", "2", "-wdir"]).arg(dir.path("there")).arg(BINARY).args(args);
-        let done = Done::of(&parpy("(in two folders)").ranks(3), command.output().unwrap());
+        let done = crate::bad_input::in_two_folders(&dir, args);
         done.fails(1, &["rank 1 on host ", args[args.len() - 1], "another file has taken its place"]);
     }
 }
