@@ -657,17 +657,41 @@ impl From<String> for Word {
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a number, or a number in quotes")]
-        enum Typed {
-            Whole(i64),
-            Float(f64),
-            Text(String),
+        struct AsTyped;
+
+        impl serde::de::Visitor<'_> for AsTyped {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a number, or a number in quotes")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+
+            // Whole numbers that will not fit stay whole: as floats they would lose their last digits without a word.
+            fn visit_u64<E>(self, number: u64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+
+            fn visit_i128<E>(self, number: i128) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+
+            fn visit_u128<E>(self, number: u128) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Word, E> {
+                Ok(Word(ryu::Buffer::new().format(number).to_owned()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Word, E> {
+                Ok(Word(text.to_owned()))
+            }
         }
-        Ok(Self(match Typed::deserialize(deserializer)? {
-            Typed::Whole(number) => number.to_string(),
-            Typed::Float(number) => ryu::Buffer::new().format(number).to_owned(),
-            Typed::Text(text) => text,
-        }))
+
+        deserializer.deserialize_any(AsTyped)
     }
 }

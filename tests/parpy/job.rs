@@ -132,3 +132,24 @@ fn what_holds_no_job_says_so() {
         parpy("run").arg(dir.path(name)).done().fails(2, &[name, "does not say which job"]);
     }
 }
+
+/// As typed on the command line: a whole number that does not fit is no float.
+#[test]
+fn whole_numbers_that_do_not_fit() {
+    let dir = Dir::new();
+    for number in
+        ["9223372036854775808", "18446744073709551615", "18446744073709551616", "-9223372036854775809"]
+    {
+        for value in [number.to_owned(), format!("'{number}'")] {
+            let task = |more: &str| format!("[[task]]\nmap = {{ values = [1, {value}]{more} }}\n");
+            let run = parpy("run").arg(dir.write("job.toml", task("")));
+            for ranks in if has_mpi() { vec![0, 1, 2, 3] } else { vec![0] } {
+                let told = format!("'{number}' does not fit in a 64-bit whole number");
+                run.clone().ranks(ranks).done().fails(2, &[&told, "f64"]);
+            }
+            let float = number.parse::<f64>().unwrap();
+            let text = parpy("run").arg(dir.write("job.toml", task(", dtype = 'f64'"))).text();
+            assert_eq!(text.lines().nth(1).unwrap().parse::<f64>().unwrap(), float * float);
+        }
+    }
+}
