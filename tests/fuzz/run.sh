@@ -12,23 +12,38 @@ if [ ${#targets[@]} -eq 0 ]; then targets=(job csv npy text study); fi
 export RUSTC_BOOTSTRAP=1
 
 if ! cargo fuzz --version >/dev/null 2>&1; then
-    cargo install cargo-fuzz --locked
+    cargo install cargo-fuzz --locked --quiet
 fi
-cargo fuzz build --fuzz-dir tests/fuzz --target-dir target/fuzz
+# The code is safe Rust, in which the address sanitizer would find nothing.
+options=(--fuzz-dir tests/fuzz --target-dir target/fuzz --sanitizer none)
+cargo fuzz build "${options[@]}"
 
-failed=()
-for target in "${targets[@]}"; do
-    corpus=target/fuzz/corpus/$target
-    artifacts=target/fuzz/artifacts/$target
+# fuzz TARGET: its words go to a file.
+fuzz() {
+    local corpus=target/fuzz/corpus/$1 artifacts=target/fuzz/artifacts/$1
     mkdir -p "$corpus" "$artifacts"
-    echo "== $target for $seconds s" >&2
-    cargo fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz "$target" "$corpus" "tests/fuzz/seeds/$target" -- \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=0 -verbosity=0 \
-        -artifact_prefix="$artifacts/" || failed+=("$target")
+    cargo fuzz run "${options[@]}" "$1" "$corpus" "tests/fuzz/seeds/$1" -- \
+        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -max_len=8192 -print_final_stats=1 -verbosity=0 \
+        -artifact_prefix="$artifacts/" >"target/fuzz/$1.log" 2>&1
+}
+
+echo "== ${targets[*]}, each for $seconds s" >&2
+# As many at a time as there are CPUs.
+failed=() pids=()
+for ((i = 0; i < ${#targets[@]}; i++)); do
+    if [ "$i" -ge "$(nproc)" ]; then wait "${pids[i - $(nproc)]}" || failed+=("${targets[i - $(nproc)]}"); fi
+    fuzz "${targets[i]}" &
+    pids+=($!)
+done
+for ((i = ${#targets[@]} > $(nproc) ? ${#targets[@]} - $(nproc) : 0; i < ${#targets[@]}; i++)); do
+    wait "${pids[i]}" || failed+=("${targets[i]}")
+done
+for target in "${targets[@]}"; do
+    printf '%s: %s inputs\n' "$target" "$(sed -n 's/^stat::number_of_executed_units: *//p' "target/fuzz/$target.log")" >&2
 done
 if [ ${#failed[@]} -gt 0 ]; then
-    echo "fuzzing failed: ${failed[*]}; the inputs are in target/fuzz/artifacts, to be run again with: RUSTC_BOOTSTRAP=1" \
-        "cargo fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz TARGET INPUT" >&2
+    echo "fuzzing failed: ${failed[*]}; what they say is in target/fuzz/TARGET.log, and the inputs are in target/fuzz/artifacts, to be run" \
+        "again with: RUSTC_BOOTSTRAP=1 cargo fuzz run ${options[*]} TARGET INPUT" >&2
     exit 1
 fi
 echo "nothing failed: ${targets[*]}, each for $seconds s" >&2
