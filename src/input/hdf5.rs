@@ -106,7 +106,7 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
         )));
     };
     let read_as = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
-    let others = other_files(path, &dataset).map_err(wrong)?;
+    let others = other_files(path, &file, &dataset).map_err(wrong)?;
     let stamp = others.iter().try_fold(before, |stamp, other| Ok(stamp.and(stamp_at(other)?)))?;
     let space = dataset.space().map_err(|e| wrong(plain(&e)))?;
     let shape = space.shape();

@@ -452,14 +452,14 @@ pub fn children(of: u32) -> Vec<u32> {
     text.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-/// Waits until `look` finds something; a failed test after 20 seconds.
+/// Waits until `look` finds something; a failed test after 40 seconds.
 pub fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {
             return found;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "waited in vain");
+        assert!(began.elapsed() < Duration::from_secs(40), "waited in vain");
         std::thread::yield_now();
     }
 }

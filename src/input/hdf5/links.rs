@@ -101,16 +101,20 @@ fn other_file(error: &Error) -> Option<String> {
     stack.iter().find_map(|frame| of_frame(frame.desc()))
 }
 
-/// The files, other than the one at `path`, that the values of a dataset come from: where a link leads into another
-/// file, and the sources of a virtual dataset.
+/// The files, other than `file` at `path`, that the values of a dataset come from: where a link leads into another file,
+/// and the sources of a virtual dataset.
 ///
 /// # Errors
 /// A source is missing; says which. The library takes the fill value in place of its values, and says nothing.
-pub fn other_files(path: &Path, dataset: &Dataset) -> Result<Vec<PathBuf>, String> {
+pub fn other_files(path: &Path, file: &File, dataset: &Dataset) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
-    let home = PathBuf::from(dataset.filename());
-    if !is_same(&home, path) {
-        files.push(home.clone());
+    let mut home = path.to_owned();
+    // The library may know `file` by another name than `path`.
+    if dataset.filename() != file.filename() {
+        home = PathBuf::from(dataset.filename());
+        if !is_same(&home, path) {
+            files.push(home.clone());
+        }
     }
     add_sources(&home, dataset, DEEPEST, &mut files)?;
     Ok(files)
