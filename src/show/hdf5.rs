@@ -60,7 +60,7 @@ fn read_table(file: &File, path: &Path, name: &str, rows: usize) -> Result<Table
     let extent = shape.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
     apart::go_on();
     let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
-    let unusable = dtype.as_ref().ok().and_then(damage).or_else(|| other_files(path, &dataset).err());
+    let unusable = dtype.as_ref().ok().and_then(damage).or_else(|| other_files(path, file, &dataset).err());
     if let Some(why) = unusable {
         return Err(Error::Failed(format!("cannot read {}:{name}: {why}", path.display())));
     }
