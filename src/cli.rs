@@ -567,7 +567,7 @@ pub struct Word(pub String);
 /// flags. No word that a program is given can begin with it.
 const MARK: char = '\0';
 
-/// The words of the command line with [`MARK`] before each number below 0 that is a value, or an argument of a job
+/// The words of the command line with `MARK` before each number below 0 that is a value, or an argument of a job
 /// file; [`Cli::unmarked`] takes it away again.
 pub fn mark_numbers(words: Vec<OsString>) -> Vec<OsString> {
     let is_number = |word: &OsString| {

@@ -792,7 +792,7 @@ impl Task {
     }
 
     /// Finds the file that is meant by `FILE:PART`, where the names of folders and files have colons too: the first
-    /// [way to read it](splits) in which `is_there` finds it, or else the first. Asked in the same order on every
+    /// way to read it in which `is_there` finds it, or else the first. Asked in the same order on every
     /// rank.
     pub fn find_input(&mut self, mut is_there: impl FnMut(&Path) -> bool) {
         let Work::Map { numbers: Numbers::File { path, part, .. }, .. } = &mut self.work else { return };

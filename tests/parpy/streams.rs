@@ -1,9 +1,11 @@
 //! Results and messages at the same time: none of either ends up in the other, whichever mpirun carries them.
 
-use crate::dsl::{Dir, has_mpi, parpy};
+use crate::dsl::{Dir, has_mpi, is_thorough, parpy};
 
 /// Runs of each kind: what mpirun mixes it does not mix each time.
-const TIMES: usize = 10;
+fn times() -> usize {
+    if is_thorough() { 10 } else { 2 }
+}
 
 /// The squares of `range`, one per line.
 fn squares(range: std::ops::Range<i64>) -> String {
@@ -18,7 +20,7 @@ fn results_are_whole_beside_a_message() {
     // Open MPI 5.0.7 with PMIx 5.0.7: lines that are broken at each 4,096 bytes went to standard error.
     let expected = squares(3_037_000_000..3_037_000_500);
     for ranks in [1, 2, 3] {
-        for _ in 0..TIMES {
+        for _ in 0..times() {
             let done = parpy("map --range 3037000000..3037001000").ranks(ranks).done();
             assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{ranks} ranks");
             done.fails(1, &["3037000500"]);
@@ -35,7 +37,7 @@ fn results_are_whole_beside_what_is_said_meanwhile() {
     for (ranks, more) in
         [(1, ""), (1, "-p pool -j 2"), (1, "-p process --schedule dynamic,500"), (2, ""), (3, "")]
     {
-        for _ in 0..TIMES / 2 {
+        for _ in 0..times() / 2 {
             let run = parpy("map --range 0..5000 -vv --progress always --report").args(more).ranks(ranks);
             let done = run.done().succeeds();
             assert_eq!(String::from_utf8_lossy(&done.stdout), expected, "{ranks} ranks {more}");
@@ -59,7 +61,7 @@ fn a_file_that_does_not_end_its_last_line_stays_whole() {
     let text = squares(0..2000) + "the last line";
     let file = dir.write("open.txt", &text);
     for ranks in [1, 2] {
-        for _ in 0..TIMES / 2 {
+        for _ in 0..times() / 2 {
             let run = parpy("read --report").arg(&file).ranks(ranks);
             assert_eq!(run.text(), text, "{ranks} ranks");
         }
