@@ -5,22 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hdf5::{File, H5Type, Selection};
+use hdf5::{File, Selection};
 
 use crate::data::*;
 use crate::dsl::*;
-
-/// A row as parpy writes it to `/sections`.
-#[derive(Clone, H5Type)]
-#[repr(C)]
-#[allow(dead_code)] // the library reads them
-struct Section {
-    start: u64,
-    end: u64,
-    lines: u64,
-    words: u64,
-    bytes: u64,
-}
+use crate::hdf5::Section;
 
 /// A small file with a table, numbers and texts; its bytes.
 fn small(dir: &Dir) -> Vec<u8> {

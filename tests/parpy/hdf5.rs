@@ -19,14 +19,15 @@ struct Worker {
     seconds: f64,
 }
 
+/// A row as parpy writes it to `/sections`.
 #[derive(Clone, H5Type)]
 #[repr(C)]
-struct Section {
-    start: u64,
-    end: u64,
-    lines: u64,
-    words: u64,
-    bytes: u64,
+pub struct Section {
+    pub start: u64,
+    pub end: u64,
+    pub lines: u64,
+    pub words: u64,
+    pub bytes: u64,
 }
 
 /// Rows of `/sections`.
