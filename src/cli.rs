@@ -38,8 +38,8 @@ Examples:
   parpy run jobs/squares.toml
 
 Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong;
-128 + n stopped by signal n (130: Ctrl-C; 143: SIGTERM; 138: SIGUSR1, which a batch system can send
-before a job's time is over). What was done until then is kept."
+128 + n stopped by signal n (130: Ctrl-C; 143: SIGTERM; 138: SIGUSR1, and 140: SIGUSR2, which a batch
+system can send before a job's time is over). What was done until then is kept."
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -51,6 +51,10 @@ pub struct Cli {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub talk: Talk,
+    /// Under mpirun or srun: be a run of its own, and no rank of one, as PARPY_ALONE=1 also says. For task farms,
+    /// where a script gives each process a job of its own
+    #[arg(long, global = true)]
+    pub alone: bool,
 }
 
 impl Cli {
@@ -437,7 +441,8 @@ pub struct Shared {
     /// 1, 2, 4, … up to all CPUs, or all ranks]
     #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub workers: Option<Counts>,
-    /// Under mpirun: threads of each rank [default: SLURM_CPUS_PER_TASK, or 1]; alone the same as -p threads -j
+    /// Under mpirun: threads of each rank [default: in a job of SLURM SLURM_CPUS_PER_TASK, else 1]; alone the same as
+    /// -p threads -j
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<i64>,
     /// How blocks are handed out, as OpenMP has it: static (by turns), dynamic (to whoever is free), or

@@ -1,12 +1,12 @@
 //! How many CPUs this process may use, and which limit decided.
 //!
 //! The least of several limits, each found by itself: CPUs online, the affinity mask, the cgroup's quota,
-//! what SLURM allocated, `OMP_NUM_THREADS`, and a fair share where several ranks are on this node. Read
+//! what the batch system allocated, OpenMP's variables, and a fair share where several ranks are on this node. Read
 //! from /proc, /sys and the environment at every start, so nothing here walks a directory per CPU except
 //! [`Cpus::detect`], which also counts cores. Nothing is changed or pinned here, and nothing is said of how
 //! busy the CPUs are. What cannot be read is no limit.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Write as _;
 use std::fs;
@@ -17,6 +17,9 @@ use std::thread;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+use crate::input::shown;
+use crate::job::MOST_WORKERS;
 use crate::launch::LOCAL_RANKS;
 use crate::mounts::{self, Mount};
 use crate::report::{counted, ranges};
@@ -38,6 +41,18 @@ pub struct Cpus {
     pub slurm_cpus_on_node: Option<usize>,
     /// `OMP_NUM_THREADS`, its first number.
     pub omp_num_threads: Option<usize>,
+    /// `OMP_THREAD_LIMIT`.
+    pub omp_thread_limit: Option<usize>,
+    /// Grid Engine's slots of the job: `NSLOTS`.
+    pub nslots: Option<usize>,
+    /// Torque's CPUs for the job on this node: `PBS_NUM_PPN`.
+    pub pbs_num_ppn: Option<usize>,
+    /// PBS's CPUs for the job on this node: `NCPUS`.
+    pub ncpus: Option<usize>,
+    /// LSF's slots of the job: `LSB_DJOB_NUMPROC`.
+    pub lsb_djob_numproc: Option<usize>,
+    /// Variables that should have been a limit, and what stands there instead of a number.
+    pub not_understood: BTreeMap<String, String>,
     /// MPI ranks on this node; 1 when alone, or when nobody says.
     pub mpi_ranks_on_node: usize,
     /// The least of the limits, at least 1.
@@ -56,11 +71,17 @@ const QUOTA: &str = "cgroup quota";
 const SLURM_TASK: &str = "SLURM's CPUs of the task";
 const SLURM_NODE: &str = "SLURM's CPUs on the node";
 const OMP: &str = "OMP_NUM_THREADS";
+const OMP_LIMIT: &str = "OMP_THREAD_LIMIT";
+const NSLOTS: &str = "NSLOTS";
+const PPN: &str = "PBS_NUM_PPN";
+const NCPUS: &str = "NCPUS";
+const LSF: &str = "LSB_DJOB_NUMPROC";
 const RANKS: &str = "MPI ranks on this node";
 
-fn limit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static str, D::Error> {
+fn limit_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<&'static str, D::Error> {
     let name = String::deserialize(deserializer)?;
-    let known = [LOGICAL, AFFINITY, QUOTA, SLURM_TASK, SLURM_NODE, OMP, RANKS];
+    let known =
+        [LOGICAL, AFFINITY, QUOTA, SLURM_TASK, SLURM_NODE, OMP, OMP_LIMIT, NSLOTS, PPN, NCPUS, LSF, RANKS];
     known.into_iter().find(|known| *known == name).ok_or_else(|| D::Error::custom("no such limit"))
 }
 
@@ -71,9 +92,28 @@ pub fn usable() -> usize {
 
 /// How many threads a rank has, where `asked` is what the user asks for: else what SLURM gives each task, or
 /// one.
-pub fn threads_of_rank(asked: Option<usize>) -> usize {
-    let from_slurm = || std::env::var("SLURM_CPUS_PER_TASK").ok()?.parse().ok().filter(|n| *n > 0);
-    asked.or_else(from_slurm).unwrap_or(1)
+///
+/// # Errors
+/// SLURM gives more than parpy starts.
+pub fn threads_of_rank(asked: Option<usize>) -> Result<usize> {
+    let variable = "SLURM_CPUS_PER_TASK";
+    let threads = asked.or_else(|| slurm(variable, &variable_of_process).and_then(|text| positive(&text)));
+    match threads.unwrap_or(1) {
+        n if n > MOST_WORKERS => Err(Error::Usage(format!(
+            "{variable}={n}: parpy starts {MOST_WORKERS} threads at the most; --threads N says how many each rank is \
+             to have"
+        ))),
+        n => Ok(n),
+    }
+}
+
+/// A variable of SLURM's, which only counts in a job: some are left behind, or set by hand for sbatch.
+fn slurm(name: &str, get: &impl Fn(&str) -> Option<String>) -> Option<String> {
+    get("SLURM_JOB_ID").and_then(|_| get(name))
+}
+
+fn variable_of_process(name: &str) -> Option<String> {
+    Some(env::var_os(name)?.to_string_lossy().into_owned())
 }
 
 /// The CPUs that this process may run on, a bit for each of the first 1024. Where the system does not say which
@@ -97,11 +137,11 @@ pub fn listed(text: &str) -> BTreeSet<u32> {
     cpu_list(text).into_iter().flatten().flatten().collect()
 }
 
-/// Of `most` CPUs of this node, how many its cgroup and SLURM leave to the processes of one job.
+/// Of `most` CPUs of this node, how many its cgroup and the batch system leave to the processes of one job.
 pub fn of_node(most: usize) -> usize {
     let cpus = Cpus::limits_only();
     let quota = cpus.cgroup_quota.map_or(usize::MAX, |quota| quota.ceil() as usize);
-    most.min(quota).min(cpus.slurm_cpus_on_node.unwrap_or(usize::MAX)).max(1)
+    most.min(quota).min(cpus.of_job_here().unwrap_or(usize::MAX)).max(1)
 }
 
 impl Cpus {
@@ -111,23 +151,38 @@ impl Cpus {
     }
 
     fn limits_only() -> Self {
-        Self::gather(Path::new("/"), |name| env::var(name).ok(), kernel_affinity())
+        Self::gather(Path::new("/"), variable_of_process, kernel_affinity())
     }
 
     /// From the files under `root`, the variables that `get` knows, and the kernel's own count of the
     /// affinity mask.
     fn gather(root: &Path, get: impl Fn(&str) -> Option<String>, affinity: Option<usize>) -> Self {
         let logical_cpus = logical_cpus(root);
-        let in_slurm = get("SLURM_JOB_ID").is_some();
-        let slurm = |name: &str| get(name).filter(|_| in_slurm);
+        let slurm = |name: &str| slurm(name, &get);
+        let mut not_understood = BTreeMap::new();
+        // An empty one is as good as none.
+        let mut number = |name: &str, text: Option<String>| {
+            let text = text.filter(|text| !text.trim().is_empty())?;
+            let found = positive(text.split(',').next().unwrap_or_default());
+            if found.is_none() {
+                not_understood.insert(name.to_owned(), shown(text.trim().as_bytes()));
+            }
+            found
+        };
         let mut cpus = Self {
             physical_cores: None,
             logical_cpus,
             affinity: affinity.or_else(|| allowed_cpus(root)).unwrap_or(logical_cpus),
             cgroup_quota: cgroup_quota(root),
-            slurm_cpus_per_task: slurm("SLURM_CPUS_PER_TASK").and_then(|text| positive(&text)),
+            slurm_cpus_per_task: number("SLURM_CPUS_PER_TASK", slurm("SLURM_CPUS_PER_TASK")),
             slurm_cpus_on_node: slurm_cpus_on_node(slurm),
-            omp_num_threads: get(OMP).and_then(|text| positive(text.split(',').next()?)),
+            omp_num_threads: number(OMP, get(OMP)),
+            omp_thread_limit: number(OMP_LIMIT, get(OMP_LIMIT)),
+            nslots: number(NSLOTS, get(NSLOTS)),
+            pbs_num_ppn: number(PPN, get(PPN)),
+            ncpus: number(NCPUS, get(NCPUS)),
+            lsb_djob_numproc: number(LSF, get(LSF)),
+            not_understood,
             mpi_ranks_on_node: ranks_on_node(&get),
             usable: 1,
             decided_by: LOGICAL,
@@ -144,6 +199,11 @@ impl Cpus {
             (SLURM_TASK, self.slurm_cpus_per_task),
             (SLURM_NODE, self.slurm_cpus_on_node),
             (OMP, self.omp_num_threads),
+            (OMP_LIMIT, self.omp_thread_limit),
+            (NSLOTS, self.nslots),
+            (PPN, self.pbs_num_ppn),
+            (NCPUS, self.ncpus),
+            (LSF, self.lsb_djob_numproc),
             (RANKS, self.share_of_a_rank()),
         ];
         let known = limits.into_iter().filter_map(|(name, limit)| Some((name, limit?)));
@@ -160,10 +220,17 @@ impl Cpus {
         self.cgroup_quota.map(|quota| quota.ceil() as usize)
     }
 
+    /// The CPUs that the batch system has given the job here. Slots may be on several nodes, so that there are no
+    /// more than that here.
+    pub fn of_job_here(&self) -> Option<usize> {
+        let slots = [self.nslots, self.pbs_num_ppn, self.ncpus, self.lsb_djob_numproc];
+        slots.into_iter().chain([self.slurm_cpus_on_node]).flatten().min()
+    }
+
     /// What one rank may use where several are on this node. The affinity mask and SLURM's CPUs of the task
     /// are not divided: they may well be one rank's own already.
     fn share_of_a_rank(&self) -> Option<usize> {
-        let together = [Some(self.logical_cpus), self.whole_quota(), self.slurm_cpus_on_node];
+        let together = [Some(self.logical_cpus), self.whole_quota(), self.of_job_here()];
         let together = together.into_iter().flatten().min()?;
         (self.mpi_ranks_on_node > 1).then(|| (together / self.mpi_ranks_on_node).max(1))
     }
@@ -171,16 +238,32 @@ impl Cpus {
     /// For people.
     pub fn table(&self) -> String {
         let or = |number: Option<usize>, none: &str| number.map_or(none.to_owned(), |n| n.to_string());
-        let rows = [
+        let variable = |name: &str, number: Option<usize>| match self.not_understood.get(name) {
+            Some(text) => format!("'{text}', which is no whole number from 1: it does not count"),
+            None => or(number, "not set"),
+        };
+        let mut rows = vec![
             ("physical cores", or(self.physical_cores, "unknown")),
             (LOGICAL, self.logical_cpus.to_string()),
             (AFFINITY, self.affinity.to_string()),
             (QUOTA, self.cgroup_quota.map_or("none".to_owned(), brief)),
-            (SLURM_TASK, or(self.slurm_cpus_per_task, "not set")),
+            (SLURM_TASK, variable("SLURM_CPUS_PER_TASK", self.slurm_cpus_per_task)),
             (SLURM_NODE, or(self.slurm_cpus_on_node, "not set")),
-            (OMP, or(self.omp_num_threads, "not set")),
-            (RANKS, self.mpi_ranks_on_node.to_string()),
+            (OMP, variable(OMP, self.omp_num_threads)),
         ];
+        // Named where they are there: few people have heard of all of them.
+        let others = [
+            (OMP_LIMIT, self.omp_thread_limit),
+            (NSLOTS, self.nslots),
+            (PPN, self.pbs_num_ppn),
+            (NCPUS, self.ncpus),
+            (LSF, self.lsb_djob_numproc),
+        ];
+        let is_there =
+            |name: &str, number: Option<usize>| number.is_some() || self.not_understood.contains_key(name);
+        let others = others.into_iter().filter(|(name, number)| is_there(name, *number));
+        rows.extend(others.map(|(name, number)| (name, variable(name, number))));
+        rows.push((RANKS, self.mpi_ranks_on_node.to_string()));
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let mut text = String::new();
         for (name, value) in rows {
@@ -205,7 +288,9 @@ impl Cpus {
         match self.decided_by {
             LOGICAL => "one for each logical CPU".to_owned(),
             RANKS => format!("a fair share for one of {} MPI ranks on this node", self.mpi_ranks_on_node),
-            name @ (SLURM_TASK | SLURM_NODE | OMP) => format!("limited by {name}"),
+            name @ (SLURM_TASK | SLURM_NODE | OMP | OMP_LIMIT | NSLOTS | PPN | NCPUS | LSF) => {
+                format!("limited by {name}")
+            }
             name => format!("limited by the {name}"),
         }
     }
@@ -841,6 +926,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_is_told() {
+        let text = on_16(&[(OMP, "many\x1b"), (NSLOTS, "-4"), (NCPUS, "")]).table();
+        let says = |name: &str| text.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        let told = says(OMP).unwrap();
+        assert!(told.contains("'many\\u{1b}', which is no whole number from 1: it does not count"), "{told}");
+        assert!(says(NSLOTS).unwrap().contains("'-4', which is no"), "{text}");
+        assert_eq!((says(NCPUS), says(PPN)), (None, None));
+        assert!(text.contains("uses 16 workers"), "{text}");
+        let long = "x".repeat(1000);
+        let long = on_16(&[(OMP, long.as_str())]).table();
+        assert!(long.lines().all(|line| line.len() < 200), "{long}");
+        let job = [("SLURM_JOB_ID", "71"), ("SLURM_CPUS_PER_TASK", "lots")];
+        assert!(on_16(&job).table().contains("'lots', which is no"));
+        assert!(on_16(&job[1..]).table().contains("CPUs of the task  not set"));
+    }
+
+    #[test]
+    fn limits_of_other_batch_systems() {
+        for name in [OMP_LIMIT, NSLOTS, PPN, NCPUS, LSF] {
+            assert_eq!(decision(&[(name, "3")]), (3, name));
+            assert_eq!(decision(&[(name, "64")]), (16, LOGICAL));
+            let table = on_16(&[(name, "3")]).table();
+            assert!(table.ends_with(&format!(": limited by {name}\n")), "{table}");
+            let shared = on_16(&[(name, "8"), ("MPI_LOCALNRANKS", "4")]);
+            // A batch system's are for all ranks here together, OpenMP's for each.
+            let each = if name == OMP_LIMIT { 4 } else { 2 };
+            assert_eq!((shared.usable, shared.decided_by), (each, RANKS), "{name}");
+        }
+        assert_eq!(decision(&[(NSLOTS, "4"), (OMP_LIMIT, "2")]), (2, OMP_LIMIT));
+    }
+
+    #[test]
     fn ranks_of_every_launcher() {
         let ranks = |known: &[(&str, &str)]| on_16(known).mpi_ranks_on_node;
         assert_eq!(ranks(&[]), 1);
@@ -961,6 +1078,12 @@ mod tests {
             "slurm_cpus_per_task": null,
             "slurm_cpus_on_node": null,
             "omp_num_threads": 3,
+            "omp_thread_limit": null,
+            "nslots": null,
+            "pbs_num_ppn": null,
+            "ncpus": null,
+            "lsb_djob_numproc": null,
+            "not_understood": {},
             "mpi_ranks_on_node": 1,
             "usable": 1,
             "decided_by": "cgroup quota",

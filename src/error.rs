@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 
 use crate::{escape, interrupt};
 
@@ -106,6 +106,10 @@ impl Error {
             Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
             Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),
             Self::Interrupted(SIGUSR1) => Some("stopped by SIGUSR1"),
+            Self::Interrupted(SIGUSR2) => Some("stopped by SIGUSR2"),
+            Self::Interrupted(SIGXCPU) => Some("stopped by SIGXCPU"),
+            Self::Interrupted(SIGQUIT) => Some("stopped by SIGQUIT"),
+            Self::Interrupted(SIGALRM) => Some("stopped by SIGALRM"),
             Self::Interrupted(_) => Some("stopped by a signal"),
             Self::ClosedPipe | Self::Told(_) => None,
         }

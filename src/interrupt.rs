@@ -1,11 +1,14 @@
-//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP, and SIGUSR1, which batch systems send some
-//! time before a job's time is over; and the one that should not be one (SIGXFSZ).
+//! Signals that ask for an end: Ctrl-C (SIGINT), SIGTERM, SIGHUP, those that batch systems send some time before
+//! a job's time is over (SIGUSR1, SIGUSR2, SIGXCPU), and what else is sent to that end (SIGQUIT, SIGALRM); and the
+//! one that should not be one (SIGXFSZ).
 //!
 //! They are only noted here; whoever works looks for them between two blocks, so that what has been done
 //! is kept and workers are gone before the process is. A second Ctrl-C ends the process at once; a second
 //! SIGTERM does not, because timeout(1) and others send two. A rank of an MPI run tells rank 0 with its next
 //! receipt, if rank 0 has not been sent the signal as well, and all ranks leave together; where a rank that is
 //! waited for never answers, rank 0 gives up after a while ([`give_up_waiting`]).
+//!
+//! Who would wait within a system call waits for signals as well: [`wait_readable`], [`wait_writable`], [`nap`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,14 +19,22 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
 use signal_hook::{flag, low_level, low_level::pipe};
 
 use crate::error::{Error, Result, plain};
 use crate::moment::Moment;
 
 /// Those that ask for an end.
-const SIGNALS: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1];
+pub const SIGNALS: [i32; 8] = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGQUIT, SIGALRM];
+
+/// Those of them that a terminal or a batch system sends to all processes of a run: whoever leads it decides what
+/// they mean.
+pub const SENT_TO_ALL: [i32; 4] = [SIGINT, SIGQUIT, SIGUSR1, SIGUSR2];
+
+/// Those of them that a launcher sends to the process that it knows, and means for all of its run. (Ctrl-C goes to
+/// all of them by itself.)
+pub const PASSED_ON: [i32; 7] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGQUIT, SIGALRM];
 
 /// What the handlers write to.
 struct Watch {
@@ -191,13 +202,14 @@ pub fn descriptor() -> Option<BorrowedFd<'static>> {
 /// # Errors
 /// A signal has come: an error that [`from_io`] knows again.
 pub fn wait_readable(input: BorrowedFd) -> io::Result<()> {
-    let Some(signals) = descriptor() else { return Ok(()) };
+    let signals = descriptor();
+    // Where nobody watches, only the first counts.
+    let count = 1 + usize::from(signals.is_some());
     loop {
-        let mut both = [PollFd::new(&input, PollFlags::IN), PollFd::new(&signals, PollFlags::IN)];
-        match poll(&mut both, None) {
-            Ok(_) if !both[1].revents().is_empty() => {
-                return Err(check().err().map_or(io::ErrorKind::Interrupted.into(), io::Error::other));
-            }
+        let mut both =
+            [input, signals.unwrap_or(input)].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match poll(&mut both[..count], None) {
+            Ok(_) if count == 2 && !both[1].revents().is_empty() => return Err(interrupted()),
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
@@ -207,8 +219,76 @@ pub fn wait_readable(input: BorrowedFd) -> io::Result<()> {
 
 /// Can `input` be read without waiting for longer than `most`? Also after an error, or a signal.
 pub fn is_readable_within(input: BorrowedFd, most: Duration) -> bool {
-    let most = Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
-    poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&most)) != Ok(0)
+    poll(&mut [PollFd::new(&input, PollFlags::IN)], Some(&timespec(most))) != Ok(0)
+}
+
+/// For how long a reader that is slow may still take what is being written once a signal has come: from when
+/// somebody first waits for it.
+#[derive(Debug, Default)]
+pub struct Grace(OnceLock<Instant>);
+
+/// Short of the second within which a run ends.
+const GRACE: Duration = Duration::from_millis(300);
+
+impl Grace {
+    /// One that has not begun.
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn left(&self) -> Duration {
+        self.0.get_or_init(|| Instant::now() + GRACE).saturating_duration_since(Instant::now())
+    }
+}
+
+/// Waits until something can be written to `output`, or nobody reads it any more.
+///
+/// # Errors
+/// A signal has come, and `grace` is over: an error that [`from_io`] knows again.
+pub fn wait_writable(output: BorrowedFd, grace: &Grace) -> io::Result<()> {
+    let signals = descriptor();
+    let mut heard = check().is_err();
+    loop {
+        let most = heard.then(|| timespec(grace.left()));
+        let mut both = [
+            PollFd::from_borrowed_fd(output, PollFlags::OUT),
+            PollFd::from_borrowed_fd(signals.unwrap_or(output), PollFlags::IN),
+        ];
+        // Once a signal has been heard, and where nobody watches, only the first counts.
+        let count = 1 + usize::from(signals.is_some() && !heard);
+        match poll(&mut both[..count], most.as_ref()) {
+            Ok(0) => return Err(interrupted()),
+            Ok(_) if !both[0].revents().is_empty() => return Ok(()),
+            Ok(_) => heard = true,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Waits for a moment.
+///
+/// # Errors
+/// A signal has come, as those of [`wait_readable`].
+pub fn nap() -> io::Result<()> {
+    const MOMENT: Duration = Duration::from_millis(10);
+    match descriptor() {
+        Some(signals) if is_readable_within(signals, MOMENT) && check().is_err() => Err(interrupted()),
+        Some(_) => Ok(()),
+        None => {
+            thread::sleep(MOMENT);
+            Ok(())
+        }
+    }
+}
+
+/// The error of a signal that has come.
+fn interrupted() -> io::Error {
+    check().err().map_or(io::ErrorKind::Interrupted.into(), io::Error::other)
+}
+
+fn timespec(time: Duration) -> Timespec {
+    Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
 }
 
 /// The error of a signal that [`wait_readable`] has met, if that is what `error` is.

@@ -8,6 +8,7 @@ pub mod advice;
 pub mod allocation;
 pub mod foreign;
 pub(crate) mod programs;
+pub mod words;
 
 use std::env;
 

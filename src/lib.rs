@@ -5,8 +5,8 @@
 //! [`cli`] (flags as typed), [`job`] (checked), [`input`] (blocks of values, or sections of a file, as
 //! [`cut`] cuts them), [`pattern`] (who runs the blocks), [`function`] (what is done with one), [`output`]
 //! (answers in block order), and [`report`] (who did what). [`run`] is the road through them; [`cpus`]
-//! says how many workers are of use, [`interrupt`] when to stop, and [`progress`] how far it has come;
-//! [`streams`] keeps what is said apart from the answers.
+//! says how many workers are of use, [`interrupt`] when to stop, also in what is [`blocking`], and [`progress`]
+//! how far it has come; [`streams`] keeps what is said apart from the answers.
 //! [`trace`] writes who worked when, in [`moment`]s that processes can tell each other. [`part`] is what one
 //! element of a job array does. [`provenance`] says where a result comes from, and [`show`] looks into one.
 //! [`scale`] times the whole road with several patterns and numbers of workers. [`doctor`] looks at the nodes
@@ -27,6 +27,7 @@
 //! ```
 
 pub mod apart;
+pub mod blocking;
 pub mod cli;
 pub mod cpus;
 pub mod cut;

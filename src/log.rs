@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::blocking::Stderr;
 use crate::cli::Talk;
 use crate::escape;
 use crate::launch::Launch;
@@ -31,7 +32,7 @@ pub fn start(talk: Talk, launch: &Launch) {
     let line = Line { rank, plain: level == Level::WARN, host: crate::report::host() };
     // Fails only when a library's user has set up a subscriber before, which is then the one to use.
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| Stderr)
         .event_format(line)
         // A line that cannot be written is no reason to panic.
         .log_internal_errors(false)

@@ -13,7 +13,9 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::blocking;
 use crate::error::{Error, plain};
+use crate::interrupt;
 
 /// A program that is linked with more than `parpy` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +42,16 @@ impl Program {
         Ok(std::env::current_exe()?.with_file_name(self.name))
     }
 
-    /// Becomes it; returns, with the reason, only when that fails.
+    /// Becomes it; returns, with the reason, only when that fails, or when a signal has come, of which the other
+    /// program would not know.
     pub fn become_it(self) -> Error {
+        if let Err(interrupted) = interrupt::check() {
+            return interrupted;
+        }
         let exec = || -> io::Result<Infallible> {
             let path = self.path()?;
             let mut words = std::env::args_os();
+            blocking::hand_on_closed();
             // Under the name that the user knows.
             let name = words.next().unwrap_or_default();
             let mut program = Command::new(&path);

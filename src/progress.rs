@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use humantime::format_duration;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::blocking::Stderr;
 use crate::cli::ProgressWhen;
 use crate::job::{Output, Task, Work};
 use crate::launch::Launch;
@@ -205,7 +206,7 @@ fn line(unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String 
 
 fn say(text: &str) {
     // One write, so that it stays one line where several programs write to the same log.
-    let _ = std::io::stderr().write_all(format!("parpy: {text}\n").as_bytes());
+    let _ = Stderr.write_all(format!("parpy: {text}\n").as_bytes());
 }
 
 #[cfg(test)]

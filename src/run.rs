@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use clap::error::ErrorKind;
 
+use crate::blocking::{Outlet, Stderr};
 use crate::cli::{
     self, Cli, Command, CpusArgs, DoctorArgs, PatternName, ScaleArgs, Shared, ShowArgs, join_report,
     mark_numbers,
@@ -26,6 +27,7 @@ use crate::job::{Job, Output, ReportTo, ScheduleKind, Task};
 use crate::launch::Launch;
 use crate::launch::allocation::Allocation;
 use crate::launch::foreign::{self, Claim};
+use crate::launch::words;
 use crate::log;
 use crate::output::file::{self, is_same, is_same_place};
 use crate::output::{Format, STDOUT};
@@ -41,9 +43,9 @@ use crate::trace::{self, Timeline};
 
 /// The whole program: parse, run, exit code.
 pub fn main(door: &Door) -> ExitCode {
-    let launch = Launch::detect();
-    stop_all_on_panic(launch.rank, door.abort);
     let words: Vec<OsString> = args_os().collect();
+    let launch = if words::is_alone(&words) { Launch::alone() } else { Launch::detect() };
+    stop_all_on_panic(launch.rank, door.abort);
     let is_rank = launch.ranks > 1;
     // Before anything is said: the other program would say it again. Where there is none, that is said when
     // it is needed.
@@ -57,16 +59,18 @@ pub fn main(door: &Door) -> ExitCode {
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)).map(Cli::unmarked) {
         Ok(cli) => run(&cli, &launch, door),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
-            if launch.rank == 0 {
+            if speaks(&launch) {
                 version(door)
             } else {
                 0
             }
         }
         Err(error) => {
-            // All ranks were given the same words: one of them says what is wrong with them.
+            // Where all ranks were given the same words, one of them says what is wrong with them.
             let code = error.exit_code() as u8;
-            let printed = if launch.rank == 0 { safe(error, &words).print() } else { Ok(()) };
+            let is_open = if error.use_stderr() { Ok(()) } else { Outlet::stdout().map(drop) };
+            let print = || is_open.and_then(|()| safe(error, &words).print());
+            let printed = if speaks(&launch) { print() } else { Ok(()) };
             match code {
                 // Help that could not be printed is rank 0's trouble alone: nobody would wait with it.
                 0 => u8::from(printed.is_err()),
@@ -94,6 +98,17 @@ fn safe(error: clap::Error, words: &[OsString]) -> clap::Error {
         Err(error) => error,
         Ok(_) => clap::Error::raw(error.kind(), escape::line(&error.to_string()) + "\n"),
     }
+}
+
+/// Is it for this process to say what needs no ranks? For the first of several, and for one that may have been
+/// given other words than the first.
+fn speaks(launch: &Launch) -> bool {
+    launch.rank == 0 || words::may_differ(launch)
+}
+
+/// Is this process to be a run of its own, whoever has started it?
+fn is_alone(cli: &Cli) -> bool {
+    cli.alone || words::variable_says_so()
 }
 
 /// Says why this program cannot run at all, once for all ranks.
@@ -133,8 +148,8 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
         return complain(launch, door, &text);
     }
     match &cli.command {
-        Some(Command::Cpus(args)) => return if launch.rank == 0 { cpus(*args) } else { 0 },
-        Some(Command::Show(args)) => return if launch.rank == 0 { show(args) } else { 0 },
+        Some(Command::Cpus(args)) => return if speaks(launch) { cpus(*args) } else { 0 },
+        Some(Command::Show(args)) => return if speaks(launch) { show(args) } else { 0 },
         Some(Command::Doctor(args)) => return doctor(args, launch, door),
         Some(Command::Map(_) | Command::Read(_) | Command::Run(_) | Command::Scale(_)) | None => {}
     }
@@ -145,7 +160,23 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
             // Joining is no work that could be shared.
             _ => cli.shared.join.is_none() && matches!(asked, PatternName::Auto | PatternName::Mpi),
         };
+    let only_looks = matches!(&cli.command, Some(Command::Scale(args)) if !args.from.is_empty());
     if launch.ranks > 1 && !over_ranks {
+        let may_differ = words::may_differ(launch);
+        if only_looks && may_differ {
+            return run(cli, &Launch::alone(), door);
+        }
+        if may_differ {
+            // Each says so: which of them were given this is not known here.
+            say(&format!(
+                "parpy: {} processes were started by {} through a script or with several commands, so each may have \
+                 been given a job of its own, of which the others would not learn without -p mpi; {}\n",
+                launch.ranks,
+                launch.by,
+                words::how_alone()
+            ));
+            return 2;
+        }
         if launch.rank > 0 {
             return 0;
         }
@@ -168,14 +199,15 @@ pub fn run(cli: &Cli, launch: &Launch, door: &Door) -> u8 {
         watched => watched,
     };
     let mut member = None;
-    let outcome = match watched.and_then(|()| join_where(over_ranks, &mut member, launch, door)) {
-        // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
-        Err(_) if launch.rank > 0 => Ok(()),
-        outcome => outcome.and_then(|()| {
-            let launch = member.as_ref().map_or(launch.clone(), |ranks| launch.in_world(ranks.count()));
-            job(cli, &launch, door, &mut member)
-        }),
-    };
+    let outcome =
+        match watched.and_then(|()| join_where(over_ranks, &mut member, launch, door, cli.job_file())) {
+            // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
+            Err(_) if launch.rank > 0 => Ok(()),
+            outcome => outcome.and_then(|()| {
+                let launch = member.as_ref().map_or(launch.clone(), |ranks| launch.in_world(ranks.count()));
+                job(cli, &launch, door, &mut member)
+            }),
+        };
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
     let code = outcome.err().map_or(0, |error| {
@@ -232,12 +264,15 @@ fn print(text: &str) -> u8 {
         return 0;
     }
     streams::results_follow();
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            say(&format!("parpy: {}\n", Error::writing(Path::new(STDOUT), &e)));
-            1
+    match Outlet::stdout().and_then(|mut out| out.write_all(text.as_bytes())) {
+        Ok(()) => 0,
+        Err(e) => {
+            let error = Error::writing(Path::new(STDOUT), &e);
+            if error.message().is_some() {
+                say(&format!("parpy: {error}\n"));
+            }
+            error.exit_code()
         }
-        _ => 0,
     }
 }
 
@@ -251,7 +286,7 @@ fn complain(launch: &Launch, door: &Door, text: &str) -> u8 {
 
 /// Prints to standard error, and does not mind when nobody listens.
 fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = Stderr.write_all(text.as_bytes());
 }
 
 /// The same, before the process ends by force.
@@ -266,7 +301,7 @@ fn leave_together(launch: &Launch, door: &Door, code: u8) -> u8 {
     if launch.ranks == 1 || code == 0 {
         return code;
     }
-    let joined = join(launch, door);
+    let joined = join(launch, door, None);
     keep_own_exit_code();
     if joined.is_err() && launch.rank > 0 { 0 } else { code }
 }
@@ -278,19 +313,28 @@ fn keep_own_exit_code() {
     let _ = interrupt::watch();
 }
 
-/// Joins the run that the launcher has started.
-fn join(launch: &Launch, door: &Door) -> Result<Box<dyn Ranks>> {
+/// Joins the run that the launcher has started. All ranks must have been given the same job.
+fn join(launch: &Launch, door: &Door, job_file: Option<&Path>) -> Result<Box<dyn Ranks>> {
     let member = (door.join)(launch)?;
     let (library, srun_type) = (door.library.name(), foreign::srun_type());
     match foreign::compare(Claim::of(launch, srun_type.as_deref(), &library), member.count()) {
         Some(foreign) => Err(Error::Usage(foreign.to_string())),
-        None => Ok(member),
+        None => match words::complaint(member.count(), member.is_same(words::given(job_file))) {
+            Some(different) => Err(Error::Usage(different)),
+            None => Ok(member),
+        },
     }
 }
 
-fn join_where(wanted: bool, member: &mut Member, launch: &Launch, door: &Door) -> Result<()> {
+fn join_where(
+    wanted: bool,
+    member: &mut Member,
+    launch: &Launch,
+    door: &Door,
+    job_file: Option<&Path>,
+) -> Result<()> {
     if wanted && member.is_none() {
-        *member = Some(join(launch, door)?);
+        *member = Some(join(launch, door, job_file)?);
     }
     Ok(())
 }
@@ -317,7 +361,8 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
     }
     if let Some(Command::Scale(args)) = &cli.command {
         // A single rank is an MPI run too, where that is what is to be timed.
-        join_where(launch.is_of_launcher() && scale::wants_mpi(cli, args, &job), member, launch, door)?;
+        let wants_mpi = launch.is_of_launcher() && scale::wants_mpi(cli, args, &job);
+        join_where(wants_mpi, member, launch, door, cli.job_file())?;
         return scale(cli, args, &mut job, launch, member);
     }
     // Neither does a part or the join of an array, each of which is meant to be alone.
@@ -325,6 +370,7 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
         task.portion == Portion::Whole && matches!(task.pattern, PatternName::Auto | PatternName::Mpi)
     };
     if !launch.is_of_launcher()
+        && !is_alone(cli)
         && job.tasks.iter().any(may_want_ranks)
         && let Some(advice) = Allocation::of_environment().and_then(|allocation| allocation.left_alone())
     {
@@ -353,7 +399,15 @@ fn job(cli: &Cli, launch: &Launch, door: &Door, member: &mut Member) -> Result<(
                 .into(),
         ));
     }
-    join_where(over_ranks, member, launch, door)?;
+    if over_ranks && is_alone(cli) {
+        return Err(Error::Usage(format!(
+            "-p mpi is for ranks that work together, and {} ({}=1) for a process that works alone; leave out one of \
+             them",
+            words::FLAG,
+            words::VARIABLE
+        )));
+    }
+    join_where(over_ranks, member, launch, door, cli.job_file())?;
     let ranks = member.as_deref();
     let is_root = listen(ranks);
     // Before the work, not after it.
@@ -405,6 +459,8 @@ fn scale(cli: &Cli, args: &ScaleArgs, job: &mut Job, launch: &Launch, member: &M
     let ranks = member.as_deref();
     let is_root = listen(ranks);
     // Before the work, not after it.
+    let can_print = Outlet::stdout().map(drop).map_err(|e| Error::writing(Path::new(STDOUT), &e));
+    agree(ranks, if is_root { can_print } else { Ok(()) })?;
     let names = [("the study", &args.study.save), ("the picture", &args.study.plot)];
     let files = names.iter().filter_map(|(what, path)| Some((*what, path.as_deref()?)));
     agree(ranks, if is_root { can_write(job, cli.job_file(), files) } else { Ok(()) })?;
@@ -543,7 +599,10 @@ fn read_job_file(path: &Path) -> Result<String> {
     if !matches!(Format::of_name(path), Some(Format::Text) | None) {
         return show::job_of(path);
     }
-    let bytes = input::read_small(path).map_err(|e| Error::Usage(e.to_string()))?;
+    let bytes = input::read_small(path).map_err(|error| match error {
+        Error::Failed(text) => Error::Usage(text),
+        interrupted => interrupted,
+    })?;
     String::from_utf8(bytes)
         .map_err(|_| Error::Usage(format!("{}: a job file is UTF-8 text, and this is not", path.display())))
 }
@@ -577,8 +636,8 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
     match to {
         ReportTo::Nobody => Ok(()),
         ReportTo::Stderr => {
-            reports.iter().for_each(|report| say(&report.table()));
-            Ok(())
+            let mut told = reports.iter().map(|report| Stderr.write_all(report.table().as_bytes()));
+            told.try_for_each(|written| written).map_err(|e| Error::writing(Path::new("standard error"), &e))
         }
         ReportTo::File(path) => report::save(reports, path),
     }

@@ -15,7 +15,7 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{IsTerminal, Seek, copy, stderr, stdout};
+use std::io::{IsTerminal, Seek, copy, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +26,8 @@ use rustix::fs::{FileType, Stat, fstat, stat};
 use rustix::io::ioctl_fionread;
 use rustix::process::getppid;
 use rustix::stdio::{self, dup2_stderr, dup2_stdout};
+
+use crate::blocking::Stderr;
 
 /// How long mpirun may take to read what it has been given, on however busy a machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,7 +93,7 @@ pub fn results_end(failed: bool) {
     }
     until_taken();
     let _ = dup2_stderr(&kept.own);
-    let _ = kept.said.rewind().and_then(|()| copy(&mut kept.said, &mut stderr()));
+    let _ = kept.said.rewind().and_then(|()| copy(&mut kept.said, &mut Stderr));
     *waiting = None;
 }
 

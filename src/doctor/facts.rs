@@ -14,6 +14,7 @@ use crate::cli::DoctorArgs;
 use crate::cpus::{self, Cpus};
 use crate::doctor::programs::{OnPath, Programs};
 use crate::error::plain;
+use crate::job::MOST_WORKERS;
 use crate::launch::allocation::Allocation;
 use crate::launch::{self, Launch, foreign};
 use crate::mounts::{self, Mount};
@@ -171,7 +172,8 @@ impl Facts {
             slurm_job: Allocation::of_environment(),
             cpus: Cpus::detect(),
             allowed_cpus: cpus::allowed(),
-            threads: cpus::threads_of_rank(None),
+            // A run says what is wrong with them.
+            threads: cpus::threads_of_rank(None).unwrap_or(MOST_WORKERS),
             memory: Memory::of_node(),
             kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
             is_root: rustix::process::geteuid().is_root(),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::DoctorArgs;
 use crate::launch::Launch;
 use crate::launch::foreign::are_all;
+use crate::launch::words;
 use crate::pattern::ranks::{Began, Door, Library, Ranks};
 
 pub use facts::Facts;
@@ -74,11 +75,15 @@ pub fn examine(
     // Before MPI is initialised, after which no process should have children.
     let mut mine = Facts::collect(args, launch, door, programs);
     let mut member = None;
+    // One that was given other words than the others speaks of itself.
+    let mut speaks = launch.rank == 0;
     if launch.ranks > 1 {
         match (door.try_join)(launch) {
             Ok(Began::Here(ranks)) => {
                 mine.started.found = Some(ranks.count());
-                member = Some(ranks).filter(|ranks| are_all(ranks.count(), launch.ranks));
+                let [is_same, ..] = ranks.is_same(words::given(None));
+                speaks |= !is_same;
+                member = Some(ranks).filter(|ranks| is_same && are_all(ranks.count(), launch.ranks));
             }
             Ok(Began::Not(said)) => mine.started.said = Some(said),
             Err(error) if cfg!(feature = "mpi") => mine.versions.mpi_fault = Some(error.to_string()),
@@ -87,7 +92,7 @@ pub fn examine(
         }
     }
     let Some(ranks) = &member else {
-        return (None, (launch.rank == 0).then(|| told(&[mine], Vec::new(), args.json)));
+        return (None, speaks.then(|| told(&[mine], Vec::new(), args.json)));
     };
     mine.clock = readings(&**ranks);
     // Numbers and texts: nothing that serde_json refuses.

@@ -11,7 +11,7 @@ use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
 use crate::error::{Error, Result, nearest};
 use crate::input::text::{Input, shown};
-use crate::input::{Source, Stamp, open, regular, start};
+use crate::input::{Source, Stamp, open_regular, start};
 use crate::job::{Dtype, Layout};
 use crate::output::Format;
 
@@ -155,8 +155,7 @@ impl<R: Read> Records<R> {
     fn check_end(&self) -> Result<()> {
         let Some(last) = self.last.clone() else { return Ok(()) };
         let is_open = || {
-            regular(&self.path).ok()?;
-            let mut file = open(&self.path).ok()?;
+            let mut file = open_regular(&self.path).ok()?;
             file.seek(SeekFrom::Start(last.byte())).ok()?;
             let (mut is_quoted, mut may_begin) = (false, true);
             for byte in BufReader::new(file).bytes() {
@@ -182,8 +181,7 @@ impl<R: Read> Records<R> {
     /// where lines end with CRLF, and a blank one where there are such before the record.
     fn line(&self, position: &Position) -> u64 {
         let lines_before = || {
-            regular(&self.path).ok()?;
-            let mut before = BufReader::new(open(&self.path).ok()?);
+            let mut before = BufReader::new(open_regular(&self.path).ok()?);
             let (mut line, mut left) = (1, position.byte());
             loop {
                 let bytes = before.fill_buf().ok()?;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, nearest};
 use crate::function::lanes::Lanes;
 use crate::hdf5::plain;
 use crate::input::flat::{Flat, Kind, Stored};
-use crate::input::{Indexed, Stamp, count_of, flattened, open as open_file, regular};
+use crate::input::{Indexed, Stamp, count_of, flattened, open_regular};
 use crate::job::Dtype;
 use crate::names::Alias;
 use links::{Found, broken_link, found_in, other_files};
@@ -33,9 +33,8 @@ const LISTED: usize = 20;
 /// It is missing, unreadable, or no HDF5 file.
 pub fn open_hdf5(path: &Path) -> Result<File> {
     let wrong = |why: &str| Error::Failed(format!("cannot read {}: {why}", path.display()));
-    regular(path)?;
     // The system's own reasons are clearer than the library's.
-    drop(open_file(path)?);
+    drop(open_regular(path)?);
     let alias = Alias::of(path).map_err(|e| Error::io("open", path, &e))?;
     let mut options = File::with_options();
     options.with_fapl(|access| access.chunk_cache(521, CHUNK_CACHE, 0.75));
@@ -133,7 +132,7 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
     let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
     let values: Box<dyn Indexed> = match first_byte {
         Some(at) => {
-            let flat = Flat::new(open_file(path)?, &full, at, &extent, stored, read_as);
+            let flat = Flat::new(open_regular(path)?, &full, at, &extent, stored, read_as);
             stamp.check(flat.stamp(), path)?;
             Box::new(flat)
         }

@@ -21,6 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::blocking::{self, Patient, Stdin};
 use crate::cli::PatternName;
 use crate::cpus;
 use crate::cut;
@@ -32,6 +33,7 @@ use crate::output::Format;
 use crate::part::Portion;
 
 pub use stamp::Stamp;
+pub use text::shown;
 pub use typed::{Range, Typed};
 
 /// A stream of 64-bit numbers that rank 0 reads once, front to back.
@@ -335,7 +337,7 @@ enum Values {
 fn readers(task: &Task) -> usize {
     match task.pattern {
         PatternName::Serial | PatternName::Simd => 1,
-        PatternName::Mpi => cpus::threads_of_rank(task.threads).min(cpus::usable()),
+        PatternName::Mpi => cpus::threads_of_rank(task.threads).unwrap_or(1).min(cpus::usable()),
         _ => task.workers.or(task.threads).unwrap_or(usize::MAX).min(cpus::usable()),
     }
 }
@@ -348,7 +350,7 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
     Ok(match numbers {
         Numbers::Typed(values) => (Values::Stream(Box::new(values.clone())), values.dtype),
         Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
-        Numbers::Stdin => text(Box::new(Patient(std::io::stdin())), PathBuf::from(STDIN)),
+        Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
         Numbers::File { path, part, layout } => {
             let part = part.as_deref();
             match Format::of_name(path) {
@@ -362,7 +364,7 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
                 }
                 _ if csv::delimiter(path).is_some() => {
                     let dtype = dtype.unwrap_or(Dtype::I64);
-                    let reader = Box::new(Patient(open(path)?));
+                    let reader = Box::new(open(path)?);
                     let column = csv::Column::open(reader, path, part, *layout, dtype)?;
                     (Values::Stream(Box::new(column)), dtype)
                 }
@@ -372,7 +374,7 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
                         path.display()
                     )));
                 }
-                _ => text(Box::new(Patient(open(path)?)), path.clone()),
+                _ => text(Box::new(open(path)?), path.clone()),
             }
         }
     })
@@ -473,10 +475,6 @@ fn text_stamp(text: &TextFile, file: &File) -> Stamp {
     }
 }
 
-/// A reader that waits for its input and for a signal at the same time: Ctrl-C must be heard while nothing
-/// comes from a pipe.
-struct Patient<R>(R);
-
 /// How long to wait for more before working on what is there: longer than between two writes of a program
 /// that writes as fast as it can, and not so long that anybody who types would notice.
 const A_MOMENT: Duration = Duration::from_millis(10);
@@ -491,23 +489,16 @@ impl<R: Read + AsFd> text::Input for Patient<R> {
     }
 }
 
-impl<R: Read + AsFd> Read for Patient<R> {
-    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-        interrupt::wait_readable(self.0.as_fd())?;
-        self.0.read(room)
-    }
-}
-
 /// Opens a file that is read front to back; a pipe will do.
 ///
 /// # Errors
 /// It is missing, unreadable, or a directory.
-pub fn open(path: &Path) -> Result<File> {
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+pub fn open(path: &Path) -> Result<Patient<File>> {
+    let file = blocking::open(path).map_err(|e| Error::io("open", path, &e))?;
     if file.metadata().is_ok_and(|m| m.is_dir()) {
         return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
     }
-    Ok(file)
+    Ok(Patient(file))
 }
 
 /// Bytes of the largest file that is read at once, such as a job file.
@@ -530,12 +521,12 @@ pub fn read_small(path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Sees that `path` is what several workers can read, each at its own offsets.
+/// Opens what several workers can read, each at its own offsets.
 ///
 /// # Errors
 /// It is missing, a directory, or no regular file.
-pub fn regular(path: &Path) -> Result<()> {
-    // Looked at before it is opened, because opening a named pipe waits for its writer.
+pub fn open_regular(path: &Path) -> Result<File> {
+    // Looked at before it is opened, because opening a FIFO waits for its writer.
     let kind = fs::metadata(path).map_err(|e| Error::io("open", path, &e))?;
     if kind.is_dir() {
         return Err(Error::Failed(format!("cannot read {}: it is a directory", path.display())));
@@ -547,7 +538,7 @@ pub fn regular(path: &Path) -> Result<()> {
             path.display()
         )));
     }
-    Ok(())
+    File::open(path).map_err(|e| Error::io("open", path, &e))
 }
 
 /// Opens a text for reading by sections, and says how many bytes it has.
@@ -560,8 +551,7 @@ pub fn open_text(text: &TextFile) -> Result<(File, u64)> {
         TextFile::Sample => return section::sample(),
         TextFile::Path(path) => path,
     };
-    regular(path)?;
-    let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+    let file = open_regular(path)?;
     let len = file.metadata().map_err(|e| Error::io("examine", path, &e))?.len();
     if len == 0 && section::has_hidden_bytes(&file) {
         return Err(Error::Failed(format!(

@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::input::flat::{Flat, Kind, Stored};
 use crate::input::text::shown;
-use crate::input::{count_of, open as open_file, regular, start};
+use crate::input::{count_of, open_regular, start};
 use crate::job::Dtype;
 
 /// What a file begins with.
@@ -34,8 +34,7 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(F
             path.display()
         )));
     }
-    regular(path)?;
-    let mut file = open_file(path)?;
+    let mut file = open_regular(path)?;
     let failed = |e| Error::io("read", path, &e);
     let mut bytes = Vec::new();
     file.by_ref().take((LONGEST + PREFIX) as u64).read_to_end(&mut bytes).map_err(failed)?;

@@ -15,6 +15,7 @@ use rustix::fs::{Access, AtFlags, CWD, Mode, accessat, statvfs, unlinkat};
 use rustix::io::Errno;
 use tempfile::TempPath;
 
+use crate::blocking::Outlet;
 use crate::error::{Error, Result, plain};
 use crate::names;
 
@@ -26,6 +27,8 @@ pub struct Draft {
     temporary: Option<TempPath>,
     /// Open for [`Draft::append`].
     file: Option<File>,
+    /// The same of what is no regular file.
+    device: Option<Outlet>,
 }
 
 impl Draft {
@@ -37,9 +40,8 @@ impl Draft {
         match look_at(path)? {
             Old::Replaceable(place) => Ok(Self::make_file(path, place)?.into()),
             Old::Device => {
-                let file =
-                    File::options().append(true).open(path).map_err(|e| Error::io("write", path, &e))?;
-                Ok(Self { path: path.to_owned(), temporary: None, file: Some(file) })
+                let device = Outlet::append(path).map_err(|e| Error::io("write", path, &e))?;
+                Ok(Self { path: path.to_owned(), temporary: None, file: None, device: Some(device) })
             }
         }
     }
@@ -92,7 +94,7 @@ impl Draft {
             .make_in(folder, make)
             .map_err(fail)?;
         let (made, temporary) = made.into_parts();
-        Ok((Self { path: place.path, temporary: Some(temporary), file: None }, made))
+        Ok((Self { path: place.path, temporary: Some(temporary), file: None, device: None }, made))
     }
 
     /// The name that it will have.
@@ -112,7 +114,11 @@ impl Draft {
     /// # Errors
     /// They cannot all be written.
     pub fn append(&mut self, bytes: &[u8], written: &mut u64) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let file: &mut dyn Write = match (&mut self.file, &mut self.device) {
+            (Some(file), _) => file,
+            (None, Some(device)) => device,
+            (None, None) => return Ok(()),
+        };
         let mut rest = bytes;
         while !rest.is_empty() {
             // One by one, to know what is there when the disk is full.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::function::lines::Tally;
-use crate::input::regular;
+use crate::input::open_regular;
 use crate::job::{Task, Work};
 use crate::names;
 use crate::output::back::{Back, Found, PIECE, check_job, damaged};
@@ -129,9 +129,8 @@ impl FromJson {
     /// # Errors
     /// It cannot be read, or begins or ends otherwise than such a file.
     pub fn open(task: &Task, path: &Path) -> Result<Self> {
-        regular(path)?;
         let fail = |e: io::Error| Error::io("read", path, &e);
-        let mut file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let mut file = open_regular(path)?;
         let mut begins = Vec::new();
         file.by_ref().take(BEGIN.len() as u64).read_to_end(&mut begins).map_err(fail)?;
         if begins != BEGIN {

@@ -268,7 +268,7 @@ pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Si
         Output::None => Box::new(Nothing),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
         Output::People => Box::new(people::People::new(task)),
-        Output::Stdout => Total::around(task, text::ToStdout::new()),
+        Output::Stdout => Total::around(task, text::ToStdout::new()?),
         Output::File(path, Format::Hdf5) => crate::hdf5::library()?.create(task, path, facts)?,
         Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, facts.dtype)?),
         Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),

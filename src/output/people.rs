@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
+use crate::blocking::Outlet;
 use crate::error::{Error, Result};
 use crate::escape;
 use crate::function::lanes::Lanes;
@@ -133,7 +134,7 @@ impl Sink for People<'_> {
 
     fn finish(&mut self, report: &Report) -> Result<()> {
         let text = self.tell(report)?;
-        let written = std::io::stdout().write_all(text.as_bytes());
+        let written = Outlet::stdout().and_then(|mut out| out.write_all(text.as_bytes()));
         written.map_err(|e| Error::writing(Path::new(STDOUT), &e))
     }
 }

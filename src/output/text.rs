@@ -1,13 +1,14 @@
 //! Answers as they are, to standard output or to a file.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind, Read, StdoutLock, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::blocking::Outlet;
 use crate::error::{Error, Result};
 use crate::escape;
 use crate::function::lines::Tally;
-use crate::input::regular;
+use crate::input::open_regular;
 use crate::output::back::{Back, Found, PIECE, damaged};
 use crate::output::file::Draft;
 use crate::output::{Frame, Piece, STDOUT, Sink, Who, first_numbers};
@@ -47,13 +48,17 @@ pub fn is_gap(row: &[u8]) -> bool {
 
 /// Standard output.
 pub struct ToStdout {
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Outlet>,
 }
 
 impl ToStdout {
     /// Takes hold of standard output.
-    pub fn new() -> Self {
-        Self { out: BufWriter::with_capacity(BUFFER, std::io::stdout().lock()) }
+    ///
+    /// # Errors
+    /// It is closed.
+    pub fn new() -> Result<Self> {
+        let out = Outlet::stdout().map_err(|e| Error::writing(name(), &e))?;
+        Ok(Self { out: BufWriter::with_capacity(BUFFER, out) })
     }
 }
 
@@ -218,8 +223,7 @@ impl FromFile {
     /// # Errors
     /// It cannot be read, or begins otherwise.
     pub fn open(path: &Path, heading: &str, rule: Rule) -> Result<Self> {
-        regular(path)?;
-        let file = File::open(path).map_err(|e| Error::io("open", path, &e))?;
+        let file = open_regular(path)?;
         let mut new =
             Self { file, path: path.to_owned(), rule, begun: Vec::new(), last: b'\n', ended: false };
         let mut begins = Vec::new();

@@ -6,6 +6,7 @@
 use crate::error::{Error, Result};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
+use crate::launch::words::Given;
 use crate::report::Report;
 
 /// What rank 0 says to the others in a few numbers.
@@ -41,6 +42,9 @@ pub trait Ranks {
 
     /// How many CPUs the ranks may use, all together: on each node those that one of its ranks may use.
     fn cpus(&self) -> usize;
+
+    /// Is each of the digests the same on all ranks that have one?
+    fn is_same(&self, mine: Given) -> [bool; 3];
 
     /// Every rank's text, in the order of ranks, on rank 0.
     fn gather(&self, mine: &str) -> Option<Vec<String>>;

@@ -11,6 +11,7 @@ use super::plan::{Place, Plan, Spot};
 use super::results::{self, Found, Point, Probe, Studies, Study};
 use super::runner::Runner;
 use super::{files, mpirun, verdict};
+use crate::blocking::Stderr;
 use crate::cli::PatternName;
 use crate::cpus::{self, Cpus};
 use crate::error::{Error, Result};
@@ -105,7 +106,7 @@ impl<'a> Session<'a> {
     ) -> Result<()> {
         let (here, of_ranks) = (cpus_here(launch), self.cpus_of_ranks);
         for (number, (plan, task)) in plans.iter().zip(tasks).enumerate() {
-            let threads = cpus::threads_of_rank(task.threads);
+            let threads = cpus::threads_of_rank(task.threads)?;
             let mut runner = Runner { number, task, job, ranks, tick: self.tick };
             for spot in &plan.spots {
                 interrupt::check()?;
@@ -296,7 +297,7 @@ impl<'a> Session<'a> {
                 (None, Some(median)) => verdict::time(median),
                 _ => "failed".into(),
             };
-            let _ = writeln!(std::io::stderr(), "{}: {how}", point.name());
+            let _ = Stderr.write_all(format!("{}: {how}\n", point.name()).as_bytes());
         }
     }
 }

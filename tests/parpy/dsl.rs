@@ -142,6 +142,13 @@ impl Dir {
         std::fs::read(self.path(name)).unwrap()
     }
 
+    /// Makes a FIFO.
+    pub fn fifo(&self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        assert!(program("mkfifo").arg(&path).status().unwrap().success());
+        path
+    }
+
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> =
@@ -475,6 +482,18 @@ pub fn logged(log: &mut impl BufRead, part: &str) -> u32 {
     }
 }
 
+/// The signals that ask for an end, and the exit code of a run that one of them has ended.
+pub const ENDS: [(&str, i32); 8] = [
+    ("-INT", 130),
+    ("-TERM", 143),
+    ("-HUP", 129),
+    ("-USR1", 138),
+    ("-USR2", 140),
+    ("-XCPU", 152),
+    ("-QUIT", 131),
+    ("-ALRM", 142),
+];
+
 /// Sends a signal by its name, as in `-TERM`, or by its number, as in `-9`.
 #[track_caller]
 pub fn kill(signal: &str, pid: u32) {
@@ -514,6 +533,10 @@ fn signal_named(name: &str) -> Signal {
         "-TERM" => Signal::TERM,
         "-HUP" => Signal::HUP,
         "-USR1" => Signal::USR1,
+        "-USR2" => Signal::USR2,
+        "-XCPU" => Signal::XCPU,
+        "-QUIT" => Signal::QUIT,
+        "-ALRM" => Signal::ALARM,
         "-STOP" => Signal::STOP,
         "-CONT" => Signal::CONT,
         _ => panic!("{name}: not a signal that tests send"),

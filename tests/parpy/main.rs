@@ -13,6 +13,7 @@ mod doctor;
 mod dsl;
 
 mod escape;
+mod farm;
 mod files;
 mod formats;
 #[cfg(feature = "hdf5")]
@@ -28,6 +29,7 @@ mod readme;
 mod report;
 mod scale;
 mod show;
+mod signals;
 mod streams;
 mod tables;
 mod trace;

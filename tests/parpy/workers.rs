@@ -516,9 +516,10 @@ fn threads_of_ranks() {
     assert!(pids[0] == pids[2] && pids[3] == pids[5] && pids[0] != pids[3], "{pids:?}");
     let cpus: usize = std::thread::available_parallelism().unwrap().into();
     assert_eq!(done.stderr.contains("they take turns"), cpus < 6, "{}", done.stderr);
-    run(parpy("").var("SLURM_CPUS_PER_TASK", "2"));
+    let in_slurm = |run: Run| run.var("SLURM_JOB_ID", "7").var("SLURM_CPUS_PER_TASK", "2");
+    run(in_slurm(parpy("")));
     assert_eq!(workers().len(), 4);
-    run(parpy("--threads 1").var("SLURM_CPUS_PER_TASK", "2"));
+    run(in_slurm(parpy("--threads 1")));
     assert_eq!(workers().len(), 2);
 }
 

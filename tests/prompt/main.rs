@@ -8,6 +8,8 @@ mod data;
 #[path = "../parpy/dsl.rs"]
 mod dsl;
 
+mod blocked;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::Child;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -37,7 +37,7 @@ pub fn of_node(facts: &Facts) -> usize {
     let cpus = &facts.cpus;
     let quota = cpus.cgroup_quota.map_or(usize::MAX, |quota| quota.ceil() as usize);
     // A batch script's, or a step's; the variables of a step that has only started mpirun's helpers are another's.
-    cpus.logical_cpus.min(quota).min(cpus.slurm_cpus_on_node.unwrap_or(usize::MAX)).max(1)
+    cpus.logical_cpus.min(quota).min(cpus.of_job_here().unwrap_or(usize::MAX)).max(1)
 }
 
 /// More threads than CPUs.

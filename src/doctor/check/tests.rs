@@ -1,5 +1,7 @@
 //! Made-up clusters.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::cpus::Cpus;
 use crate::doctor::facts::{Found, Memory, Place, Started, Versions};
@@ -48,6 +50,12 @@ fn rank(rank: usize, ranks: usize, host: &str) -> Facts {
             slurm_cpus_per_task: None,
             slurm_cpus_on_node: Some(4),
             omp_num_threads: None,
+            omp_thread_limit: None,
+            nslots: None,
+            pbs_num_ppn: None,
+            ncpus: None,
+            lsb_djob_numproc: None,
+            not_understood: BTreeMap::new(),
             mpi_ranks_on_node: 2,
             usable: 2,
             decided_by: "MPI ranks on this node",

@@ -15,6 +15,7 @@ use super::Errand;
 use super::worker::{Start, Worker};
 use crate::apart;
 use crate::error::{Error, Result};
+use crate::interrupt;
 
 /// The lead's end of a worker.
 pub struct Mate {
@@ -177,9 +178,9 @@ fn be_a_worker(
     // Ctrl-C goes to all processes of the terminal, and SLURM's SIGUSR1 to all of the job: the lead decides what
     // they mean. Other signals that are sent to the worker itself have their usual meaning, and not that of the
     // lead's handlers or of Rust's.
-    let usual = [libc::SIGTERM, libc::SIGHUP, libc::SIGSEGV, libc::SIGBUS].map(|s| (s, libc::SIG_DFL));
-    for (signal, action) in usual.into_iter().chain([libc::SIGINT, libc::SIGUSR1].map(|s| (s, libc::SIG_IGN)))
-    {
+    let others = interrupt::SIGNALS.into_iter().filter(|signal| !interrupt::SENT_TO_ALL.contains(signal));
+    let usual = others.chain([libc::SIGSEGV, libc::SIGBUS]).map(|s| (s, libc::SIG_DFL));
+    for (signal, action) in usual.chain(interrupt::SENT_TO_ALL.map(|s| (s, libc::SIG_IGN))) {
         // SAFETY: sets a disposition to a constant; no handler is installed.
         unsafe { libc::signal(signal, action) };
     }

@@ -12,10 +12,10 @@ use rustix::process::{
     Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_parent_process_death_signal, waitpid,
 };
 use rustix::stdio::{dup2_stderr, stderr};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::error::Error;
-use crate::interrupt;
+use crate::interrupt::{self, PASSED_ON};
 use crate::launch::programs::all_of;
 use crate::pattern::ranks::Began;
 use crate::scratch;
@@ -63,9 +63,6 @@ pub fn begin<T>(start: impl FnOnce() -> T) -> io::Result<Began<T>> {
     }
     Ok(Began::Not(first_sentence(&all_of(&mut said))))
 }
-
-/// What a launcher sends to the process that it knows, and means for the rank. (Ctrl-C goes to both by itself.)
-const PASSED_ON: [i32; 3] = [SIGTERM, SIGHUP, SIGUSR1];
 
 fn pass_on_signals(rank: Pid) {
     for signal in PASSED_ON {

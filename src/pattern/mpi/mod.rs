@@ -33,6 +33,7 @@ use crate::interrupt::{self, Waiting};
 use crate::job::{Job, Task};
 use crate::launch::Launch;
 use crate::launch::foreign::{self, Claim};
+use crate::launch::words::Given;
 use crate::pattern::ranks::{Began, Door, Library, Ranks, Words};
 use crate::pattern::receipt::MESSAGE;
 use crate::report::{Report, counted, node};
@@ -123,10 +124,15 @@ impl Mpi {
         Ok(mpi)
     }
 
-    /// Threads of each rank for `task`; says so when there are more than CPUs for them. On rank 0, whose
-    /// word counts for all.
-    fn threads_for(&self, task: &Task) -> usize {
-        let threads = cpus::threads_of_rank(task.threads);
+    /// Threads of each rank for `task`, which has so many items left where that is known: three values need three
+    /// threads at the most. Says so when there are more than CPUs for them. On rank 0, whose word counts for all.
+    ///
+    /// # Errors
+    /// As those of [`cpus::threads_of_rank`].
+    fn threads_for(&self, task: &Task, left: Option<u64>) -> Result<usize> {
+        let ranks = task.workers.unwrap_or(usize::MAX).min(self.ranks()) as u64;
+        let most = left.map_or(u64::MAX, |left| left.div_ceil(ranks).max(1));
+        let threads = cpus::threads_of_rank(task.threads)?.min(usize::try_from(most).unwrap_or(usize::MAX));
         if threads > 1 {
             let cpus = Cpus::detect();
             let ranks = cpus.mpi_ranks_on_node.min(task.workers.unwrap_or(usize::MAX));
@@ -143,7 +149,7 @@ impl Mpi {
                 );
             }
         }
-        threads
+        Ok(threads)
     }
 
     /// Rank 0's bytes, on every rank. Collective.
@@ -282,6 +288,14 @@ impl Ranks for Mpi {
         let count =
             |node: &[u64; CPU_WORDS - 1]| node.iter().map(|word| word.count_ones() as usize).sum::<usize>();
         nodes.values().map(|node| cpus::of_node(count(node))).sum()
+    }
+
+    fn is_same(&self, mine: Given) -> [bool; 3] {
+        // The largest, and the largest complement, which is that of the smallest; 0 for none is neither.
+        let both: Vec<u64> = mine.into_iter().flat_map(|digest| digest.map_or([0, 0], |d| [d, !d])).collect();
+        let mut most = [0u64; 6];
+        self.world.all_reduce_into(&both[..], &mut most[..], SystemOperation::max());
+        [0, 2, 4].map(|i| most[i] == !most[i + 1] || most[i] == 0 && most[i + 1] == 0)
     }
 
     fn gather(&self, mine: &str) -> Option<Vec<String>> {

@@ -170,12 +170,12 @@ impl<'a> Member<'a> {
     /// # Errors
     /// The first thing that failed, in block order; all answers before it have been written.
     pub fn lead(&mut self, job: &Job, first: bool) -> Result<Report> {
-        let threads = self.mpi.threads_for(self.task);
+        let Opened { began, mut feed, facts } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
+        let threads = self.mpi.threads_for(self.task, feed.left())?;
         if threads > 1 {
             self.order_all(TEAM, threads as u64);
             self.set_threads(threads);
         }
-        let Opened { began, mut feed, facts } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
         let mut desk = Desk::open(self.task, &facts, &feed, self.layout.workers, began, first)?;
         desk.mpi = Some(OverMpi { library: super::library(), ranks: self.ranks, threads: self.threads });
         self.stream = !facts.indexed;
@@ -399,7 +399,7 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Does what the orders say, each in a thread of its own, with the first block's values at
+    /// Does what the orders say, each that is one to work in a thread of its own, with the first block's values at
     /// `first_value` and answers to the slots from number `first_slot` on.
     fn work(&mut self, orders: &[Order], first_value: u64, first_slot: usize) -> Vec<Receipt> {
         if orders.iter().all(|order| order.kind == WAIT) {
@@ -418,7 +418,8 @@ impl<'a> Member<'a> {
             unreachable!("just made")
         };
         let (values, slots) = memory.work(first_slot, orders.len());
-        let jobs = orders.iter().zip(hands).zip(slots).map(|((order, hands), slot)| {
+        let to_do = orders.iter().zip(hands).zip(slots).filter(|((order, _), _)| order.kind != WAIT);
+        let jobs = to_do.map(|((order, hands), slot)| {
             let values = match values_come && order.kind == WORK {
                 true => &values[(order.offset - first_value) as usize..][..order.values() as usize],
                 false => &[],
@@ -427,7 +428,10 @@ impl<'a> Member<'a> {
             let tell = mpi.teller();
             move || order.carry_out((task, &facts), hands, values, slot, room, tell)
         });
-        let receipts = side_by_side::run(jobs.collect::<Vec<_>>().into_iter());
+        let mut done = side_by_side::run(jobs.collect::<Vec<_>>().into_iter()).into_iter();
+        let idle = Receipt::idle(&interrupt::check());
+        let receipt = |order: &Order| if order.kind == WAIT { idle } else { done.next().unwrap_or(idle) };
+        let receipts: Vec<Receipt> = orders.iter().map(receipt).collect();
         self.share.0 += orders.iter().filter(|order| order.kind == WORK).count() as u64;
         self.share.1 += receipts.iter().map(Receipt::items).sum::<u64>();
         receipts
@@ -596,9 +600,6 @@ impl Order {
         room: usize,
         tell: Teller,
     ) -> Receipt {
-        if self.kind == WAIT {
-            return Receipt::idle(&interrupt::check());
-        }
         let began = Moment::now();
         let block = Block { start: self.start, end: self.end };
         if self.kind == WORK {
