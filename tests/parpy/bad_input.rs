@@ -244,7 +244,7 @@ fn a_file_that_shrinks_while_it_is_read() {
     }
 }
 
-/// Two ranks in two folders: a name that only one of them finds stands for a file on one node only.
+/// Ranks that see two folders under one name, as those of two nodes may: a name that only one of them finds stands for a file on one node only.
 #[test]
 fn a_file_that_only_rank_0_sees() {
     if !has_mpi() {
@@ -253,16 +253,17 @@ fn a_file_that_only_rank_0_sees() {
     let dir = Dir::new();
     dir.write("here/text", "some\nlines\n");
     dir.write("there/other", "");
-    let done = in_two_folders(&dir, &["read", "text"]);
-    let done = done.fails(1, &["rank 1 on host ", " cannot open text: No such file"]);
+    let done = in_two_folders(&dir, &["read", "/dev/fd/9/text"]);
+    let done = done.fails(1, &["rank 1 on host ", " cannot open /dev/fd/9/text: No such file"]);
     assert!(!done.stderr.contains("rank 0"), "{}", done.stderr);
     dir.write("there/text", "another file\n");
-    in_two_folders(&dir, &["read", "text"]).fails(1, &["rank 1 on host ", "13 bytes here and 11", "(1 more"]);
+    in_two_folders(&dir, &["read", "/dev/fd/9/text"])
+        .fails(1, &["rank 1 on host ", "13 bytes here and 11", "(1 more"]);
 }
 
-/// Rank 0 in one folder, two more in another.
+/// Rank 0 and two more, for which `/dev/fd/9` are two folders. (Ranks whose current folders differ are refused.)
 pub fn in_two_folders(dir: &Dir, args: &[&str]) -> Done {
-    let start = |folder: &str| format!("cd '{}' && exec '{BINARY}' \"$@\"", dir.path(folder).display());
+    let start = |folder: &str| format!("exec 9<'{}' && exec '{BINARY}' \"$@\"", dir.path(folder).display());
     let script = by_rank(&start("here"), &start("there"));
     let mut command = program(mpirun());
     command.args(["-n", "3", "sh", "-c", &script, "parpy"]).args(args);

@@ -199,7 +199,7 @@ fn ranks_that_see_other_files() {
         dir.write(&format!("{folder}/text"), text);
         dir.write(&format!("{folder}/n.npy"), npy(text.lines().map(|line| line.parse().unwrap())));
     }
-    for args in [&["read", "text"][..], &["map", "--from", "n.npy"]] {
+    for args in [&["read", "/dev/fd/9/text"][..], &["map", "--from", "/dev/fd/9/n.npy"]] {
         let done = crate::bad_input::in_two_folders(&dir, args);
         done.fails(1, &["rank 1 on host ", args[args.len() - 1], "another file has taken its place"]);
     }
