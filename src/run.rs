@@ -44,7 +44,7 @@ use crate::trace::{self, Timeline};
 /// The whole program: parse, run, exit code.
 pub fn main(door: &Door) -> ExitCode {
     let words: Vec<OsString> = args_os().collect();
-    let launch = if words::is_alone(&words) { Launch::alone() } else { Launch::detect() };
+    let launch = launch_for(&words);
     stop_all_on_panic(launch.rank, door.abort);
     let is_rank = launch.ranks > 1;
     // Before anything is said: the other program would say it again. Where there is none, that is said when
@@ -100,6 +100,11 @@ fn safe(error: clap::Error, words: &[OsString]) -> clap::Error {
     }
 }
 
+/// How this process was started, unless these words of its command line say that it is to be a run of its own.
+fn launch_for(words: &[OsString]) -> Launch {
+    if words::is_alone(words) { Launch::alone() } else { Launch::detect() }
+}
+
 /// Is it for this process to say what needs no ranks? For the first of several, and for one that may have been
 /// given other words than the first.
 fn speaks(launch: &Launch) -> bool {
@@ -114,7 +119,7 @@ fn is_alone(cli: &Cli) -> bool {
 /// Says why this program cannot run at all, once for all ranks.
 pub fn refuse(error: &Error) -> ExitCode {
     // Without MPI the ranks cannot wait for each other, so none but the one that speaks may fail.
-    if Launch::detect().rank > 0 {
+    if launch_for(&args_os().collect::<Vec<_>>()).rank > 0 {
         return ExitCode::SUCCESS;
     }
     say(&format!("parpy: {error}\n"));
