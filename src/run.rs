@@ -641,8 +641,8 @@ fn tell(reports: &[Report], to: &ReportTo) -> Result<()> {
     match to {
         ReportTo::Nobody => Ok(()),
         ReportTo::Stderr => {
-            let mut told = reports.iter().map(|report| Stderr.write_all(report.table().as_bytes()));
-            told.try_for_each(|written| written).map_err(|e| Error::writing(Path::new("standard error"), &e))
+            reports.iter().for_each(|report| say(&report.table()));
+            Ok(())
         }
         ReportTo::File(path) => report::save(reports, path),
     }
