@@ -50,8 +50,11 @@ fn main() -> ExitCode {
         let expected = expected.clone();
         add(format!("files: {}", run.name()), Box::new(move || writes_the_same(&run, &expected)));
     }
-    // The jobs' files are there until all tests have ended, for which this function does not wait where one fails.
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    let mut arguments = Arguments::from_args();
+    // As cargo's own harness has it.
+    let threads = || std::env::var("RUST_TEST_THREADS").ok()?.parse().ok();
+    arguments.test_threads = arguments.test_threads.or_else(threads);
+    libtest_mimic::run(&arguments, trials).exit_code()
 }
 
 /// Jobs that end well and jobs that do not.
