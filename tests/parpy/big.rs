@@ -96,7 +96,8 @@ fn a_file_of_more_than_4_gib() {
     // NULs neither begin nor end a word.
     let text = run.clone().args("--part 64/64").text();
     assert_eq!(text.split_whitespace().take(3).collect::<Vec<_>>(), ["1", "2", "96"], "{text}");
-    if is_thorough() {
+    // Without optimisation it would take a minute.
+    if !cfg!(debug_assertions) {
         assert_eq!(run.text(), format!("         3          7 4294967396 {}\n", path.display()));
     }
 }
