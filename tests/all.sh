@@ -17,8 +17,16 @@ full) export PARPY_TEST_FULL=yes ;;
 *) echo "usage: tests/all.sh [full]" >&2; exit 2 ;;
 esac
 
-# Half of the time a test waits for mpirun: more at a time than there are CPUs.
-threads=$(($(nproc) * 2))
+# How many tests run at a time. Half of the time a test waits for Open MPI's mpirun: more than there are CPUs. Ranks of
+# MPICH keep a CPU busy while they wait.
+threads() {
+    if [[ $("$(mpirun_of "${MPICC:-mpicc}")" --version 2>/dev/null) =~ Open\ MPI|OpenRTE|PRRTE ]]; then
+        echo $(($(nproc) * 2))
+    else
+        nproc
+    fi
+}
+
 PARPY_TEST_SKIPPED=$(mktemp)
 export PARPY_TEST_SKIPPED
 trap 'rm -f "$PARPY_TEST_SKIPPED"' EXIT
@@ -34,7 +42,7 @@ failed=()
 # cluster are run by on_a_cluster.
 tests() {
     echo "== $1" >&2
-    PARPY_TEST_MAY_LACK="${PARPY_TEST_MAY_LACK:-} cluster" RUST_TEST_THREADS=$threads \
+    PARPY_TEST_MAY_LACK="${PARPY_TEST_MAY_LACK:-} cluster" RUST_TEST_THREADS=$(threads) \
         cargo test --no-fail-fast --target-dir "$2" "${@:3}" || failed+=("$1")
 }
 
@@ -93,7 +101,7 @@ else
         mpio=()
         if hdf5=$(hdf5_for "$mpi"); then
             begin_with "$(target_of "mpio.$mpi")" "$target" debug
-            mpio=(env HDF5_DIR="$hdf5" MPICC="mpicc.$mpi" RUST_TEST_THREADS="$threads" cargo test --features mpio --target-dir
+            mpio=(env HDF5_DIR="$hdf5" MPICC="mpicc.$mpi" RUST_TEST_THREADS="$(MPICC=mpicc.$mpi threads)" cargo test --features mpio --target-dir
                 "$(target_of "mpio.$mpi")" --test parpy --test same --no-fail-fast)
             "${mpio[@]}" --no-run || true
         else
