@@ -70,7 +70,9 @@ fn pipe(dir: &Dir) -> std::path::PathBuf {
 fn changed(run: &Run, dir: &Dir, input: &Path, change: Change) -> Done {
     let pipe = pipe(dir);
     let run = run.clone().arg("-o").arg(&pipe);
-    let child: Child = run.spawn();
+    let mut child: Child = run.spawn();
+    // Now, because MPICH's mpirun may end by a signal where its input ends as its last rank does.
+    drop(child.stdin.take());
     let mut pipe = BufReader::new(std::fs::File::open(&pipe).unwrap());
     pipe.read_exact(&mut [0; 1]).unwrap();
     change.happen(input);
