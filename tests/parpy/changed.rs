@@ -98,7 +98,9 @@ fn every_way(dir: &Dir, words: &str, input: &Path, renew: &dyn Fn(), part: &str)
             from.push(part);
             let run = parpy(words).arg(from).args(pattern).args("-q").ranks(*ranks);
             let done = changed(&run, dir, input, change);
-            assert_eq!(done.code, 1, "{words} {pattern} on {ranks}, {change:?}: {}", done.stderr);
+            // MPICH's mpirun may end by a signal of its own, as it writes to ranks that have left.
+            let is_failure = if *ranks == 0 { done.code == 1 } else { done.code != 0 };
+            assert!(is_failure, "{words} {pattern} on {ranks}, {change:?}, {}: {}", done.code, done.stderr);
             let name = input.file_name().unwrap().to_str().unwrap();
             for part in ["cannot use", name, change.says()] {
                 assert!(done.stderr.contains(part), "{words} {pattern}, {change:?}: {}", done.stderr);
