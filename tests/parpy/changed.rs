@@ -50,7 +50,8 @@ impl Change {
     fn says(self) -> &'static str {
         match self {
             Self::Replaced => "another file has taken its place",
-            Self::Hidden => "it was written to, or renamed, linked or given other rights,",
+            // By a worker that opens it before its time is set back: "it was written to since".
+            Self::Hidden => "it was written to",
             Self::Rewritten => "it was written to since",
             Self::Grown => "",
         }
