@@ -192,7 +192,8 @@ impl Mpi {
     /// Has any rank failed? Collective. A rank that has failed waits for the others no longer than
     /// [`PATIENCE`]: they may wait for it within what has failed, for ever.
     fn any_failed(&self, outcome: &Result<()>) -> bool {
-        let (mine, mut failed) = (u64::from(outcome.is_err()), 0);
+        // Both types are said: rsmpi takes two that differ, and MPI writes as many bytes as `mine` has.
+        let (mine, mut failed): (u64, u64) = (outcome.is_err().into(), 0);
         mpi::request::scope(|scope| {
             let began = Instant::now();
             let mut request =
