@@ -178,3 +178,22 @@ fn threads_that_slurm_asks_for() {
         assert!(workers == 4 || values == "--from -", "{workers}");
     }
 }
+
+/// MPI waits for all processes, and some never come to it.
+#[test]
+fn a_rank_that_never_joins_is_not_waited_for_without_end() {
+    if !has_mpi() {
+        return;
+    }
+    for (late, rank) in [("1", 0), ("0", 1)] {
+        let dir = Dir::new();
+        let farm = format!("if [ $rank = {late} ]; then parpy cpus; else parpy map 5; fi");
+        let output = script(2, &dir, &farm, &[]);
+        let said = said(&output);
+        assert_ne!(output.status.code(), Some(0), "{said}");
+        let complaint =
+            format!("parpy: rank {rank} of 2 has waited 5 s in MPI_Init for the others: a rank that does");
+        assert!(said.contains(&complaint) && said.contains("PARPY_ALONE=1"), "{said}");
+        assert!(said.contains("waits for them no longer"), "{said}");
+    }
+}

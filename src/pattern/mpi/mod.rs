@@ -2,13 +2,15 @@
 //!
 //! Here: joining and leaving the MPI run, and what all ranks agree on. What they do in a round is in
 //! `round`, the memory of a round in `memory`, how ranks of one node share it in `segment`, and files that
-//! all ranks write to in `file`; `guard` stays to tell where MPI ends a process that joins.
+//! all ranks write to in `file`; `guard` stays to tell where MPI ends a process that joins, and `late` where others
+//! do not join.
 //!
 //! Whatever fails, on whichever rank, travels to rank 0 in a receipt and back as an order to stop, so that
 //! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.
 
 mod file;
 mod guard;
+mod late;
 mod memory;
 mod round;
 mod segment;
@@ -113,7 +115,7 @@ impl Mpi {
     fn start_here(launch: &Launch) -> Result<Self> {
         prefer(launch);
         apart::never_again();
-        let started = || mpi::initialize_with_threading(Threading::Funneled);
+        let started = || late::watched(launch, || mpi::initialize_with_threading(Threading::Funneled));
         let (universe, _) = interrupt::watch_again_after(started)
             .ok_or_else(|| Error::Failed("MPI could not be initialised: it already is".into()))?;
         RUNNING.store(true, Ordering::SeqCst);
