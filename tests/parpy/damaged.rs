@@ -114,6 +114,7 @@ fn a_file_that_waits_for_ever() {
     let file = File::create(&path).unwrap();
     file.link_external("pipe", "/x", "far").unwrap();
     file.close().unwrap();
+    settle(&path);
     assert!(program("mkfifo").arg(dir.path("pipe")).status().unwrap().success());
     let from = format!("{}:/far", path.display());
     std::thread::scope(|scope| {
@@ -137,6 +138,7 @@ fn more_rows_than_anybody_waits_for() {
     file.new_dataset::<i64>().shape(3).create("few").unwrap();
     drop(some);
     file.close().unwrap();
+    settle(&path);
     let seen = parpy("show -n 3").arg(&path).text();
     for part in [
         "/contiguous 1099511627776, int64, never written: every value is the fill value",
@@ -157,6 +159,7 @@ fn virtual_dataset(dir: &Dir) -> PathBuf {
         let file = File::create(dir.path(name)).unwrap();
         file.new_dataset_builder().with_data(&[1i64, 2, 3]).create("x").unwrap();
         file.close().unwrap();
+        settle(&dir.path(name));
     }
     let path = dir.path("virtual.h5");
     let file = File::create(&path).unwrap();
@@ -166,7 +169,9 @@ fn virtual_dataset(dir: &Dir) -> PathBuf {
         builder.virtual_map(name, "x", 3, Selection::All, 6, there)
     });
     builder.create("all").unwrap();
-    file.close().unwrap();
+    // All of it: what is still open keeps the file open.
+    drop((builder, file));
+    settle(&path);
     path
 }
 
@@ -196,6 +201,7 @@ fn a_virtual_dataset_with_a_missing_source() {
     let file = File::create(dir.path("two.h5")).unwrap();
     file.new_dataset_builder().with_data(&[1i64, 2, 3]).create("y").unwrap();
     file.close().unwrap();
+    settle(&dir.path("two.h5"));
     from.done().fails(1, &["there is no x in two.h5"]);
 }
 
@@ -207,6 +213,7 @@ fn links_that_lead_nowhere() {
     file.link_external("away.h5", "/x", "far").unwrap();
     file.link_soft("/nothing", "near").unwrap();
     file.close().unwrap();
+    settle(&path);
     let from = |part: &str| parpy("map --from").arg(format!("{}{part}", path.display()));
     for ranks in ways() {
         from(":/far").ranks(*ranks).done().fails(1, &["/far is a link into away.h5", "cannot be opened"]);

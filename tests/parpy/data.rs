@@ -34,6 +34,15 @@ pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
     bytes
 }
 
+/// Puts a copy in the place of a file that this process has written. A program that another test starts at the
+/// same time has the file open, too, for as long as it runs, and with it HDF5's lock.
+#[cfg(feature = "hdf5")]
+pub fn settle(path: &Path) {
+    let copy = path.with_extension("copy");
+    std::fs::copy(path, &copy).unwrap();
+    std::fs::rename(copy, path).unwrap();
+}
+
 /// A dataset of one dimension.
 #[cfg(feature = "hdf5")]
 pub fn dataset<T: hdf5::H5Type>(path: &Path, name: &str) -> Vec<T> {

@@ -58,6 +58,14 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
 
 /// A command for [`start`], or one that limits itself.
 pub fn bare(name: impl AsRef<OsStr>) -> Command {
+    static HEARS: std::sync::Once = std::sync::Once::new();
+    HEARS.call_once(|| {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // What a shell starts in the background ignores them, and so would what it starts itself.
+            // SAFETY: sets a disposition to a constant; no handler is installed.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    });
     let mut command = Command::new(name);
     FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
     command

@@ -207,6 +207,7 @@ fn what_is_shown() {
             file.new_dataset_builder().with_data(&[1i64, 2]).create(name).unwrap();
         }
         file.close().unwrap();
+        crate::data::settle(&path);
         shows(&path, &[TOLD]);
         fails(&parpy("map --from").arg(&path), 1, &[TOLD]);
         fails(&parpy("map --from").arg(format!("{}:/no\x1bc", path.display())), 1, &[r"no\x1bc"]);

@@ -179,14 +179,6 @@ fn as_packed_as_the_library_can() {
     }
 }
 
-/// Puts a copy in the place of a file that this process has written. A program that another test starts at the
-/// same time has the file open, too, for as long as it runs, and with it HDF5's lock.
-fn settle(path: &Path) {
-    let copy = path.with_extension("copy");
-    std::fs::copy(path, &copy).unwrap();
-    std::fs::rename(copy, path).unwrap();
-}
-
 /// A file with datasets of many kinds.
 fn many_kinds(dir: &Dir) -> PathBuf {
     let path = dir.path("kinds.h5");
