@@ -128,8 +128,9 @@ fn ranks_whose_output_nobody_reads() {
             let run = run.args("-p mpi").ranks(ranks);
             let mut child = run.spawn();
             let pids = until(|| {
-                let pids: Vec<u32> =
-                    descendants(child.id()).into_iter().filter(|pid| is_parpy(*pid)).collect();
+                // A rank becomes the program with MPI, and hears no signal while it does.
+                let is_rank = |pid: &u32| name_of(*pid).starts_with("parpy-mpi");
+                let pids: Vec<u32> = descendants(child.id()).into_iter().filter(is_rank).collect();
                 (pids.len() == ranks && pids.iter().all(|pid| is_watching(*pid))).then_some(pids)
             });
             let reader = has_reader.then(|| File::open(&out).unwrap());
@@ -154,7 +155,12 @@ fn descendants(of: u32) -> Vec<u32> {
 }
 
 fn is_parpy(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with("parpy"))
+    name_of(pid).starts_with("parpy")
+}
+
+/// The program that a process runs, or none where it has ended.
+fn name_of(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()
 }
 
 /// What parpy says of itself waits for its reader too.
