@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    parpy::run::main(&parpy::pattern::ranks::ELSEWHERE)
+    parpy::cmd::entry::main(&parpy::mpi::communicator::EXEC)
 }

@@ -4,12 +4,15 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Err(error) = parpy::output::hdf5::provide() {
-        return parpy::run::refuse(&error);
+    if let Err(error) = parpy::cmd::hdf5::provide() {
+        return parpy::cmd::entry::refuse(&error);
     }
     #[cfg(feature = "mpi")]
-    let door = &parpy::pattern::mpi::HERE;
+    let backend = {
+        parpy::sched::rounds::provide();
+        &parpy::mpi::linked::LINKED
+    };
     #[cfg(not(feature = "mpi"))]
-    let door = &parpy::pattern::ranks::ELSEWHERE;
-    parpy::run::main(door)
+    let backend = &parpy::mpi::communicator::EXEC;
+    parpy::cmd::entry::main(backend)
 }

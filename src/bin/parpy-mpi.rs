@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    parpy::run::main(&parpy::pattern::mpi::HERE)
+    parpy::sched::rounds::provide();
+    parpy::cmd::entry::main(&parpy::mpi::linked::LINKED)
 }

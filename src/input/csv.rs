@@ -9,11 +9,14 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
-use crate::error::{Error, Result, nearest};
-use crate::input::text::{Input, shown};
-use crate::input::{Source, Stamp, open_regular, start};
-use crate::job::{Dtype, Layout};
-use crate::output::Format;
+use crate::base::error::{Error, Result, nearest};
+use crate::base::fmt::shown;
+use crate::data::dtype::Dtype;
+use crate::data::format::delimiter;
+use crate::input::stamp::Stamp;
+use crate::input::text::Input;
+use crate::input::{Source, open_regular, start};
+use crate::job::input::TableLayout;
 
 /// Bytes of the longest record: past this the file is something else, or a quote is never closed.
 pub const LONGEST_RECORD: usize = 4 * 1024 * 1024;
@@ -23,16 +26,6 @@ const STARTS_WITH: usize = 10;
 const NAMED: usize = 20;
 /// Letters of a name that are shown.
 const LONGEST_NAME: usize = 60;
-
-/// What stands between the columns of the file `path`, as its name says; `None` for no such file.
-pub fn delimiter(path: &Path) -> Option<u8> {
-    match Format::of_name(path) {
-        Some(Format::Csv) => Some(b','),
-        // Not written, only read.
-        None if path.extension()?.eq_ignore_ascii_case("tsv") => Some(b'\t'),
-        _ => None,
-    }
-}
 
 /// A reader that fails when it has handed out what it may: what is read from it until then is held in memory.
 pub struct Bounded<R> {
@@ -56,17 +49,17 @@ impl<R: Read> Bounded<R> {
 }
 
 impl<R: Read> Read for Bounded<R> {
-    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let most = room.len().min(self.left.get());
-        if most == 0 && !room.is_empty() {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let most = buf.len().min(self.left.get());
+        if most == 0 && !buf.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
                 format!("a row of it is longer than {} MiB", LONGEST_RECORD >> 20),
             ));
         }
-        let count = self.reader.read(&mut room[..most])?;
+        let count = self.reader.read(&mut buf[..most])?;
         self.left.set(self.left.get() - count);
-        self.start.extend(room[..count].iter().take(STARTS_WITH.saturating_sub(self.start.len())));
+        self.start.extend(buf[..count].iter().take(STARTS_WITH.saturating_sub(self.start.len())));
         Ok(count)
     }
 }
@@ -222,7 +215,7 @@ impl Column {
         reader: Box<dyn Input>,
         path: &Path,
         name: Option<&str>,
-        layout: Layout,
+        layout: TableLayout,
         dtype: Dtype,
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
@@ -356,11 +349,11 @@ impl Columns<'_> {
 }
 
 impl Source for Column {
-    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
+    fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        for (count, word) in room.iter_mut().enumerate() {
+        for (count, word) in buf.iter_mut().enumerate() {
             match self.next() {
                 Ok(Some(bits)) => *word = bits,
                 Ok(None) => return Ok(count),
@@ -371,7 +364,7 @@ impl Source for Column {
                 }
             }
         }
-        Ok(room.len())
+        Ok(buf.len())
     }
 
     fn count(&self) -> Option<u64> {

@@ -6,10 +6,11 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
-use crate::function::lanes::Lanes;
-use crate::input::{Indexed, Stamp, count_of, flattened};
-use crate::job::Dtype;
+use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
+use crate::data::dtype::Dtype;
+use crate::input::stamp::Stamp;
+use crate::input::{Indexed, count_of, flattened};
 
 /// How one number is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +91,11 @@ impl Flat {
         self.stored == Stored { kind, bytes: 8, is_big_endian: cfg!(target_endian = "big") }
     }
 
-    /// Reads until `room` is full or the file ends.
-    fn read_up_to(&self, at: u64, room: &mut [u8]) -> (usize, Result<()>) {
+    /// Reads until `buf` is full or the file ends.
+    fn read_up_to(&self, at: u64, buf: &mut [u8]) -> (usize, Result<()>) {
         let mut done = 0;
-        while done < room.len() {
-            match self.file.read_at(&mut room[done..], at + done as u64) {
+        while done < buf.len() {
+            match self.file.read_at(&mut buf[done..], at + done as u64) {
                 Ok(0) => break,
                 Ok(count) => done += count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -106,9 +107,9 @@ impl Flat {
 
     /// Turns stored numbers into those of the type. Returns how many: fewer than all where the next does not
     /// fit, with what is wrong with it.
-    fn convert(&self, raw: &[u8], room: &mut [u64]) -> (usize, Result<()>) {
+    fn convert(&self, raw: &[u8], buf: &mut [u64]) -> (usize, Result<()>) {
         let Stored { kind, bytes, is_big_endian } = self.stored;
-        for (i, (raw, word)) in raw.chunks_exact(bytes).zip(&mut *room).enumerate() {
+        for (i, (raw, word)) in raw.chunks_exact(bytes).zip(&mut *buf).enumerate() {
             let mut wide = [0; 8];
             wide[..bytes].copy_from_slice(raw);
             if is_big_endian {
@@ -131,7 +132,7 @@ impl Flat {
                 },
             };
         }
-        (room.len(), Ok(()))
+        (buf.len(), Ok(()))
     }
 }
 
@@ -160,24 +161,24 @@ impl Indexed for Flat {
         self.count
     }
 
-    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+    fn fill_at(&mut self, start: u64, buf: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
         let bytes = self.stored.bytes;
         let at = self.first_byte + start * bytes as u64;
         let (read, converted, outcome) = if self.is_native() {
-            let (read, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(room));
+            let (read, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(buf));
             (read, (read / bytes, Ok(())), outcome)
         } else {
             let mut raw = std::mem::take(&mut self.raw);
-            raw.resize(room.len() * bytes, 0);
+            raw.resize(buf.len() * bytes, 0);
             let (read, outcome) = self.read_up_to(at, &mut raw);
             let whole = read / bytes;
-            let converted = self.convert(&raw[..whole * bytes], &mut room[..whole]);
+            let converted = self.convert(&raw[..whole * bytes], &mut buf[..whole]);
             self.raw = raw;
             (read, converted, outcome)
         };
         // Whole values that are there are delivered before a cut-off file is complained of.
         let (whole, fits) = converted;
-        let outcome = fits.and(outcome).and_then(|()| match read < room.len() * bytes {
+        let outcome = fits.and(outcome).and_then(|()| match read < buf.len() * bytes {
             false => Ok(()),
             true => Err(Error::Failed(format!(
                 "cannot read {}: it ends after {} of the {} values that its header promises",

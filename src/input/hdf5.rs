@@ -9,16 +9,45 @@ use std::path::{Path, PathBuf};
 
 use ::hdf5::types::{CompoundType, FloatSize, IntSize, TypeDescriptor};
 use ::hdf5::{Dataset, File, H5Type, Hyperslab, LocationType, SliceOrIndex};
-
-use crate::apart;
-use crate::error::{Error, Result, nearest};
-use crate::function::lanes::Lanes;
-use crate::hdf5::plain;
-use crate::input::flat::{Flat, Kind, Stored};
-use crate::input::{Indexed, Stamp, count_of, flattened, open_regular};
-use crate::job::Dtype;
-use crate::names::Alias;
 use links::{Found, broken_link, found_in, other_files};
+
+use crate::base::error::{Error, Result, nearest};
+use crate::base::isolate;
+use crate::base::lanes::Lanes;
+use crate::base::names::Alias;
+use crate::data::dtype::Dtype;
+use crate::input::flat::{Flat, Kind, Stored};
+use crate::input::hdf5_library::{Library, plain};
+use crate::input::stamp::Stamp;
+use crate::input::{Indexed, count_of, flattened, open_regular};
+
+/// This program is linked with HDF5.
+pub fn provide() {
+    crate::input::hdf5_library::provide(&Linked);
+}
+
+/// HDF5, as this program is linked with it.
+struct Linked;
+
+impl Library for Linked {
+    fn version(&self) -> String {
+        let (major, minor, patch) = ::hdf5::library_version();
+        format!("{major}.{minor}.{patch}")
+    }
+
+    fn open(
+        &self,
+        path: &Path,
+        part: Option<&str>,
+        wanted: Option<Dtype>,
+    ) -> Result<(Box<dyn Indexed>, Dtype)> {
+        open(path, part, wanted)
+    }
+
+    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
+        probe(path, part, wanted)
+    }
+}
 
 /// Bytes that chunks of an open file may take, so that a compressed one is unpacked once and not for every
 /// piece of it.
@@ -55,28 +84,28 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     })
 }
 
-/// Tries dataset `part` of `path` in a child; see [`crate::hdf5::Library::probe`].
+/// Tries dataset `part` of `path` in a child; see [`crate::input::hdf5_library::Library::probe`].
 ///
 /// # Errors
 /// As there.
 pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
-    if !apart::can_be() {
+    if !isolate::can_be() {
         return Ok(());
     }
-    let tried = apart::read(path, || {
+    let tried = isolate::read(path, || {
         let (mut values, _) = open(path, part, wanted)?;
         let count = values.count();
         let piece = count.min(values.piece() as u64);
         // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
-        let mut room = vec![0; piece as usize];
-        let _ = values.fill_at(0, &mut room, Lanes::best());
-        let _ = values.fill_at(count - piece, &mut room, Lanes::best());
+        let mut buf = vec![0; piece as usize];
+        let _ = values.fill_at(0, &mut buf, Lanes::best());
+        let _ = values.fill_at(count - piece, &mut buf, Lanes::best());
         Ok(String::new())
     });
     tried.map(drop)
 }
 
-/// Opens dataset `part` of `path`; see [`crate::hdf5::Library::open`].
+/// Opens dataset `part` of `path`; see [`crate::input::hdf5_library::Library::open`].
 ///
 /// # Errors
 /// As there.
@@ -289,25 +318,23 @@ struct Slab {
 }
 
 impl Slab {
-    /// Reads `selection` to the front of `room`. Returns how many numbers: fewer than all where the next does
+    /// Reads `selection` to the front of `buf`. Returns how many numbers: fewer than all where the next does
     /// not fit, with what is wrong with it.
-    fn read(&self, selection: Hyperslab, room: &mut [u64]) -> (usize, Result<()>) {
+    fn read(&self, selection: Hyperslab, buf: &mut [u64]) -> (usize, Result<()>) {
         match (self.dtype, self.stored.kind) {
-            (Dtype::F64, _) => self.convert::<f64>(selection, room, |x| Ok(x.to_bits())),
-            (Dtype::I64, Kind::Unsigned) => {
-                self.convert::<u64>(selection, room, |x| match i64::try_from(x) {
-                    Ok(_) => Ok(x),
-                    Err(_) => Err(crate::input::flat::too_large(&self.name, x)),
-                })
-            }
-            (Dtype::I64, _) => self.convert::<i64>(selection, room, |x| Ok(x as u64)),
+            (Dtype::F64, _) => self.convert::<f64>(selection, buf, |x| Ok(x.to_bits())),
+            (Dtype::I64, Kind::Unsigned) => self.convert::<u64>(selection, buf, |x| match i64::try_from(x) {
+                Ok(_) => Ok(x),
+                Err(_) => Err(crate::input::flat::too_large(&self.name, x)),
+            }),
+            (Dtype::I64, _) => self.convert::<i64>(selection, buf, |x| Ok(x as u64)),
         }
     }
 
     fn convert<T: H5Type + Copy>(
         &self,
         selection: Hyperslab,
-        room: &mut [u64],
+        buf: &mut [u64],
         bits: impl Fn(T) -> Result<u64>,
     ) -> (usize, Result<()>) {
         let found = match self.dataset.read_slice::<T, _, ndarray::IxDyn>(selection) {
@@ -317,7 +344,7 @@ impl Slab {
                 return (0, Err(Error::Failed(why)));
             }
         };
-        for (i, (x, word)) in found.iter().zip(room).enumerate() {
+        for (i, (x, word)) in found.iter().zip(buf).enumerate() {
             match bits(*x) {
                 Ok(bits) => *word = bits,
                 Err(error) => return (i, Err(error)),
@@ -332,18 +359,18 @@ impl Indexed for Slab {
         self.count
     }
 
-    fn fill_at(&mut self, start: u64, room: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
-        let (start, end) = (start as usize, start as usize + room.len());
+    fn fill_at(&mut self, start: u64, buf: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+        let (start, end) = (start as usize, start as usize + buf.len());
         if let Some(column) = self.column {
             let selection =
                 Hyperslab::from(vec![SliceOrIndex::from(start..end), SliceOrIndex::Index(column)]);
-            return self.read(selection, room);
+            return self.read(selection, buf);
         }
         let mut done = 0;
         for slab in slabs(&self.shape, start..end) {
             let count: usize = slab.iter().map(ExactSizeIterator::len).product();
             let selection: Vec<SliceOrIndex> = slab.into_iter().map(SliceOrIndex::from).collect();
-            let (found, outcome) = self.read(selection.into(), &mut room[done..done + count]);
+            let (found, outcome) = self.read(selection.into(), &mut buf[done..done + count]);
             done += found;
             if outcome.is_err() {
                 return (done, outcome);

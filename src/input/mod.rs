@@ -4,10 +4,12 @@
 //! Of the first two only offsets travel; a stream's values travel in rounds. Nothing here decides who runs
 //! a block.
 
+pub mod blocks;
 pub mod csv;
 pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
+pub mod hdf5_library;
 pub mod npy;
 pub mod section;
 pub mod stamp;
@@ -21,31 +23,27 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::blocking::{self, Patient, Stdin};
-use crate::cli::PatternName;
-use crate::cpus;
-use crate::cut;
-use crate::error::{Error, Result};
-use crate::function::lanes::Lanes;
-use crate::interrupt;
-use crate::job::{Dtype, Numbers, Share, Task, TextFile, Work};
-use crate::output::Format;
-use crate::part::Portion;
+use crate::base::blocking::{self, Patient, STDIN, Stdin};
+use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
+use crate::base::signals;
+use crate::data::dtype::Dtype;
+use crate::data::format::{Format, delimiter};
+use crate::job::input::{Numbers, TextFile};
+use crate::job::{Task, Work};
 
 pub use stamp::Stamp;
-pub use text::shown;
-pub use typed::{Range, Typed};
 
 /// A stream of 64-bit numbers that rank 0 reads once, front to back.
 pub trait Source {
-    /// Fills `room` from its front with the next values (the bits of an `i64` or an `f64`, as the source's
-    /// [`Dtype`] says) and returns how many: 0 only at the end, and fewer than `room.len()` also where the
+    /// Fills `buf` from its front with the next values (the bits of an `i64` or an `f64`, as the source's
+    /// [`Dtype`] says) and returns how many: 0 only at the end, and fewer than `buf.len()` also where the
     /// next is long in coming.
     ///
     /// # Errors
     /// What is wrong with the input. Values before the fault are delivered first, by a shorter fill, so
     /// that what is written before the run stops does not depend on the size of a round.
-    fn fill(&mut self, room: &mut [u64]) -> Result<usize>;
+    fn fill(&mut self, buf: &mut [u64]) -> Result<usize>;
 
     /// How many values there are in all, where that is known without reading them.
     fn count(&self) -> Option<u64>;
@@ -73,9 +71,9 @@ pub trait Indexed: Send {
     /// How many there are.
     fn count(&self) -> u64;
 
-    /// Fills `room` from its front with the values from number `start` on, of which there must be as many.
+    /// Fills `buf` from its front with the values from number `start` on, of which there must be as many.
     /// Returns how many were found, and why not all. What is computed is computed with `lanes`.
-    fn fill_at(&mut self, start: u64, room: &mut [u64], lanes: Lanes) -> (usize, Result<()>);
+    fn fill_at(&mut self, start: u64, buf: &mut [u64], lanes: Lanes) -> (usize, Result<()>);
 
     /// How many are best asked for at once.
     fn piece(&self) -> usize;
@@ -93,7 +91,7 @@ pub trait Indexed: Send {
 
 /// What only rank 0 knows before the run; every other rank is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct InputInfo {
     /// Type of the values of a `map`.
     pub dtype: Dtype,
     /// Bytes of the file of a `read`, or values of a `map` that are [`Indexed`], when the run began.
@@ -104,242 +102,9 @@ pub struct Facts {
     pub stamp: Stamp,
 }
 
-/// One unit of work: the values `start..end` of the stream, or the section of a file that begins as the
-/// bytes `start..end` (before its ends move to starts of lines).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Block {
-    /// First value or byte.
-    pub start: u64,
-    /// One past the last.
-    pub end: u64,
-}
-
-impl Block {
-    /// Values, or bytes before the ends move.
-    pub fn len(&self) -> u64 {
-        self.end - self.start
-    }
-
-    /// Nothing in it?
-    pub fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-}
-
-/// The blocks of one task in order, so few at a time that what is in flight is bounded whatever the size of
-/// the input.
-pub struct Feed {
-    /// Where values come from that travel.
-    stream: Option<Box<dyn Source>>,
-    /// The first value, or byte of the file, that is handed out.
-    first: u64,
-    /// The first behind the last of them, where that is known.
-    end: Option<u64>,
-    /// The first that has not been handed out yet.
-    next: u64,
-    /// Blocks handed out in rounds so far, of those that all is cut into.
-    parts: std::ops::Range<u64>,
-    ended: bool,
-    /// 8 for values, 1 for bytes.
-    item_bytes: u64,
-}
-
-impl Feed {
-    /// Opens the input of a task on rank 0.
-    ///
-    /// # Errors
-    /// The input is missing, unreadable, or not what its name says.
-    pub fn open(task: &Task) -> Result<(Self, Facts)> {
-        let (mut feed, facts) = Self::open_whole(task)?;
-        if task.share == Share::ALL && task.portion == Portion::Whole {
-            return Ok((feed, facts));
-        }
-        let total = match feed.end {
-            Some(total) => total,
-            None if task.portion != Portion::Whole => count(task)?,
-            None => {
-                return Err(Error::Usage(
-                    "--weak and --quick take a part of the input, and how many values text or CSV holds is not \
-                     known before it is read; save them as .npy or .h5"
-                        .into(),
-                ));
-            }
-        };
-        let share = task.share.of(total);
-        if let Some(source) = &mut feed.stream
-            && source.skip(share.start)? < share.start
-        {
-            let name = file(task).unwrap_or(Path::new(STDIN)).display();
-            return Err(Error::Failed(format!(
-                "cannot use {name}: it had {total} values a moment ago, and has fewer now, so it is being written"
-            )));
-        }
-        (feed.first, feed.next) = (share.start, share.start);
-        feed.end = Some(share.end);
-        feed.ended = share.is_empty();
-        Ok((feed, facts))
-    }
-
-    fn open_whole(task: &Task) -> Result<(Self, Facts)> {
-        let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
-        let of = |stream, end| Self {
-            stream,
-            first: 0,
-            end,
-            next: 0,
-            parts: 0..0,
-            ended: end == Some(0),
-            item_bytes,
-        };
-        match &task.work {
-            Work::Map { numbers, dtype, .. } => {
-                if let Numbers::File { path, .. } = numbers
-                    && (task.repeat > 1 || task.portion != Portion::Whole)
-                    && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
-                {
-                    return Err(match task.portion {
-                        Portion::Whole => Error::once_only(path),
-                        Portion::Part(_) | Portion::Joined(_) => Error::not_in_parts(path),
-                    });
-                }
-                if let Numbers::File { path, part, .. } = numbers
-                    && Format::of_name(path) == Some(Format::Hdf5)
-                {
-                    crate::hdf5::library()?.probe(path, part.as_deref(), *dtype)?;
-                }
-                Ok(match open_numbers(numbers, *dtype, readers(task))? {
-                    (Values::Stream(source), dtype) => {
-                        let (total, stamp) = (source.count(), source.stamp());
-                        (of(Some(source), total), Facts { dtype, total: 0, indexed: false, stamp })
-                    }
-                    (Values::Indexed(values), dtype) => {
-                        let (total, stamp) = (values.count(), values.stamp());
-                        if let Some(note) = values.note() {
-                            tracing::warn!("{note}");
-                        }
-                        (of(None, Some(total)), Facts { dtype, total, indexed: true, stamp })
-                    }
-                })
-            }
-            Work::Read { file, .. } => {
-                let (opened, total) = open_text(file)?;
-                let stamp = text_stamp(file, &opened);
-                Ok((of(None, Some(total)), Facts { dtype: Dtype::I64, total, indexed: false, stamp }))
-            }
-        }
-    }
-
-    /// The blocks of the next round, in order, one per worker, of `most` values or bytes each at the most
-    /// and of nearly the same size. Values that travel stand in `room`, which has room for them all, one
-    /// after the other. `None` at the end.
-    ///
-    /// # Errors
-    /// As [`Source::fill`].
-    pub fn next_round(&mut self, workers: usize, most: u64, room: &mut [u64]) -> Result<Option<Vec<Block>>> {
-        let workers = workers as u64;
-        match (&mut self.stream, self.end) {
-            (None, Some(end)) => {
-                let total = end - self.first;
-                if self.parts.end == 0 {
-                    self.parts.end = cut::parts_in_rounds(total, workers, most);
-                }
-                if self.parts.is_empty() {
-                    return Ok(None);
-                }
-                let round = self.parts.start..self.parts.start + workers;
-                self.parts.start = round.end;
-                Ok(Some(blocks(total, self.parts.end, round, self.first)))
-            }
-            _ => {
-                let Some(all) = self.next_block(most.saturating_mul(workers), room)? else { return Ok(None) };
-                Ok(Some(blocks(all.len(), workers, 0..workers, all.start)))
-            }
-        }
-    }
-
-    /// The next block, of `most` values or bytes at the most. Values that travel stand in `room`, which has
-    /// room for them. `None` at the end.
-    ///
-    /// # Errors
-    /// As [`Source::fill`].
-    pub fn next_block(&mut self, most: u64, room: &mut [u64]) -> Result<Option<Block>> {
-        if self.ended {
-            return Ok(None);
-        }
-        let count = match &mut self.stream {
-            Some(source) => {
-                let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
-                let most = room.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                source.fill(&mut room[..most])? as u64
-            }
-            None => self.left().unwrap_or(0).min(most),
-        };
-        // A short fill can also mean that a fault comes next, or nothing yet: only an empty one is the end.
-        if count == 0 {
-            self.ended = true;
-            return Ok(None);
-        }
-        let start = self.next;
-        self.next += count;
-        Ok(Some(Block { start, end: self.next }))
-    }
-
-    /// What the next value is to come from, when it is not here yet: [`Feed::next_block`] may wait for it.
-    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        self.stream.as_ref().filter(|_| !self.ended).and_then(|source| source.waits_for())
-    }
-
-    /// Do values travel with the blocks?
-    pub fn is_stream(&self) -> bool {
-        self.stream.is_some()
-    }
-
-    /// Values, or bytes of the file, that [`Feed::next_block`] has not handed out yet, where that is known.
-    pub fn left(&self) -> Option<u64> {
-        self.end.map(|end| end - self.next)
-    }
-
-    /// Bytes of all values, or of the file, where that is known.
-    pub fn bytes(&self) -> Option<u64> {
-        self.end.map(|end| (end - self.first).saturating_mul(self.item_bytes))
-    }
-
-    /// The number of the first value, or the first byte of the file: not 0 where a part of the input is worked
-    /// on.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-}
-
-fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block> {
-    which.map(|i| cut::part(n, k, i)).map(|p| Block { start: first + p.start, end: first + p.end }).collect()
-}
-
-/// How many values there are in the input of `task`, which must be read to know.
-///
-/// # Errors
-/// It cannot be read, or only once.
-fn count(task: &Task) -> Result<u64> {
-    let Work::Map { numbers, dtype, .. } = &task.work else { return Ok(0) };
-    match open_numbers(numbers, *dtype, 1)?.0 {
-        Values::Stream(mut source) => source.skip(u64::MAX),
-        Values::Indexed(values) => Ok(values.count()),
-    }
-}
-
 enum Values {
     Stream(Box<dyn Source>),
     Indexed(Box<dyn Indexed>),
-}
-
-/// How many threads may turn the text that `task` takes into numbers: as many as work on them in the process
-/// that reads it.
-fn readers(task: &Task) -> usize {
-    match task.pattern {
-        PatternName::Serial | PatternName::Simd => 1,
-        PatternName::Mpi => cpus::threads_of_rank(task.threads).unwrap_or(1).min(cpus::usable()),
-        _ => task.workers.or(task.threads).unwrap_or(usize::MAX).min(cpus::usable()),
-    }
 }
 
 fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<(Values, Dtype)> {
@@ -348,21 +113,21 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
         (Values::Stream(Box::new(text::Text::new(reader, name, dtype, readers))), dtype)
     };
     Ok(match numbers {
-        Numbers::Typed(values) => (Values::Stream(Box::new(values.clone())), values.dtype),
+        Numbers::Typed(values) => (Values::Stream(Box::new(typed::List::new(values.clone()))), values.dtype),
         Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
         Numbers::File { path, part, layout } => {
             let part = part.as_deref();
             match Format::of_name(path) {
                 Some(Format::Hdf5) => {
-                    let (values, dtype) = crate::hdf5::library()?.open(path, part, dtype)?;
+                    let (values, dtype) = crate::input::hdf5_library::library()?.open(path, part, dtype)?;
                     (Values::Indexed(values), dtype)
                 }
                 Some(Format::Npy) => {
                     let (npy, dtype) = npy::open(path, part, dtype)?;
                     (Values::Indexed(Box::new(npy)), dtype)
                 }
-                _ if csv::delimiter(path).is_some() => {
+                _ if delimiter(path).is_some() => {
                     let dtype = dtype.unwrap_or(Dtype::I64);
                     let reader = Box::new(open(path)?);
                     let column = csv::Column::open(reader, path, part, *layout, dtype)?;
@@ -408,24 +173,21 @@ fn flattened(name: &Path, shape: &[u64]) -> Option<String> {
     (shape.len() > 1).then(|| format!("{name} has the shape {extent}: taken row by row, as {count} values"))
 }
 
-/// The name of standard input in messages.
-pub const STDIN: &str = "standard input";
-
 /// The values of a task on a worker, which finds them by itself.
 ///
 /// # Errors
 /// They cannot be opened here, or are not as many as rank 0 saw.
-pub fn open_indexed(numbers: &Numbers, facts: &Facts) -> Result<Box<dyn Indexed>> {
-    let (Values::Indexed(values), _) = open_numbers(numbers, Some(facts.dtype), 1)? else {
+pub fn open_indexed(numbers: &Numbers, info: &InputInfo) -> Result<Box<dyn Indexed>> {
+    let (Values::Indexed(values), _) = open_numbers(numbers, Some(info.dtype), 1)? else {
         return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
     };
     match (numbers, values.count()) {
-        (Numbers::File { path, .. }, count) if count != facts.total => Err(Error::Failed(format!(
+        (Numbers::File { path, .. }, count) if count != info.total => Err(Error::Failed(format!(
             "cannot use {}: it has {count} values here and {} where rank 0 opened it, so it is another file",
             path.display(),
-            facts.total
+            info.total
         ))),
-        (Numbers::File { path, .. }, _) => facts.stamp.check(values.stamp(), path).map(|()| values),
+        (Numbers::File { path, .. }, _) => info.stamp.check(values.stamp(), path).map(|()| values),
         _ => Ok(values),
     }
 }
@@ -451,17 +213,17 @@ pub fn stamp_now(task: &Task, dtype: Dtype) -> Result<Stamp> {
     }
 }
 
-/// Checks that the input of a task is still what `facts` say that it was.
+/// Checks that the input of a task is still what `info` say that it was.
 ///
 /// # Errors
 /// It is not, or is gone.
-pub fn check_same(task: &Task, facts: &Facts) -> Result<()> {
-    if facts.stamp.is_none() {
+pub fn check_same(task: &Task, info: &InputInfo) -> Result<()> {
+    if info.stamp.is_none() {
         return Ok(());
     }
     let path = file(task).unwrap_or(Path::new(STDIN));
-    match stamp_now(task, facts.dtype) {
-        Ok(now) => facts.stamp.check(now, path),
+    match stamp_now(task, info.dtype) {
+        Ok(now) => info.stamp.check(now, path),
         Err(stop @ Error::Interrupted(_)) => Err(stop),
         Err(_) => Err(stamp::changed(path, "it has gone or is another file")),
     }
@@ -481,7 +243,7 @@ const A_MOMENT: Duration = Duration::from_millis(10);
 
 impl<R: Read + AsFd> text::Input for Patient<R> {
     fn comes_soon(&self) -> bool {
-        interrupt::is_readable_within(self.0.as_fd(), A_MOMENT)
+        signals::is_readable_within(self.0.as_fd(), A_MOMENT)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

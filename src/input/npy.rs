@@ -8,11 +8,11 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::fmt::shown;
+use crate::data::dtype::Dtype;
 use crate::input::flat::{Flat, Kind, Stored};
-use crate::input::text::shown;
 use crate::input::{count_of, open_regular, start};
-use crate::job::Dtype;
 
 /// What a file begins with.
 pub const MAGIC: &[u8] = b"\x93NUMPY";

@@ -10,11 +10,11 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, plain};
-use crate::input::{Block, Facts, open_text, text_stamp};
-use crate::interrupt;
-use crate::job::{SAMPLE_NAME, TextFile};
-use crate::scratch;
+use crate::base::error::{Error, Result, plain};
+use crate::base::{scratch, signals};
+use crate::data::block::Block;
+use crate::input::{InputInfo, open_text, text_stamp};
+use crate::job::input::{SAMPLE_NAME, TextFile};
 
 /// The demo's text, part of the program.
 pub const SAMPLE: &[u8] = include_bytes!("../../jobs/sample.txt");
@@ -41,10 +41,10 @@ impl SectionReader {
     /// Opens `text` on this worker.
     ///
     /// # Errors
-    /// It cannot be opened here, or is not what rank 0 saw, as `facts` say.
-    pub fn open(text: &TextFile, facts: &Facts) -> Result<Self> {
+    /// It cannot be opened here, or is not what rank 0 saw, as `info` say.
+    pub fn open(text: &TextFile, info: &InputInfo) -> Result<Self> {
         let (file, len) = open_text(text)?;
-        let (path, file_len) = (text.name(), facts.total);
+        let (path, file_len) = (text.name(), info.total);
         if len != file_len {
             return Err(Error::Failed(format!(
                 "cannot use {}: it has {len} bytes here and {file_len} where rank 0 opened it, so it is \
@@ -52,7 +52,7 @@ impl SectionReader {
                 path.display()
             )));
         }
-        facts.stamp.check(text_stamp(text, &file), &path)?;
+        info.stamp.check(text_stamp(text, &file), &path)?;
         Ok(Self { file, path, file_len, at: 0, end: 0, ended: true, look: FIRST_LOOK })
     }
 
@@ -97,12 +97,12 @@ impl SectionReader {
         Ok(())
     }
 
-    /// Reads the section's next bytes into the front of `room` (not empty) and returns how many; 0 at its
+    /// Reads the section's next bytes into the front of `buf` (not empty) and returns how many; 0 at its
     /// end.
     ///
     /// # Errors
     /// The file cannot be read, or has been cut short since the run began.
-    pub fn read(&mut self, room: &mut [u8]) -> Result<usize> {
+    pub fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         if self.ended {
             return Ok(0);
         }
@@ -114,11 +114,11 @@ impl SectionReader {
                 look
             }
         };
-        let wanted = wanted.min(self.file_len - self.at).min(room.len() as u64) as usize;
-        let mut count = self.read_at(&mut room[..wanted], self.at)?;
+        let wanted = wanted.min(self.file_len - self.at).min(buf.len() as u64) as usize;
+        let mut count = self.read_at(&mut buf[..wanted], self.at)?;
         // The first newline at or after the section's last byte ends the section.
         let inside = (self.end - 1).saturating_sub(self.at).min(count as u64) as usize;
-        if let Some(i) = memchr::memchr(b'\n', &room[inside..count]) {
+        if let Some(i) = memchr::memchr(b'\n', &buf[inside..count]) {
             count = inside + i + 1;
             self.ended = true;
         }
@@ -132,11 +132,11 @@ impl SectionReader {
         self.ended
     }
 
-    fn read_at(&self, room: &mut [u8], at: u64) -> Result<usize> {
+    fn read_at(&self, buf: &mut [u8], at: u64) -> Result<usize> {
         // Here, because a section may be one huge line.
-        interrupt::check()?;
+        signals::check()?;
         loop {
-            match self.file.read_at(room, at) {
+            match self.file.read_at(buf, at) {
                 Ok(0) => {
                     return Err(Error::Failed(format!(
                         "cannot read {} at byte {at}: it ends there, and had {} bytes when the run began, so \
@@ -179,22 +179,22 @@ pub fn has_hidden_bytes(file: &File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cut;
-    use crate::input::Stamp;
-    use crate::job::Dtype;
+    use crate::data::dtype::Dtype;
+    use crate::data::partition;
+    use crate::input::stamp::Stamp;
     use proptest::prelude::*;
 
     fn reader(dir: &tempfile::TempDir, bytes: &[u8]) -> SectionReader {
         let path = dir.path().join("text");
         std::fs::write(&path, bytes).unwrap();
         let total = bytes.len() as u64;
-        let facts = Facts { dtype: Dtype::I64, total, indexed: false, stamp: Stamp::NONE };
-        SectionReader::open(&TextFile::Path(path), &facts).unwrap()
+        let info = InputInfo { dtype: Dtype::I64, total, indexed: false, stamp: Stamp::NONE };
+        SectionReader::open(&TextFile::Path(path), &info).unwrap()
     }
 
-    fn section(reader: &mut SectionReader, block: Block, room: usize) -> Vec<u8> {
+    fn section(reader: &mut SectionReader, block: Block, buf: usize) -> Vec<u8> {
         reader.start(&block).unwrap();
-        let (mut out, mut buffer) = (Vec::new(), vec![0; room]);
+        let (mut out, mut buffer) = (Vec::new(), vec![0; buf]);
         loop {
             let count = reader.read(&mut buffer).unwrap();
             if count == 0 {
@@ -206,13 +206,13 @@ mod tests {
     }
 
     /// Every section is whole lines, starts where the rule says, and joined they are the file.
-    fn check(bytes: &[u8], k: u64, room: usize) {
+    fn check(bytes: &[u8], k: u64, buf: usize) {
         let dir = tempfile::tempdir().unwrap();
         let mut reader = reader(&dir, bytes);
         let mut joined = Vec::new();
         for i in 0..k {
-            let part = cut::part(bytes.len() as u64, k, i);
-            let got = section(&mut reader, Block { start: part.start, end: part.end }, room);
+            let part = partition::part(bytes.len() as u64, k, i);
+            let got = section(&mut reader, Block { start: part.start, end: part.end }, buf);
             if !got.is_empty() {
                 let start = joined.len();
                 assert!(part.contains(&(start as u64)), "section {i} starts at {start}, not in {part:?}");
@@ -242,9 +242,9 @@ mod tests {
         ];
         for bytes in files {
             for k in (1..=bytes.len().min(40) as u64 + 3).chain([997]) {
-                for room in [1, 2, 7, 4096] {
-                    if bytes.len() < 100 || room > 1000 {
-                        check(bytes, k, room);
+                for buf in [1, 2, 7, 4096] {
+                    if bytes.len() < 100 || buf > 1000 {
+                        check(bytes, k, buf);
                     }
                 }
             }
@@ -279,9 +279,9 @@ mod tests {
         fn sections_join_to_the_file(
             bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..400),
             k in 1u64..50,
-            room in 1usize..64,
+            buf in 1usize..64,
         ) {
-            check(&bytes, k, room);
+            check(&bytes, k, buf);
         }
     }
 }

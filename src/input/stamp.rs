@@ -24,7 +24,7 @@ use std::path::Path;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::input::section::has_hidden_bytes;
 
 /// A file as it was at some time, or several files together; nothing, where there is none to compare.

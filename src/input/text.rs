@@ -9,11 +9,13 @@ use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
-use crate::cut;
-use crate::error::{Error, Result};
-use crate::input::{Source, Stamp, start};
-use crate::job::Dtype;
-use crate::side_by_side;
+use crate::base::error::{Error, Result};
+use crate::base::fmt::shown;
+use crate::base::fork_join;
+use crate::data::dtype::Dtype;
+use crate::data::partition;
+use crate::input::stamp::Stamp;
+use crate::input::{Source, start};
 
 /// Bytes read at once for each thread: measured as the size where starting threads costs little.
 const BUFFER: usize = 1024 * 1024;
@@ -25,8 +27,6 @@ const LIKELY_LINE: usize = 64;
 const WORTH_SHARING: usize = 128 * 1024;
 /// No number needs a longer line: past this the input is something else, perhaps without any newline.
 const LONGEST_LINE: usize = 4096;
-/// How much of a wrong line a message shows.
-const SHOWN: usize = 60;
 
 /// Where text comes from.
 pub trait Input: Read {
@@ -97,36 +97,36 @@ impl Text {
         }
     }
 
-    /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many numbers they
+    /// Parses of the first `whole` bytes as many lines as there is buf for. Returns how many numbers they
     /// hold, up to a fault.
-    fn parse(&mut self, whole: usize, room: &mut [u64]) -> (usize, Result<()>) {
+    fn parse(&mut self, whole: usize, buf: &mut [u64]) -> (usize, Result<()>) {
         let lines = &self.buffer[self.unread.start..][..whole];
         // No more than there will be room for, as far as can be seen: what is looked at for one number should
         // not be a whole buffer.
-        let likely = room.len().saturating_mul(LIKELY_LINE);
+        let likely = buf.len().saturating_mul(LIKELY_LINE);
         let lines = match lines.get(..likely) {
             Some(start) => {
                 &lines[..memchr::memrchr(b'\n', start).map_or_else(|| next_line(lines, 0), |at| at + 1)]
             }
             None => lines,
         };
-        let parts = parts(lines, self.threads, room.len());
-        let (mut rooms, mut rest) = (Vec::new(), &mut *room);
+        let parts = parts(lines, self.threads, buf.len());
+        let (mut rooms, mut rest) = (Vec::new(), &mut *buf);
         for part in &parts {
             let (own, others) = rest.split_at_mut(part.lines);
             rooms.push(own);
             rest = others;
         }
         let dtype = self.dtype;
-        let jobs = parts.iter().zip(rooms).map(|(part, room)| {
+        let jobs = parts.iter().zip(rooms).map(|(part, buf)| {
             let text = &lines[part.bytes.clone()];
-            move || parse_lines(text, dtype, room)
+            move || parse_lines(text, dtype, buf)
         });
-        let parsed = side_by_side::run(jobs);
+        let parsed = fork_join::run(jobs);
         let (mut count, mut first) = (0, 0);
         for (part, Parsed { numbers, fault }) in parts.iter().zip(parsed) {
             // Blank lines leave room between the parts.
-            room.copy_within(first..first + numbers, count);
+            buf.copy_within(first..first + numbers, count);
             count += numbers;
             first += part.lines;
             if let Some((line, word)) = fault {
@@ -187,7 +187,7 @@ fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<Part> {
     loop {
         let count = (window / WORTH_SHARING).clamp(1, threads) as u64;
         let mut bounds: Vec<usize> = (0..count)
-            .map(|i| cut::part(window as u64, count, i).start as usize)
+            .map(|i| partition::part(window as u64, count, i).start as usize)
             .map(|at| if at == 0 { 0 } else { next_line(lines, at - 1) })
             .collect();
         bounds.push(window);
@@ -233,14 +233,14 @@ fn quick(lines: &[u8], at: usize, dtype: Dtype) -> Option<(u64, usize)> {
 }
 
 /// Parses lines, for each of which there is room.
-fn parse_lines(lines: &[u8], dtype: Dtype, room: &mut [u64]) -> Parsed {
+fn parse_lines(lines: &[u8], dtype: Dtype, buf: &mut [u64]) -> Parsed {
     let (mut at, mut line, mut numbers) = (0, 0, 0);
     // Asked once: of every word by itself it takes a tenth of the time.
     let text = std::str::from_utf8(lines).ok();
     while at < lines.len() {
         line += 1;
         if let Some((bits, end)) = quick(lines, at, dtype) {
-            room[numbers] = bits;
+            buf[numbers] = bits;
             numbers += 1;
             at = end;
             continue;
@@ -255,7 +255,7 @@ fn parse_lines(lines: &[u8], dtype: Dtype, room: &mut [u64]) -> Parsed {
             };
             let fits = end - at <= LONGEST_LINE;
             match spelled.filter(|_| fits).and_then(|word| dtype.parse(word)) {
-                Some(bits) => room[numbers] = bits,
+                Some(bits) => buf[numbers] = bits,
                 None => return Parsed { numbers, fault: Some((line, word)) },
             }
             numbers += 1;
@@ -265,22 +265,15 @@ fn parse_lines(lines: &[u8], dtype: Dtype, room: &mut [u64]) -> Parsed {
     Parsed { numbers, fault: None }
 }
 
-/// As much of a wrong word as a message shows.
-pub fn shown(word: &[u8]) -> String {
-    let start: String = String::from_utf8_lossy(word).chars().take(SHOWN).collect();
-    let dots = if word.len() > start.len() { "…" } else { "" };
-    format!("{}{dots}", start.escape_debug())
-}
-
 impl Source for Text {
-    fn fill(&mut self, room: &mut [u64]) -> Result<usize> {
+    fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
         let mut count = 0;
-        while count < room.len() {
+        while count < buf.len() {
             let outcome = self.whole_lines(count == 0).and_then(|whole| {
-                let (found, outcome) = self.parse(whole, &mut room[count..]);
+                let (found, outcome) = self.parse(whole, &mut buf[count..]);
                 count += found;
                 outcome.map(|()| whole)
             });
@@ -344,9 +337,9 @@ mod tests {
     impl Input for Trickle {}
 
     impl Read for Trickle {
-        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-            let most = room.len().min(1);
-            self.0.read(&mut room[..most])
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            let most = buf.len().min(1);
+            self.0.read(&mut buf[..most])
         }
     }
 
@@ -356,18 +349,18 @@ mod tests {
     impl Input for Flood {}
 
     impl Read for Flood {
-        fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-            self.0.read(room)
+        fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+            self.0.read(buf)
         }
     }
 
-    fn numbers(bytes: &[u8], dtype: Dtype, room: usize) -> (Vec<u64>, Option<String>) {
-        all(Box::new(Trickle(std::io::Cursor::new(bytes.to_vec()))), dtype, room, 1)
+    fn numbers(bytes: &[u8], dtype: Dtype, buf: usize) -> (Vec<u64>, Option<String>) {
+        all(Box::new(Trickle(std::io::Cursor::new(bytes.to_vec()))), dtype, buf, 1)
     }
 
-    fn all(reader: Box<dyn Input>, dtype: Dtype, room: usize, threads: usize) -> (Vec<u64>, Option<String>) {
+    fn all(reader: Box<dyn Input>, dtype: Dtype, buf: usize, threads: usize) -> (Vec<u64>, Option<String>) {
         let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
-        let (mut out, mut buffer) = (Vec::new(), vec![0; room]);
+        let (mut out, mut buffer) = (Vec::new(), vec![0; buf]);
         loop {
             match text.fill(&mut buffer) {
                 Ok(0) => return (out, None),
@@ -386,8 +379,8 @@ mod tests {
 
     #[test]
     fn what_stands_before_a_fault_is_delivered() {
-        for room in 1..6 {
-            let (values, error) = numbers(b"1\n2\n\nthree\n4\n", Dtype::I64, room);
+        for buf in 1..6 {
+            let (values, error) = numbers(b"1\n2\n\nthree\n4\n", Dtype::I64, buf);
             assert_eq!(values, [1, 2]);
             assert_eq!(error.unwrap(), "numbers.txt, line 4: 'three' is not a whole number");
         }
@@ -443,13 +436,13 @@ mod tests {
         // A number that is longer than any should be, across the end of a buffer and not.
         let long = |before: usize| "7\n".repeat(before) + &"0".repeat(LONGEST_LINE) + "1\n2\n";
         for text in [text, faulty, long(BUFFER / 2 - 1000), long(3)] {
-            let read = |room, threads| {
+            let read = |buf, threads| {
                 let reader = Flood(std::io::Cursor::new(text.clone().into_bytes()));
-                all(Box::new(reader), Dtype::I64, room, threads)
+                all(Box::new(reader), Dtype::I64, buf, threads)
             };
             let alone = read(1000, 1);
-            for (room, threads) in [(1 << 16, 2), (999, 2), (300_000, 3), (70_001, 7)] {
-                assert!(read(room, threads) == alone, "{room} {threads}");
+            for (buf, threads) in [(1 << 16, 2), (999, 2), (300_000, 3), (70_001, 7)] {
+                assert!(read(buf, threads) == alone, "{buf} {threads}");
             }
         }
     }
@@ -473,14 +466,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_survive_text(values: Vec<i64>, room in 1usize..20) {
+        fn numbers_survive_text(values: Vec<i64>, buf in 1usize..20) {
             let text: String = values.iter().map(|v| format!("{v}\n")).collect();
             let expected: Vec<u64> = values.iter().map(|v| *v as u64).collect();
-            prop_assert_eq!(numbers(text.as_bytes(), Dtype::I64, room), (expected, None));
+            prop_assert_eq!(numbers(text.as_bytes(), Dtype::I64, buf), (expected, None));
         }
 
         #[test]
-        fn floats_survive_text(values: Vec<f64>, digits in 0usize..25, room in 1usize..20) {
+        fn floats_survive_text(values: Vec<f64>, digits in 0usize..25, buf in 1usize..20) {
             // Rounded to few digits, the largest would not fit any more.
             let smaller = |v: &f64| if v.is_finite() { v / 2.0 } else { *v };
             for text in [
@@ -491,13 +484,13 @@ mod tests {
                 // As the standard library reads each.
                 let words = text.lines().map(|line| line.trim().parse::<f64>().unwrap());
                 let expected: Vec<u64> = words.map(f64::to_bits).collect();
-                prop_assert_eq!(numbers(text.as_bytes(), Dtype::F64, room), (expected, None));
+                prop_assert_eq!(numbers(text.as_bytes(), Dtype::F64, buf), (expected, None));
             }
         }
 
         #[test]
-        fn any_bytes_end_in_values_or_a_message(bytes: Vec<u8>, room in 1usize..20) {
-            numbers(&bytes, Dtype::F64, room);
+        fn any_bytes_end_in_values_or_a_message(bytes: Vec<u8>, buf in 1usize..20) {
+            numbers(&bytes, Dtype::F64, buf);
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::function::lines::Tally;
+use crate::base::error::Result;
 use crate::job::{Task, Work};
+use crate::op::lines::Tally;
+use crate::output::encode::{RowTemplate, Who};
+use crate::output::first_numbers;
 use crate::output::text::ToFile;
-use crate::output::{Frame, Who, first_numbers};
 
 /// A row; `who` is `None` without the columns for it, and has `None` where nobody has answered.
-pub fn frame(who: Option<Option<&Who>>) -> Frame {
+pub fn frame(who: Option<Option<&Who>>) -> RowTemplate {
     let close = match who {
         None => "\n".to_owned(),
         Some(None) => ",,,\n".to_owned(),
@@ -17,7 +18,7 @@ pub fn frame(who: Option<Option<&Who>>) -> Frame {
             format!(",{rank},{pid},{}\n", String::from_utf8_lossy(&field(host.as_bytes())))
         }
     };
-    Frame { open: "", between: ",", missing: "", close, is_json: false }
+    RowTemplate { open: "", between: ",", missing: "", close, is_json: false }
 }
 
 /// A field, in quotes where it needs them. It need not be UTF-8.

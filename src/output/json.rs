@@ -9,19 +9,20 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::error::{Error, Result};
-use crate::function::lines::Tally;
+use crate::base::error::{Error, Result};
+use crate::base::names;
 use crate::input::open_regular;
 use crate::job::{Task, Work};
-use crate::names;
-use crate::output::back::{Back, Found, PIECE, check_job, damaged};
+use crate::observe::report::Report;
+use crate::op::lines::Tally;
+use crate::output::encode::{RowTemplate, Who};
+use crate::output::provenance::{self, JOB, Origin};
+use crate::output::reader::{PIECE, ReadChunk, ResultReader, check_job, damaged};
 use crate::output::text::ToFile;
-use crate::output::{Frame, Piece, Sink, Who};
-use crate::provenance::{self, JOB, Origin};
-use crate::report::Report;
+use crate::output::{ResultChunk, Sink};
 
 /// A row; `who` as in [`crate::output::csv::frame`].
-pub fn frame(list: bool, who: Option<Option<&Who>>) -> Frame {
+pub fn frame(list: bool, who: Option<Option<&Who>>) -> RowTemplate {
     let who = match who {
         None => String::new(),
         Some(None) => r#","rank":null,"pid":null,"host":null"#.to_owned(),
@@ -30,7 +31,7 @@ pub fn frame(list: bool, who: Option<Option<&Who>>) -> Frame {
         }
     };
     let (open, end) = if list { (",\n{\"input\":", "}") } else { ("{\"input\":", "}\n") };
-    Frame { open, between: ",\"output\":", missing: "null", close: who + end, is_json: true }
+    RowTemplate { open, between: ",\"output\":", missing: "null", close: who + end, is_json: true }
 }
 
 /// What is counted of a file.
@@ -82,13 +83,13 @@ impl<'a> ToJson<'a> {
 }
 
 impl Sink for ToJson<'_> {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        let mut bytes = piece.bytes;
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        let mut bytes = chunk.bytes;
         if self.is_first && !bytes.is_empty() {
             // Every result stands behind a comma, but for the first.
             (bytes, self.is_first) = (&bytes[1..], false);
         }
-        self.file.take(&Piece { bytes, ..*piece })
+        self.file.take(&ResultChunk { bytes, ..*chunk })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -176,10 +177,10 @@ fn origin_of(file: &File) -> io::Result<Option<(Value, u64)>> {
     }
 }
 
-impl Back for FromJson {
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+impl ResultReader for FromJson {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         bytes.clear();
-        let mut found = Found::default();
+        let mut found = ReadChunk::default();
         while bytes.len() < PIECE {
             self.line.clear();
             let read = (&mut self.rows).take(LONGEST_ROW).read_until(b'\n', &mut self.line);

@@ -1,206 +1,33 @@
 //! Where answers go, in block order. One file per format, behind one seam; only rank 0 has one.
 
-pub mod back;
 mod csv;
-pub mod file;
+mod demo;
+pub mod encode;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
+pub mod hdf5_library;
 mod json;
 mod npy;
-mod people;
+pub mod provenance;
+pub mod reader;
 mod text;
 
 use std::path::Path;
 
-use crate::error::{Error, Result, nearest};
-use crate::function::lines::Tally;
-use crate::input::{self, Block, Facts};
-use crate::job::{Do, Output, Task, Work};
-use crate::part::{Part, Portion};
-use crate::report::Report;
-
-/// How a file is written, which its name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `.txt`, or a name without an extension: one answer per line.
-    Text,
-    /// `.csv`: a header, and one row per value.
-    Csv,
-    /// `.json`: one object with all results, and where they came from.
-    Json,
-    /// `.jsonl`: one object per line.
-    JsonLines,
-    /// `.npy`: numpy's own.
-    Npy,
-    /// `.h5`, `.hdf5`.
-    Hdf5,
-}
-
-/// Formats by extension.
-const FORMATS: [(&str, Format); 7] = [
-    ("txt", Format::Text),
-    ("csv", Format::Csv),
-    ("json", Format::Json),
-    ("jsonl", Format::JsonLines),
-    ("npy", Format::Npy),
-    ("h5", Format::Hdf5),
-    ("hdf5", Format::Hdf5),
-];
-
-impl Format {
-    /// The format that the extension of `path` stands for; that of no extension is text. Without regard to
-    /// case, to the `.partial` of a file that has not been completed, and to the `.part-1-of-8` of a part.
-    pub fn of_name(path: &Path) -> Option<Self> {
-        let partial = path.extension().is_some_and(|extension| extension == "partial");
-        let path = if partial { Path::new(path.file_stem().unwrap_or_default()) } else { path };
-        let Some(extension) = path.extension() else { return Some(Self::Text) };
-        if Part::is_extension(&extension.to_string_lossy()) {
-            return Some(Self::Text);
-        }
-        FORMATS.iter().find(|(name, _)| extension.eq_ignore_ascii_case(name)).map(|(_, format)| *format)
-    }
-
-    /// What there is instead of an extension that nobody knows.
-    pub fn complaint(path: &Path) -> String {
-        let extension = path.extension().unwrap_or_default().to_string_lossy();
-        let known = FORMATS.map(|(name, _)| name);
-        let near =
-            nearest(&extension, known).map_or(String::new(), |near| format!("; did you mean .{near}?"));
-        format!(
-            "-o {}: no format has the extension .{extension}{near}; there are .txt (one result per line), .csv, \
-             .json, .jsonl, .npy and .h5",
-            path.display()
-        )
-    }
-}
-
-/// What the answers of a `map` should look like when they arrive. Workers turn numbers into text, because
-/// that takes longer than computing them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// 64-bit numbers, little-endian, one after the other.
-    Raw,
-    /// The values of the block, little-endian, and behind them its answers; with `gaps` behind those a byte
-    /// for each, 1 where there is no answer.
-    Pairs {
-        /// Some values may have no answer.
-        gaps: bool,
-    },
-    /// One per line.
-    Text,
-    /// One row of text for each value.
-    Rows(Rows),
-}
-
-/// Kinds of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Value, answer and process, with tabs between.
-    Tabs,
-    /// As in a CSV file.
-    Csv {
-        /// With the columns rank, pid and host.
-        who: bool,
-    },
-    /// Objects of a JSON-lines file, or the members of a JSON list, each behind a comma.
-    Json {
-        /// With the members rank, pid and host.
-        who: bool,
-        /// Members of a list.
-        list: bool,
-    },
-}
-
-impl Form {
-    /// The form in which the output of `task` wants its answers.
-    pub fn of(task: &Task) -> Self {
-        let Work::Map { who, .. } = task.work else { return Self::Text };
-        match &task.output {
-            Output::None | Output::File(_, Format::Npy) => Self::Raw,
-            Output::Stdout | Output::File(_, Format::Text) if who => Self::Rows(Rows::Tabs),
-            Output::Stdout | Output::File(_, Format::Text) | Output::People => Self::Text,
-            Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
-            Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
-            Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
-            Output::File(_, Format::Hdf5) => Self::Pairs { gaps: task.keep_going },
-        }
-    }
-
-    /// Bytes that the answer to one value takes at the most.
-    pub fn width(self) -> usize {
-        match self {
-            Self::Raw => size_of::<u64>(),
-            Self::Pairs { gaps } => 2 * size_of::<u64>() + usize::from(gaps),
-            Self::Text => WIDEST,
-            Self::Rows(rows) => rows.width(),
-        }
-    }
-}
-
-/// The most bytes that one number and what ends it take as text: `-1.7976931348623157e308`, and
-/// `-9223372036854775808` is shorter.
-pub const WIDEST: usize = 25;
-
-/// Who has answered, for rows that say so.
-#[derive(Debug, Clone)]
-pub struct Who {
-    /// The rank, or the worker's number where there are no ranks.
-    pub rank: usize,
-    /// Its process.
-    pub pid: u32,
-    /// Its host.
-    pub host: String,
-}
-
-impl Who {
-    /// This process, as `rank`.
-    pub fn here(rank: usize) -> Self {
-        Self { rank, pid: std::process::id(), host: crate::report::host() }
-    }
-}
-
-/// What stands around the numbers of a row.
-#[derive(Debug, Default)]
-pub struct Frame {
-    /// Before the value.
-    pub open: &'static str,
-    /// Between value and answer.
-    pub between: &'static str,
-    /// In place of an answer that is missing.
-    pub missing: &'static str,
-    /// Behind the answer, with the end of the line.
-    pub close: String,
-    /// Infinity, and what is not a number, are written as JSON has it.
-    pub is_json: bool,
-}
-
-impl Rows {
-    /// What these rows look like; `who` has answered, or nobody.
-    pub fn frame(self, who: Option<&Who>) -> Frame {
-        match self {
-            Self::Tabs => text::frame(who),
-            Self::Csv { who: false } => csv::frame(None),
-            Self::Csv { who: true } => csv::frame(Some(who)),
-            Self::Json { who: false, list } => json::frame(list, None),
-            Self::Json { who: true, list } => json::frame(list, Some(who)),
-        }
-    }
-
-    /// Bytes that a row takes at the most: the frame around the widest numbers, the same on every host.
-    fn width(self) -> usize {
-        // The longest name that Linux gives a host, each character escaped.
-        let widest = Who { rank: usize::MAX, pid: u32::MAX, host: "\u{1}".repeat(64) };
-        let Frame { open, between, close, .. } = self.frame(Some(&widest));
-        open.len() + between.len() + close.len() + 2 * WIDEST
-    }
-}
-
-/// The name of standard output in messages.
-pub const STDOUT: &str = "standard output";
+use crate::base::atomic_file;
+use crate::base::error::{Error, Result};
+use crate::data::block::Block;
+use crate::data::format::Format;
+use crate::input::{self, InputInfo};
+use crate::job::output::Output;
+use crate::job::shard::ShardMode;
+use crate::job::{Do, Task, Work};
+use crate::observe::report::Report;
+use crate::op::lines::Tally;
 
 /// The answer to one block, or a further piece of one.
 #[derive(Debug, Clone, Copy)]
-pub struct Piece<'a> {
+pub struct ResultChunk<'a> {
     /// Who answered; `None` for what no worker has lived to answer.
     pub worker: Option<usize>,
     /// The rank that the worker belongs to; the worker's number where there are no ranks.
@@ -219,7 +46,7 @@ pub trait Sink {
     ///
     /// # Errors
     /// It cannot be written; the run ends.
-    fn take(&mut self, piece: &Piece) -> Result<()>;
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()>;
 
     /// What has been taken is to be seen now, as far as that is possible: nothing will come for a while.
     ///
@@ -235,7 +62,7 @@ pub trait Sink {
     /// It cannot be made to last.
     fn finish(&mut self, report: &Report) -> Result<()>;
 
-    /// The file that every rank writes its own part of, as [`crate::hdf5::SharedFile`]; the sink then takes
+    /// The file that every rank writes its own part of, as [`crate::output::hdf5_library::SharedFile`]; the sink then takes
     /// pieces without bytes.
     fn shared_file(&self) -> Option<&Path> {
         None
@@ -253,32 +80,34 @@ pub trait Sink {
 ///
 /// # Errors
 /// A file cannot be created.
-pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Sink + 'a>> {
+pub fn open<'a>(task: &'a Task, info: &InputInfo, first: bool) -> Result<Box<dyn Sink + 'a>> {
     // Of a part also the whole, before all parts have been made and cannot be joined.
     for path in task.output_file().into_iter().chain(task.whole_output.as_deref()) {
-        if input::file(task).is_some_and(|input| file::is_same(input, path)) {
+        if input::file(task).is_some_and(|input| atomic_file::is_same(input, path)) {
             return Err(Error::Failed(format!(
                 "cannot write {}: it is the input, and would be replaced; give the output another name",
                 path.display()
             )));
         }
-        file::is_no_folder(path)?;
+        atomic_file::is_no_folder(path)?;
     }
     let sink: Box<dyn Sink> = match &task.output {
         Output::None => Box::new(Nothing),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
-        Output::People => Box::new(people::People::new(task)),
+        Output::People => Box::new(demo::DemoReport::new(task)),
         Output::Stdout => Total::around(task, text::ToStdout::new()?),
-        Output::File(path, Format::Hdf5) => crate::hdf5::library()?.create(task, path, facts)?,
-        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, facts.dtype)?),
+        Output::File(path, Format::Hdf5) => {
+            crate::output::hdf5_library::library()?.create(task, path, info)?
+        }
+        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, info.dtype)?),
         Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
         Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path)?),
         Output::File(path, Format::Text | Format::JsonLines) => {
             Total::around(task, text::ToFile::create(path)?)
         }
     };
-    if let (Portion::Part(_), Output::File(path, _)) = (task.portion, &task.output) {
-        file::forget(path)?;
+    if let (ShardMode::Shard(_), Output::File(path, _)) = (task.portion, &task.output) {
+        atomic_file::forget(path)?;
     }
     Ok(sink)
 }
@@ -287,7 +116,7 @@ pub fn open<'a>(task: &'a Task, facts: &Facts, first: bool) -> Result<Box<dyn Si
 struct Nothing;
 
 impl Sink for Nothing {
-    fn take(&mut self, _piece: &Piece) -> Result<()> {
+    fn take(&mut self, _piece: &ResultChunk) -> Result<()> {
         Ok(())
     }
 
@@ -347,9 +176,9 @@ impl<'a, S: Sink + 'a> Total<'a, S> {
 }
 
 impl<S: Sink> Sink for Total<'_, S> {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
         // A worker that failed has sent none.
-        if let Some(tally) = Tally::from_bytes(piece.bytes) {
+        if let Some(tally) = Tally::from_bytes(chunk.bytes) {
             self.tally.add(&tally);
         }
         Ok(())
@@ -357,7 +186,7 @@ impl<S: Sink> Sink for Total<'_, S> {
 
     fn finish(&mut self, report: &Report) -> Result<()> {
         let line = total(self.task, &self.tally);
-        self.sink.take(&Piece {
+        self.sink.take(&ResultChunk {
             worker: None,
             rank: None,
             block: Block::default(),

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use npyz::WriterBuilder;
 
-use crate::error::Result;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::Result;
+use crate::data::dtype::Dtype;
 use crate::input::npy;
-use crate::job::Dtype;
-use crate::output::back::{Back, Column, Found, PIECE};
-use crate::output::file::Draft;
+use crate::observe::report::Report;
+use crate::output::reader::{Column, PIECE, ReadChunk, ResultReader};
 use crate::output::text::ToFile;
-use crate::output::{Piece, Sink};
-use crate::report::Report;
+use crate::output::{ResultChunk, Sink};
 
 /// A file whose header is written again when the number of answers is known.
 pub struct ToNpy {
@@ -26,7 +26,7 @@ impl ToNpy {
     /// # Errors
     /// It cannot be created, or is no regular file.
     pub fn create(path: &Path, dtype: Dtype) -> Result<Self> {
-        let mut file = ToFile::of(Draft::create_regular(path)?);
+        let mut file = ToFile::of(AtomicFile::create_regular(path)?);
         file.begin(&header(dtype, 0));
         Ok(Self { file, dtype, count: 0 })
     }
@@ -47,9 +47,9 @@ fn header(dtype: Dtype, count: u64) -> Vec<u8> {
 }
 
 impl Sink for ToNpy {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        self.count += (piece.bytes.len() / size_of::<u64>()) as u64;
-        self.file.take(piece)
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        self.count += (chunk.bytes.len() / size_of::<u64>()) as u64;
+        self.file.take(chunk)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -82,13 +82,13 @@ impl FromNpy {
     }
 }
 
-impl Back for FromNpy {
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+impl ResultReader for FromNpy {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         let words = self.0.take((PIECE / size_of::<u64>()) as u64)?;
         bytes.clear();
         bytes.extend_from_slice(bytemuck::cast_slice(&words));
         let items = words.len() as u64;
-        Ok((items > 0).then_some(Found { items, ..Found::default() }))
+        Ok((items > 0).then_some(ReadChunk { items, ..ReadChunk::default() }))
     }
 }
 

@@ -4,24 +4,25 @@ use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::blocking::Outlet;
-use crate::error::{Error, Result};
-use crate::escape;
-use crate::function::lines::Tally;
+use crate::base::atomic_file::AtomicFile;
+use crate::base::blocking::{Outlet, STDOUT};
+use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
+use crate::base::{escape, streams};
 use crate::input::open_regular;
-use crate::output::back::{Back, Found, PIECE, damaged};
-use crate::output::file::Draft;
-use crate::output::{Frame, Piece, STDOUT, Sink, Who, first_numbers};
-use crate::report::{Report, counted};
-use crate::streams;
+use crate::observe::report::Report;
+use crate::op::lines::Tally;
+use crate::output::encode::{RowTemplate, Who};
+use crate::output::reader::{PIECE, ReadChunk, ResultReader, damaged};
+use crate::output::{ResultChunk, Sink, first_numbers};
 
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
 
 /// A row of value, answer and process.
-pub fn frame(who: Option<&Who>) -> Frame {
+pub fn frame(who: Option<&Who>) -> RowTemplate {
     let close = who.map_or("\t\n".to_owned(), |who| format!("\t{}\n", who.pid));
-    Frame { open: "", between: "\t", missing: "", close, is_json: false }
+    RowTemplate { open: "", between: "\t", missing: "", close, is_json: false }
 }
 
 /// What is counted of a file, as `wc` writes it.
@@ -68,9 +69,9 @@ fn name() -> &'static Path {
 }
 
 impl Sink for ToStdout {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        streams::results(piece.bytes);
-        self.out.write_all(piece.bytes).map_err(|e| Error::writing(name(), &e))
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        streams::results(chunk.bytes);
+        self.out.write_all(chunk.bytes).map_err(|e| Error::writing(name(), &e))
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -89,7 +90,7 @@ impl Sink for ToStdout {
 
 /// A file that is written front to back.
 pub struct ToFile {
-    draft: Draft,
+    draft: AtomicFile,
     /// Small pieces that have not been written yet.
     waiting: Vec<u8>,
     /// Bytes that stand at the beginning of the file whatever is answered.
@@ -100,13 +101,13 @@ pub struct ToFile {
 }
 
 impl ToFile {
-    /// Creates the file; errors as [`Draft::create`].
+    /// Creates the file; errors as [`AtomicFile::create`].
     pub fn create(path: &Path) -> Result<Self> {
-        Ok(Self::of(Draft::create(path)?))
+        Ok(Self::of(AtomicFile::create(path)?))
     }
 
     /// Writes to `draft`.
-    pub fn of(draft: Draft) -> Self {
+    pub fn of(draft: AtomicFile) -> Self {
         Self { draft, waiting: Vec::new(), heading: 0, written: 0, is_broken: false }
     }
 
@@ -166,8 +167,8 @@ impl ToFile {
 }
 
 impl Sink for ToFile {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        self.put(piece.bytes)
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        self.put(chunk.bytes)
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -252,14 +253,14 @@ impl FromFile {
     }
 }
 
-impl Back for FromFile {
-    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<Found>> {
+impl ResultReader for FromFile {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         bytes.clear();
         bytes.append(&mut self.begun);
         if !self.ended {
             self.read(PIECE, bytes)?;
         }
-        let mut found = Found::default();
+        let mut found = ReadChunk::default();
         match self.rule {
             Rule::Lines => {
                 found.line_bytes = bytes.len() as u64;

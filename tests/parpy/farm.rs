@@ -179,7 +179,7 @@ fn threads_that_slurm_asks_for() {
     }
 }
 
-/// MPI waits for all processes, and some never come to it.
+/// MPI waits for all processes, and some never come to it. Where mpirun itself notices that, it may be earlier.
 #[test]
 fn a_rank_that_never_joins_is_not_waited_for_without_end() {
     if !has_mpi() {
@@ -191,6 +191,9 @@ fn a_rank_that_never_joins_is_not_waited_for_without_end() {
         let output = script(2, &dir, &farm, &[]);
         let said = said(&output);
         assert_ne!(output.status.code(), Some(0), "{said}");
+        if said.contains("exiting improperly") {
+            continue;
+        }
         let complaint =
             format!("parpy: rank {rank} of 2 has waited 5 s in MPI_Init for the others: a rank that does");
         assert!(said.contains(&complaint) && said.contains("PARPY_ALONE=1"), "{said}");

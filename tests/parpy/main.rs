@@ -27,6 +27,7 @@ mod python;
 mod read;
 mod readme;
 mod report;
+mod rooms;
 mod scale;
 mod show;
 mod signals;

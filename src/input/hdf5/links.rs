@@ -12,7 +12,7 @@ use ::hdf5::{Dataset, Error, File, Group, LocationInfo, LocationType};
 use hdf5_sys::h5i::hid_t;
 use hdf5_sys::h5p;
 
-use crate::output::file::is_same;
+use crate::base::atomic_file::is_same;
 
 /// What is said of a link whose goal is not known.
 pub const LEADS_NOWHERE: &str = "a link that leads nowhere, or to what is damaged";
@@ -145,8 +145,9 @@ fn add_sources(path: &Path, dataset: &Dataset, depth: usize, files: &mut Vec<Pat
             _ => places(path, Path::new(&name)).into_iter().find(|place| place.is_file()),
         };
         let found = found.ok_or_else(|| missing(format!("{name} is missing")))?;
-        let file = File::open(&found)
-            .map_err(|e| missing(format!("{name} cannot be read ({})", crate::hdf5::plain(&e))))?;
+        let file = File::open(&found).map_err(|e| {
+            missing(format!("{name} cannot be read ({})", crate::input::hdf5_library::plain(&e)))
+        })?;
         let source = file.dataset(&part).map_err(|_| missing(format!("there is no {part} in {name}")))?;
         if !files.contains(&found) && name != "." {
             files.push(found.clone());

@@ -4,7 +4,8 @@ use ::hdf5::dataset::FillTime;
 use ::hdf5::filters::BloscShuffle;
 use ::hdf5::{Dataset, File, H5Type};
 
-use crate::job::{Blosc, Compress, Dtype};
+use crate::data::dtype::Dtype;
+use crate::job::compress::{Blosc, Compress};
 
 /// Elements of a chunk: as many as a block has values, so that blocks become chunks as they are.
 pub const CHUNK: usize = 64 * 1024;

@@ -2,11 +2,10 @@
 //! numbers of the values without an answer), for a count of lines the table `/sections`; for both the table
 //! `/workers`, and where it all came from as attributes of the file.
 
-mod back;
 mod dataset;
+mod reader;
 #[cfg(feature = "mpio")]
 mod shared;
-mod studies;
 pub mod tables;
 
 use std::borrow::Cow;
@@ -15,83 +14,43 @@ use std::path::Path;
 
 use ::hdf5::File;
 use ::hdf5::types::VarLenUnicode;
-
-use crate::apart;
-use crate::error::{Error, Result};
-use crate::function::lines::Tally;
-use crate::hdf5::{Library, plain};
-#[cfg(feature = "mpio")]
-use crate::hdf5::{Plan, SharedFile};
-use crate::input::section::SectionReader;
-use crate::input::{self, Facts, Indexed};
-use crate::job::{Dtype, Task, Work};
-use crate::names::Alias;
-use crate::output::back::Back;
-use crate::output::file::Draft;
-use crate::output::{Form, Piece, Sink};
-use crate::provenance::{JOB, Origin};
-use crate::report::{Report, counted};
-use crate::scale::files::Row;
-use crate::show::{self, Look};
 use dataset::{Column, Numbers};
 use tables::Section;
 
-/// This program is linked with HDF5. To be called before MPI is initialised.
-///
-/// # Errors
-/// Its HDF5 was built for another MPI than parpy.
-pub fn provide() -> Result<()> {
-    check_mpi()?;
-    // A parallel HDF5 that is initialised after MPI has itself ended by `MPI_Finalize`, and would then try
-    // once more, and for ever, what could not be written to a full disk.
-    let _ = ::hdf5::library_version();
-    crate::hdf5::provide(&Here);
-    Ok(())
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
+use crate::base::isolate;
+use crate::base::names::Alias;
+use crate::input::hdf5_library::plain;
+use crate::input::section::SectionReader;
+use crate::input::{self, InputInfo};
+use crate::job::{Task, Work};
+use crate::observe::report::Report;
+use crate::op::lines::Tally;
+use crate::output::encode::Encoding;
+use crate::output::hdf5_library::Library;
+#[cfg(feature = "mpio")]
+use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::provenance::{JOB, Origin};
+use crate::output::reader::ResultReader;
+use crate::output::{ResultChunk, Sink};
+
+/// This program is linked with HDF5.
+pub fn provide() {
+    crate::output::hdf5_library::provide(&Linked);
 }
 
-/// Two MPIs in one process call each other's functions. They get there where HDF5 was built for another MPI
-/// than parpy, which no linker minds.
-fn check_mpi() -> Result<()> {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-    match (maps.contains("/libmpi.so"), maps.contains("/libmpich.so")) {
-        (true, true) => Err(Error::Usage(
-            "this parpy and its HDF5 were built for two different MPIs, Open MPI and MPICH. Rebuild it with an \
-             HDF5 for the MPI that MPICC names, or for none: HDF5_DIR=/usr/lib/x86_64-linux-gnu/hdf5/serial (or \
-             …/openmpi, …/mpich) cargo build --release"
-                .into(),
-        )),
-        _ => Ok(()),
-    }
-}
+/// HDF5, as this program is linked with it.
+struct Linked;
 
-/// See [`provide`].
-struct Here;
-
-impl Library for Here {
-    fn version(&self) -> String {
-        let (major, minor, patch) = ::hdf5::library_version();
-        format!("{major}.{minor}.{patch}")
-    }
-
-    fn open(
-        &self,
-        path: &Path,
-        part: Option<&str>,
-        wanted: Option<Dtype>,
-    ) -> Result<(Box<dyn Indexed>, Dtype)> {
-        input::hdf5::open(path, part, wanted)
-    }
-
-    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
-        input::hdf5::probe(path, part, wanted)
-    }
-
-    fn create<'a>(&self, task: &'a Task, path: &Path, facts: &Facts) -> Result<Box<dyn Sink + 'a>> {
+impl Library for Linked {
+    fn create<'a>(&self, task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn Sink + 'a>> {
         #[cfg(feature = "mpio")]
         if shared::serves(task) {
             return Ok(Box::new(shared::ToShared::create(task, path)?));
         }
-        Ok(Box::new(ToHdf5::create(task, path, facts)?))
+        Ok(Box::new(ToHdf5::create(task, path, info)?))
     }
 
     #[cfg(feature = "mpio")]
@@ -105,28 +64,16 @@ impl Library for Here {
         Ok(Box::new(shared::Part::create(task, plan, rank, over)?))
     }
 
-    fn show(&self, path: &Path, rows: usize) -> Result<Look> {
-        show::hdf5::look(path, rows)
-    }
-
     fn job(&self, path: &Path) -> Result<String> {
-        apart::read(path, || {
+        isolate::read(path, || {
             let file = input::hdf5::open_hdf5(path)?;
             let job = file.attr(JOB).and_then(|attribute| attribute.read_scalar::<VarLenUnicode>());
-            job.map(|text| crate::hdf5::words(&text)).map_err(|_| Error::no_job(path))
+            job.map(|text| crate::input::hdf5_library::words(&text)).map_err(|_| Error::no_job(path))
         })
     }
 
-    fn read_back(&self, task: &Task, path: &Path, facts: &Facts) -> Result<Box<dyn Back>> {
-        back::open(task, path, facts)
-    }
-
-    fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()> {
-        studies::save(path, json, points)
-    }
-
-    fn studies(&self, path: &Path) -> Result<String> {
-        apart::read(path, || studies::load(path))
+    fn read_back(&self, task: &Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader>> {
+        reader::open(task, path, info)
     }
 }
 
@@ -134,7 +81,7 @@ impl Library for Here {
 struct ToHdf5<'a> {
     task: &'a Task,
     origin: Origin<'a>,
-    draft: Draft,
+    draft: AtomicFile,
     /// `None` when it has been closed.
     file: Option<File>,
     tables: Tables,
@@ -166,27 +113,27 @@ struct Values {
 }
 
 impl<'a> ToHdf5<'a> {
-    fn create(task: &'a Task, path: &Path, facts: &Facts) -> Result<Self> {
+    fn create(task: &'a Task, path: &Path, info: &InputInfo) -> Result<Self> {
         // Not `create`, which would empty a file that is there: ext4 then writes all of it to the disk when it
         // is closed, which takes as long as the job.
         let create = |new: &Path| {
             let alias = Alias::of(new)?;
             File::create_excl(alias.path()).map_err(|e| io::Error::other(cannot_write(path, &e)))
         };
-        let (draft, file) = Draft::create_by(path, create)?;
+        let (draft, file) = AtomicFile::create_by(path, create)?;
         let compress = task.compress;
         let tables = match &task.work {
             Work::Map { who, .. } => Tables::Values(Box::new(Values {
-                input: Numbers::new(facts.dtype, "input", compress),
-                output: Numbers::new(facts.dtype, "output", compress),
+                input: Numbers::new(info.dtype, "input", compress),
+                output: Numbers::new(info.dtype, "output", compress),
                 rank: who.then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
             Work::Read { file, .. } => {
                 // Of a part, behind those of the parts before it.
-                let first = match task.share.of(facts.total).start {
+                let first = match task.share.of(info.total).start {
                     0 => 0,
-                    at => SectionReader::open(file, facts)?.line_from(at)?,
+                    at => SectionReader::open(file, info)?.line_from(at)?,
                 };
                 Tables::Sections(Column::new(SECTIONS, compress), first)
             }
@@ -213,9 +160,9 @@ impl<'a> ToHdf5<'a> {
 }
 
 impl Values {
-    fn take(&mut self, file: &File, piece: &Piece, form: Form) -> ::hdf5::Result<()> {
-        let count = piece.bytes.len() / form.width();
-        let (values, rest) = piece.bytes.split_at(count * size_of::<u64>());
+    fn take(&mut self, file: &File, chunk: &ResultChunk, form: Encoding) -> ::hdf5::Result<()> {
+        let count = chunk.bytes.len() / form.width();
+        let (values, rest) = chunk.bytes.split_at(count * size_of::<u64>());
         let (answers, gaps) = rest.split_at(count * size_of::<u64>());
         if let Some(failed) = &mut self.failed {
             for (place, _) in gaps.iter().enumerate().filter(|(_, gap)| **gap != 0) {
@@ -225,7 +172,7 @@ impl Values {
         self.input.push(file, &words(values))?;
         self.output.push(file, &words(answers))?;
         self.rank.as_mut().map_or(Ok(()), |rank| {
-            rank.push(file, &vec![piece.rank.map_or(NOBODY, |rank| rank as u32); count])
+            rank.push(file, &vec![chunk.rank.map_or(NOBODY, |rank| rank as u32); count])
         })
     }
 
@@ -255,12 +202,12 @@ impl Tables {
         (count > 0).then(|| counted(count as u64, what))
     }
 
-    fn take(&mut self, file: &File, piece: &Piece, form: Form) -> ::hdf5::Result<()> {
+    fn take(&mut self, file: &File, chunk: &ResultChunk, form: Encoding) -> ::hdf5::Result<()> {
         match self {
-            Self::Values(values) => values.take(file, piece, form),
+            Self::Values(values) => values.take(file, chunk, form),
             Self::Sections(sections, next) => {
                 // A worker that failed has counted none.
-                let Some(Tally { lines, words, bytes }) = Tally::from_bytes(piece.bytes) else {
+                let Some(Tally { lines, words, bytes }) = Tally::from_bytes(chunk.bytes) else {
                     return Ok(());
                 };
                 let start = *next;
@@ -280,9 +227,9 @@ fn words(bytes: &[u8]) -> Cow<'_, [u64]> {
 }
 
 impl Sink for ToHdf5<'_> {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        let form = Form::of(self.task);
-        self.with(|file, tables| tables.take(file, piece, form))
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        let form = Encoding::of(self.task);
+        self.with(|file, tables| tables.take(file, chunk, form))
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {

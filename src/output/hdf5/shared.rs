@@ -15,15 +15,19 @@ use rustix::io::Errno;
 
 use super::dataset::{CHUNK, create};
 use super::{cannot_write, tables, words};
-use crate::cli::PatternName;
-use crate::error::{Error, Result, plain};
-use crate::hdf5::{Plan, SharedFile};
-use crate::job::{Compress, Dtype, Output, Task, Work};
-use crate::names::Alias;
-use crate::output::file::Draft;
-use crate::output::{Piece, Sink};
-use crate::provenance::Origin;
-use crate::report::{Report, counted};
+use crate::base::atomic_file::AtomicFile;
+use crate::base::error::{Error, Result, plain};
+use crate::base::fmt::counted;
+use crate::base::names::Alias;
+use crate::data::dtype::Dtype;
+use crate::job::compress::Compress;
+use crate::job::output::Output;
+use crate::job::pattern::PatternName;
+use crate::job::{Task, Work};
+use crate::observe::report::Report;
+use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::provenance::Origin;
+use crate::output::{ResultChunk, Sink};
 
 /// Do all ranks write the output of `task`? Counts of lines are few, and what is passed over is known in the
 /// order of blocks on rank 0 alone. Filters that leave a chunk as it is when it does not shrink are not for
@@ -37,7 +41,7 @@ pub fn serves(task: &Task) -> bool {
 /// Rank 0's end of a file that all ranks write to.
 pub struct ToShared<'a> {
     origin: Origin<'a>,
-    draft: Draft,
+    draft: AtomicFile,
     count: u64,
     is_whole: bool,
 }
@@ -48,14 +52,14 @@ impl<'a> ToShared<'a> {
     /// # Errors
     /// It cannot be created.
     pub fn create(task: &'a Task, path: &Path) -> Result<Self> {
-        let draft = Draft::create_regular(path)?;
+        let draft = AtomicFile::create_regular(path)?;
         Ok(Self { origin: Origin::of(task), draft, count: 0, is_whole: false })
     }
 }
 
 impl Sink for ToShared<'_> {
-    fn take(&mut self, piece: &Piece) -> Result<()> {
-        self.count += piece.items;
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        self.count += chunk.items;
         Ok(())
     }
 

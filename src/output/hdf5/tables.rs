@@ -5,8 +5,8 @@ use ::hdf5::types::{FixedAscii, VarLenUnicode};
 use ::hdf5::{File, H5Type};
 use serde_json::Value;
 
-use crate::provenance::Provenance;
-use crate::report::Report;
+use crate::observe::report::Report;
+use crate::output::provenance::Provenance;
 
 /// A section of a file, and what was counted in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, H5Type)]

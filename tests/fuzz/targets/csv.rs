@@ -9,7 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use parpy::input::Source;
 use parpy::input::csv::Column;
 use parpy::input::text::Input;
-use parpy::job::{Dtype, Layout};
+use parpy::data::dtype::Dtype;
+use parpy::job::input::TableLayout;
 
 struct Bytes(Cursor<Vec<u8>>);
 
@@ -23,7 +24,7 @@ impl Read for Bytes {
 
 type Found = (Vec<u64>, Option<String>);
 
-fn column(bytes: &[u8], part: Option<&str>, layout: Layout, dtype: Dtype, room: usize) -> Found {
+fn column(bytes: &[u8], part: Option<&str>, layout: TableLayout, dtype: Dtype, room: usize) -> Found {
     let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
     let mut found = Vec::new();
     // No file of this name is looked into again.
@@ -46,7 +47,7 @@ fuzz_target!(|data: (u8, &[u8])| {
     let parts = [None, Some("1"), Some("2"), Some("a")];
     let part = parts[usize::from(choice & 3)];
     let delimiter = [None, Some(b'\t'), Some(b';'), Some(b' ')][usize::from(choice >> 2 & 3)];
-    let layout = Layout { no_header: choice & 16 > 0, delimiter };
+    let layout = TableLayout { no_header: choice & 16 > 0, delimiter };
     let dtype = if choice & 32 > 0 { Dtype::F64 } else { Dtype::I64 };
     let all = column(bytes, part, layout, dtype, 1000);
     assert_eq!(column(bytes, part, layout, dtype, 1), all);

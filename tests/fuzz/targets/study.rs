@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use parpy::scale;
+use parpy::cmd::scale;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(studies) = scale::files::parse(bytes) else { return };

@@ -8,7 +8,7 @@ use std::io::{Cursor, Read};
 use libfuzzer_sys::fuzz_target;
 use parpy::input::Source;
 use parpy::input::text::{Input, Text};
-use parpy::job::Dtype;
+use parpy::data::dtype::Dtype;
 
 /// Delivers so many bytes at once.
 struct Pieces(Cursor<Vec<u8>>, usize);

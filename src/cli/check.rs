@@ -1,0 +1,389 @@
+//! What was typed, checked: flags become a [`Job`], and later code never sees a flag.
+//!
+//! Checking is pure: it looks at what was typed (and at the text of a job file), never at the file system,
+//! so that every rank comes to the same job or to the same error. What depends on files is found out when
+//! a task is opened, on rank 0.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::atomic_file::is_descriptor;
+use crate::base::blocking::STDIN;
+use crate::base::error::{Error, Result, nearest};
+use crate::base::names::absolute;
+use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
+use crate::data::format::Format;
+use crate::data::fraction::Fraction;
+use crate::input::hdf5_library;
+use crate::job::compress::Compress;
+use crate::job::input::{Numbers, TableLayout, TextFile, splits};
+use crate::job::output::{Output, ReportTo, is_hdf5};
+use crate::job::pattern::{PatternName, ProgressWhen};
+use crate::job::schedule::{Schedule, ScheduleKind};
+use crate::job::shard::{Shard, ShardMode};
+use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
+use crate::job::values::{Range, Typed};
+use crate::job::{Do, Job, RETRIES, Task, Work};
+use crate::node::cpus::MOST_WORKERS;
+use crate::op::numbers::{NAMES, Named};
+
+/// The demo's job file, part of the program.
+const DEMO: &str = include_str!("../../jobs/demo.toml");
+
+impl Job {
+    /// The job that the command line asks for. `job_file` reads a job file, and is called at most once.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with what is wrong, and whatever `job_file` fails with.
+    pub fn from_cli(cli: &Cli, job_file: impl FnOnce(&Path) -> Result<String>) -> Result<Self> {
+        let mut tasks = match &cli.command {
+            None if cli.shared.part.is_some() || cli.shared.join.is_some() => {
+                return Err(Error::Usage(
+                    "the demo is small, and is not done in parts; --part and --join are for parpy map, read and run"
+                        .into(),
+                ));
+            }
+            None => Self::parse(DEMO, None, &[], &cli.shared)?,
+            // It looks, and runs nothing.
+            Some(Command::Cpus(_) | Command::Doctor(_) | Command::Show(_)) => Vec::new(),
+            Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
+            Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
+            Some(Command::Run(RunArgs { job, args })) => {
+                Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
+            }
+            Some(Command::Scale(scale)) => Self::to_scale(scale, &cli.shared, job_file)?,
+        };
+        let report = match &cli.shared.report {
+            None => ReportTo::Nobody,
+            Some(None) => ReportTo::Stderr,
+            Some(Some(path)) if path.extension().is_some_and(|e| e == "json") => ReportTo::File(path.clone()),
+            Some(Some(path)) => {
+                return Err(Error::Usage(format!(
+                    "--report {0}: a report is written to a file that ends in .json; for the table on \
+                     standard error put --report last, or after {0}",
+                    path.display()
+                )));
+            }
+        };
+        let trace = cli.shared.trace.clone();
+        if let Some(path) = trace.as_ref().filter(|path| path.extension().is_none_or(|e| e != "json")) {
+            return Err(Error::Usage(format!(
+                "--trace {}: a trace is written to a file that ends in .json",
+                path.display()
+            )));
+        }
+        // As the results: elements of an array must not replace each other's.
+        let (report, trace) = match part_of_all(&tasks) {
+            Some(part) => (report.of_part(part), trace.map(|path| part.file(&path))),
+            None => (report, trace),
+        };
+        check_together(&tasks, &report, trace.as_deref())?;
+        // A study says which points it has measured.
+        if !cli.talk.quiet && !matches!(cli.command, Some(Command::Scale(_))) {
+            tasks.iter_mut().for_each(|task| task.progress = cli.talk.progress);
+        }
+        Ok(Self { tasks, report, trace })
+    }
+
+    /// The tasks that a study is made of. Patterns and numbers of workers are the study's, and answers are
+    /// dropped unless the command line names a file for them.
+    fn to_scale(
+        scale: &ScaleArgs,
+        flags: &Shared,
+        job_file: impl FnOnce(&Path) -> Result<String>,
+    ) -> Result<Vec<Task>> {
+        let in_parts = || {
+            Error::Usage(
+                "--part, --join: a study times its job with all of the input, or with --quick an estimate; for a \
+                 single run: parpy map, read or run"
+                    .into(),
+            )
+        };
+        if flags.part.is_some() || flags.join.is_some() {
+            return Err(in_parts());
+        }
+        let output = match flags.output.as_deref() {
+            None => PathBuf::from("none"),
+            Some(path) if path == Path::new("-") => {
+                return Err(Error::Usage(
+                    "scale runs the same thing again and again: its answers go to a file, -o FILE, or nowhere".into(),
+                ));
+            }
+            Some(path) => path.to_owned(),
+        };
+        let shared = Shared { workers: None, pattern: None, output: Some(output), ..flags.clone() };
+        let once = |work| Ok(vec![Task::checked(work, &shared)?]);
+        let mut tasks = match (&scale.what, &scale.job) {
+            _ if !scale.from.is_empty() => Vec::new(),
+            (Some(ScaleWhat::Map(spec)), None) => once(Work::map(spec)?)?,
+            (Some(ScaleWhat::Read(spec)), None) => once(Work::read(spec)?)?,
+            (None, Some(job)) => Self::parse(&job_file(job)?, Some(job), &scale.args, &shared)?,
+            _ => {
+                return Err(Error::Usage(
+                    "scale what? as in: parpy scale map --range 0..1000, parpy scale read FILE, or parpy scale \
+                     JOB.toml; see parpy scale --help"
+                        .into(),
+                ));
+            }
+        };
+        if tasks.iter().any(|task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. })) {
+            return Err(Error::once_only(Path::new("standard input")));
+        }
+        if tasks.iter().any(|task| task.portion != ShardMode::Whole) {
+            return Err(in_parts());
+        }
+        for task in &mut tasks {
+            // Of no pipe, which can be read only once.
+            task.repeat = task.repeat.max(2);
+        }
+        Ok(tasks)
+    }
+}
+
+/// The part of its input that every task works on; `None` where they work on others, or on all of it.
+fn part_of_all(tasks: &[Task]) -> Option<Shard> {
+    let ShardMode::Shard(part) = tasks.first()?.portion else { return None };
+    tasks.iter().all(|task| task.portion == ShardMode::Shard(part)).then_some(part)
+}
+
+/// What each task could do alone and all of them cannot.
+fn check_together(tasks: &[Task], report: &ReportTo, trace: Option<&Path>) -> Result<()> {
+    let report = match report {
+        ReportTo::File(path) => Some(&**path),
+        ReportTo::Stderr | ReportTo::Nobody => None,
+    };
+    if let (Some(report), Some(trace)) = (report, trace)
+        && absolute(report) == absolute(trace)
+    {
+        return Err(Error::Usage(format!(
+            "--trace {}: the report goes to this file; give the trace another",
+            trace.display()
+        )));
+    }
+    let is_stdin = |task: &&Task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. });
+    if tasks.iter().filter(is_stdin).count() > 1 {
+        return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
+    }
+    for (i, task) in tasks.iter().enumerate() {
+        for (what, path) in [("report", report), ("trace", trace)] {
+            if let (Output::File(output, _), Some(path)) = (&task.output, path)
+                && absolute(output) == absolute(path)
+            {
+                return Err(Error::Usage(format!(
+                    "--{what} {}: the results go to this file; give the {what} another",
+                    path.display()
+                )));
+            }
+        }
+        if let Output::File(path, _) = &task.output
+            && !path.starts_with("/dev")
+            && tasks[..i].iter().any(|earlier| earlier.output == task.output)
+        {
+            return Err(Error::Usage(format!(
+                "two tasks write to {0}, and the second would replace what the first wrote; give each its own \
+                 output in the job file, or send all to standard output: > {0}",
+                path.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl Task {
+    pub(super) fn checked(work: Work, shared: &Shared) -> Result<Self> {
+        let at_least_one = |flag: &str, number: Option<i64>| match number {
+            Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
+            Some(n) => Ok(Some(n as usize)),
+            None => Ok(None),
+        };
+        let repeat = at_least_one("--repeat", shared.repeat)?.unwrap_or(1);
+        if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+            return Err(Error::once_only(Path::new("standard input")));
+        }
+        let portion = ShardMode::of(shared.part.as_deref(), shared.join)?;
+        if portion != ShardMode::Whole && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+            return Err(Error::not_in_parts(Path::new(STDIN)));
+        }
+        let output = match shared.output.as_deref() {
+            None => Output::Stdout,
+            // By its other names too: opened anew it would be written from its start.
+            Some(path) if ["-", "/dev/stdout", "/dev/fd/1"].iter().any(|name| path == Path::new(name)) => {
+                Output::Stdout
+            }
+            Some(path) if path == Path::new("none") => Output::None,
+            Some(path) => Output::File(path.to_owned(), format(path, &work, shared.keep_going)?),
+        };
+        let (output, whole_output) = match (portion, output) {
+            (ShardMode::Shard(part), Output::File(path, format)) => {
+                (Output::File(part.file(&path), format), Some(path))
+            }
+            (ShardMode::Merged(_), Output::File(path, format)) if !is_descriptor(&path) => {
+                (Output::File(path, format), None)
+            }
+            (ShardMode::Merged(n), _) => {
+                return Err(Error::Usage(format!(
+                    "--join {n}: it makes one file of the files of all parts; say which with -o FILE, the same as \
+                     for --part"
+                )));
+            }
+            (_, output) => (output, None),
+        };
+        let compress = shared.compress.as_deref().map(Compress::parse).transpose()?;
+        if compress.is_some() && !matches!(output, Output::File(_, Format::Hdf5)) {
+            return Err(Error::Usage("--compress is for HDF5 files: -o FILE.h5".into()));
+        }
+        let workers = match shared.workers.as_ref().map(|counts| &counts.0[..]) {
+            Some([one]) => Some(*one),
+            Some(_) => {
+                return Err(Error::Usage("--workers: only parpy scale takes several numbers".into()));
+            }
+            None => None,
+        };
+        let workers = at_least_one("--workers", workers)?;
+        let threads = at_least_one("--threads", shared.threads)?;
+        for (flag, number) in [("--workers", workers), ("--threads", threads)] {
+            if let Some(n) = number.filter(|n| *n > MOST_WORKERS) {
+                return Err(Error::Usage(format!(
+                    "{flag} {n}: parpy starts {MOST_WORKERS} at the most; parpy cpus says how many are of use \
+                     here"
+                )));
+            }
+        }
+        let retries = match shared.retries {
+            Some(n) => usize::try_from(n)
+                .map_err(|_| Error::Usage(format!("--retries {n}: it is a number from 0")))?,
+            None => RETRIES,
+        };
+        Ok(Self {
+            schedule: shared
+                .schedule
+                .as_deref()
+                .map_or(Ok(Schedule::default()), |text| schedule(text, &work))?,
+            workers,
+            threads,
+            keep_going: shared.keep_going,
+            retries,
+            pattern: shared.pattern.unwrap_or(PatternName::Auto),
+            asked: shared.pattern.unwrap_or(PatternName::Auto),
+            output,
+            repeat,
+            compress,
+            progress: ProgressWhen::Never,
+            scale: ScaleSpec::default(),
+            share: match portion {
+                ShardMode::Shard(part) => part.share(),
+                ShardMode::Whole | ShardMode::Merged(_) => Fraction::ALL,
+            },
+            portion,
+            whole_output,
+            traced: shared.trace.is_some(),
+            work,
+        })
+    }
+}
+
+/// The format of the file `path`, in which the answers of `work` can be written.
+fn format(path: &Path, work: &Work, keep_going: bool) -> Result<Format> {
+    let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
+    match (Format::of_name(path), work) {
+        (Some(Format::Hdf5), _) if !cfg!(feature = "hdf5") => Err(hdf5_library::missing()),
+        (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Do::Text, .. }) => wrong(
+            "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
+        ),
+        (Some(Format::Npy), Work::Read { .. }) => wrong("counts go to .txt, .csv, .json, .jsonl or .h5"),
+        // Lines are passed on as they are, whatever they are.
+        (_, Work::Read { action: Do::Text, .. }) => Ok(Format::Text),
+        (Some(Format::Npy), Work::Map { who: true, .. }) => {
+            wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
+        }
+        (Some(Format::Npy), _) if keep_going => wrong(
+            "a .npy file has no way to say that a result is missing, as --keep-going wants it; .csv, .json and .h5 have",
+        ),
+        (Some(format), _) => Ok(format),
+        (None, _) => Err(Error::Usage(Format::complaint(path))),
+    }
+}
+
+/// The most values of a block: 128 MiB of them.
+const LARGEST_BLOCK: u64 = 1 << 24;
+
+/// What `static[,BLOCK]` and the like say.
+fn schedule(text: &str, work: &Work) -> Result<Schedule> {
+    let wrong = |why: &str| Err(Error::Usage(format!("--schedule {text}: {why}")));
+    let (name, block) = match text.split_once(',') {
+        Some((name, block)) => (name, Some(block)),
+        None => (text, None),
+    };
+    let kind = match name {
+        "static" => ScheduleKind::Static,
+        "dynamic" => ScheduleKind::Dynamic,
+        "guided" => ScheduleKind::Guided,
+        _ => {
+            return wrong(&match nearest(name, ["static", "dynamic", "guided"]) {
+                Some(near) => format!("unknown schedule; did you mean {near}?"),
+                None => {
+                    "unknown schedule; there are static, dynamic and guided, each also with ,BLOCK".into()
+                }
+            });
+        }
+    };
+    let Some(block) = block else { return Ok(Schedule { kind: Some(kind), block: None }) };
+    let units = ['K', 'M', 'G'];
+    let (digits, factor) = match units.iter().position(|unit| block.to_ascii_uppercase().ends_with(*unit)) {
+        Some(i) => (&block[..block.len() - 1], 1024u64.pow(i as u32 + 1)),
+        None => (block, 1),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0);
+    match (size, work) {
+        (None, _) => wrong(&format!("the block is a whole number from 1, as in {name},1000 or {name},4M")),
+        (Some(n), Work::Map { .. }) if n > LARGEST_BLOCK => {
+            wrong(&format!("a block holds at most {LARGEST_BLOCK} values"))
+        }
+        (block, _) => Ok(Schedule { kind: Some(kind), block }),
+    }
+}
+
+impl Work {
+    pub(super) fn map(spec: &MapSpec) -> Result<Self> {
+        let name = spec.function.as_deref().unwrap_or("square");
+        let Some(function) = Named::from_name(name) else {
+            let hint = match nearest(name, NAMES.iter().copied()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("there is: {}", NAMES.join(", ")),
+            };
+            return Err(Error::Usage(format!("unknown function '{name}'; {hint}")));
+        };
+        let numbers = match (&spec.values[..], &spec.range, &spec.from) {
+            (values, None, None) => {
+                let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
+                Numbers::Typed(Typed::parse(&words, spec.dtype)?)
+            }
+            ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
+            ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
+            ([], None, Some(from)) => {
+                // The first is likely: whether there is such a file is asked later.
+                let (path, part) = splits(from.as_os_str()).next().unwrap_or((from.clone(), None));
+                if is_hdf5(&path) && !cfg!(feature = "hdf5") {
+                    return Err(hdf5_library::missing());
+                }
+                Numbers::File { layout: TableLayout::of(spec, &path)?, path, part }
+            }
+            _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
+        };
+        if !matches!(numbers, Numbers::File { .. }) && (spec.no_header || spec.delimiter.is_some()) {
+            return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
+        }
+        Ok(Self::Map { numbers, function: function.name().to_owned(), dtype: spec.dtype, who: spec.who })
+    }
+
+    pub(super) fn read(spec: &ReadSpec) -> Result<Self> {
+        if spec.file.as_os_str().is_empty() {
+            return Err(Error::Usage("read wants a file".into()));
+        }
+        if spec.file == Path::new("-") {
+            return Err(Error::Usage(
+                "read -: a pipe cannot be read by sections; save it to a file first".into(),
+            ));
+        }
+        Ok(Self::Read { file: TextFile::Path(spec.file.clone()), action: spec.action.unwrap_or(Do::Text) })
+    }
+}

@@ -1,0 +1,527 @@
+//! Flags as typed. Nothing is checked here beyond what clap itself can check; [`crate::job`] turns what
+//! was typed into a checked job, and later code never sees a flag.
+//!
+//! [`MapSpec`] and [`ReadSpec`] are also the tables of a job file, so that flags and job files cannot drift
+//! apart.
+
+use crate::job::pattern::{PatternName, ProgressWhen};
+use crate::job::spec::{MapSpec, NumberArg, ReadSpec};
+
+mod check;
+mod job_file;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+/// One function over many values, or the sections of one huge file, over threads, worker processes or MPI
+/// ranks: the same answers in the same order whichever way it runs.
+///
+/// Without a command it runs the demo: squares of 0..10 and the sections of a sample text.
+#[derive(Debug, Parser)]
+#[command(
+    name = "parpy",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  parpy                                      the demo
+  mpirun -n 4 parpy                          the demo over 4 MPI ranks
+  parpy map 1 2 3 4 5                        squares of five numbers
+  parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
+  parpy read big.txt --do count              as wc, on all CPUs
+  parpy cpus                                 how many CPUs that is, and why
+  mpirun -n 4 parpy doctor                   what will go wrong, and what to do about it
+  parpy scale read big.txt --plot speed.svg  is it worth it? with 1, 2, 4 … workers
+  mpirun -n 4 parpy map --range 0..1000000 -o squares.h5
+  parpy show squares.h5                      what is in it, and what made it
+  mpirun -n 4 parpy read big.txt --do count --report
+  parpy run jobs/squares.toml
+
+Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong;
+128 + n stopped by signal n (130: Ctrl-C; 143: SIGTERM; 138: SIGUSR1, and 140: SIGUSR2, which a batch
+system can send before a job's time is over). What was done until then is kept."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub shared: Shared,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub talk: Verbosity,
+    /// Under mpirun or srun: be a run of its own, and no rank of one, as PARPY_ALONE=1 also says. For task farms,
+    /// where a script gives each process a job of its own
+    #[arg(long, global = true)]
+    pub alone: bool,
+}
+
+impl Cli {
+    /// As it was typed, where clap has read what [`mark_numbers`] has made of it.
+    pub fn unmarked(mut self) -> Self {
+        let values = |map: &mut MapSpec| {
+            for NumberArg(word) in &mut map.values {
+                word.retain(|letter| letter != MARK);
+            }
+        };
+        match &mut self.command {
+            Some(Command::Map(map)) => values(map),
+            Some(Command::Run(RunArgs { job, args })) => {
+                std::iter::once(job).chain(args).for_each(unmarked);
+            }
+            Some(Command::Scale(ScaleArgs { what, job, args, .. })) => {
+                job.iter_mut().chain(args).for_each(unmarked);
+                match what {
+                    Some(ScaleWhat::Map(map)) => values(map),
+                    Some(ScaleWhat::Read(read)) => unmarked(&mut read.file),
+                    None => {}
+                }
+            }
+            _ => {}
+        }
+        self
+    }
+
+    /// The job file that is to be run, if one is.
+    pub fn job_file(&self) -> Option<&Path> {
+        match &self.command {
+            Some(Command::Run(args)) => Some(&args.job),
+            Some(Command::Scale(args)) => args.job.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// What these words are parsed with: [`Cli::command`], where the help of a command that only looks does not offer
+/// the flags of runs. It knows them all the same, to say why it refuses them.
+pub fn parser(words: &[OsString]) -> clap::Command {
+    // Only where it may be that command's turn: it takes a tenth of the time that a small run does.
+    let Some((name, _)) = ONLY_LOOK.into_iter().find(|(name, _)| words.iter().any(|word| word == name))
+    else {
+        return Cli::command();
+    };
+    let all = Verbosity::augment_args(Shared::augment_args(clap::Command::new("all")));
+    let of_runs = all.get_arguments().filter(|flag| !["verbose", "quiet"].contains(&flag.get_id().as_str()));
+    let unsaid: Vec<Arg> = of_runs.map(|flag| flag.clone().hide(true)).collect();
+    Cli::command().mut_subcommand(name, |command| command.args(unsaid))
+}
+
+/// Commands that only look, each with the flags that it takes.
+const ONLY_LOOK: [(&str, &str); 3] = [("show", "-n and --job"), ("cpus", "--json"), ("doctor", "--json")];
+
+/// What parpy can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Apply a function to many values; one result per line, in order
+    #[command(after_help = "\
+Examples:
+  parpy map 1 2 3 4 5
+  parpy map --range 0..1000000:3 -o squares.txt
+  seq 1 10 | parpy map --from -
+  parpy map --from table.csv:price --dtype f64 -o prices.json
+  parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
+  parpy map 1 2 3 4 5 -p process --who
+  parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
+  mpirun -n 4 parpy map --from values.npy -o none --report
+  parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
+  parpy map --range 0..1000000 -o out.csv --join 8      when there are all 8: out.csv
+  parpy map --range 0..1000000 -o none --trace t.json   then open t.json in ui.perfetto.dev")]
+    Map(MapSpec),
+    /// Read a file by sections, in parallel; its lines come out in order
+    #[command(after_help = "\
+Examples:
+  parpy read book.txt                        the same bytes as the file
+  parpy read book.txt --do count             lines, words and bytes, as wc
+  mpirun -n 4 parpy read big.log -o copy.log --report
+  parpy read big.log --do count -o n.csv --part 3/4   the third of 4 parts, and when there are all 4:
+  parpy read big.log --do count -o n.csv --join 4
+  mpirun -n 4 parpy read big.log --do count --trace t.json   which rank read what, and when")]
+    Read(ReadSpec),
+    /// Run the tasks of a job file, one after the other
+    #[command(after_help = "\
+Examples:
+  parpy run jobs/squares.toml
+  mpirun -n 4 parpy run jobs/shakespeare.toml big.txt
+  parpy run squares.h5 -o again.h5           the job that made a .h5 or .json file, again
+  parpy run job.toml --part 1/8              each task's first of 8 parts; --join 8 joins them
+
+A job file:
+  [[task]]
+  map = { range = \"0..1000\", function = \"square\" }
+  output = \"squares.txt\"
+
+  [[task]]
+  read = { file = \"$1\", do = \"count\" }
+
+A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
+keep_going, retries, repeat, compress and part; map may have values, range, from, no_header, delimiter,
+function, dtype and who; read has file and do. They are the flags of the command line, which come
+before them.
+
+$1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
+begin with one are taken from the current folder, others from the folder that the job file is in.
+output = \"people\" tells in words who did what, as the demo does.")]
+    Run(RunArgs),
+    /// Was it worth it? Times a job with 1, 2, 4 … workers, and says so in words and in a picture
+    #[command(
+        args_conflicts_with_subcommands = false,
+        after_help = "\
+Examples:
+  parpy scale map --range 0..1000
+  parpy scale read big.txt --do count --workers 1,2,4 --patterns serial,threads,pool,mpi
+  mpirun -n 8 parpy scale read big.txt --do count --plot scaling.svg --save scaling.json
+  parpy scale map --from values.npy --weak   each worker has the same share, however many there are
+  parpy scale read big.txt --quick           an estimate from a small part of the file
+  parpy scale job.toml big.txt               the tasks of a job file, each a study
+  parpy scale --from scaling.json --plot scaling.png
+  parpy scale --from before.json after.json  one beside the other
+
+Each pattern is run with each number of workers, once to warm up and then at least 5 times
+(--repeat N), until half of the runs lie within 5 % of the median or 3 seconds are over. Answers are
+gathered and dropped, unless -o FILE wants them written. --save keeps what was measured when a run
+is cut short; -p PATTERN is the same as --patterns PATTERN.
+
+In the table:
+  time         median of a run: opening the input, starting the workers, the work, gathering; not
+               the start of parpy itself or of MPI
+  spread       between the quartiles, of the median
+  speedup      the reference's time over this one's. The reference is the fastest single worker;
+               serial, which uses no vector lanes, where it is as fast
+  efficiency   speedup over workers
+  serial       Karp and Flatt's serial fraction (1/speedup - 1/workers) / (1 - 1/workers), or with
+               --weak Gustafson's (workers - speedup) / (workers - 1)
+  start-up     time of a run over one value, or one byte, for each worker
+  overhead     of an item: the workers' time beyond start-up and work, over the items
+
+Where several workers pay, from how much on is measured with smaller and smaller parts of the input.
+What it says of other numbers of workers comes from a fit to all times of a pattern (least squares
+of relative errors, nothing negative), start-ups too:
+  time = start-up + overhead (workers - 1) + work (serial part + parallel part / workers at work)
+which is Amdahl's law with a start-up, and an overhead for each worker. No more workers are at work
+than there are CPUs.
+
+A task of a job file may have a table of its own, as in
+  scale = { patterns = ['pool'], workers = [1, 2], title = 'Squares' }
+also with weak = true, and beside = { what = 'Python', seconds = [0.1, 0.2] }, times from elsewhere
+for these workers. The task's own pattern, workers and repeat do not count here."
+    )]
+    Scale(ScaleArgs),
+    /// Look into a result: what made it, its shape, first and last rows, min, mean and max
+    #[command(after_help = "\
+Examples:
+  parpy show squares.h5
+  parpy show squares.h5 --job > job.toml     the job that made it, for parpy run
+  parpy show values.npy -n 3")]
+    Show(ShowArgs),
+    /// Say how many CPUs parpy may use here, and which limit decides
+    #[command(after_help = "\
+Examples:
+  parpy cpus
+  taskset -c 0 parpy cpus
+  parpy cpus --json | jq .usable")]
+    Cpus(CpusArgs),
+    /// Say what will go wrong here, or on the nodes of an MPI run, and what to do about it
+    #[command(after_help = "\
+Examples:
+  parpy doctor                               this machine
+  mpirun -n 4 parpy doctor                   the nodes of this run
+  srun -N 2 -n 4 --mpi=pmix parpy doctor big.txt   and whether they all see the same big.txt
+  parpy doctor --json | jq '.findings[] | select(.level == \"problem\")'
+
+It looks at the launcher and the MPI library, CPUs, memory, the files and the current folder,
+versions and clocks, on every node, and tells each thing that it finds as one of
+  ok       as it should be
+  note     good to know
+  warning  works, but slower or otherwise than you may think
+  PROBLEM  will not work, with what to do
+The exit code is 1 when there is a problem, else 0.")]
+    Doctor(DoctorArgs),
+}
+
+impl Command {
+    /// Of a command that only looks, and runs nothing: its name, and the flags that it takes.
+    pub fn only_looks(&self) -> Option<(&'static str, &'static str)> {
+        let name = match self {
+            Self::Show(_) => "show",
+            Self::Cpus(_) => "cpus",
+            Self::Doctor(_) => "doctor",
+            Self::Map(_) | Self::Read(_) | Self::Run(_) | Self::Scale(_) => return None,
+        };
+        ONLY_LOOK.into_iter().find(|(looks, _)| *looks == name)
+    }
+}
+
+/// A job file and what it asks for.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// The job file (TOML), or a .h5 or .json file that parpy has written
+    #[arg(value_name = "JOB.toml")]
+    pub job: PathBuf,
+    /// What $1, $2, … in the job file stand for
+    #[arg(value_name = "ARGS")]
+    pub args: Vec<PathBuf>,
+}
+
+/// What is to be timed, and how.
+#[derive(Debug, Clone, Args)]
+pub struct ScaleArgs {
+    #[command(subcommand)]
+    #[allow(missing_docs)]
+    pub what: Option<ScaleWhat>,
+    /// A job file whose tasks are to be timed
+    #[arg(value_name = "JOB.toml")]
+    pub job: Option<PathBuf>,
+    /// What $1, $2, … in the job file stand for
+    #[arg(value_name = "ARGS")]
+    pub args: Vec<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub study: StudyArgs,
+    /// Time nothing, but show again what --save has saved (.json or .h5); two files: one beside the other
+    #[arg(long, value_name = "FILE", num_args = 1..=2)]
+    pub from: Vec<PathBuf>,
+}
+
+/// What can be timed.
+#[derive(Debug, Clone, Subcommand)]
+pub enum ScaleWhat {
+    /// Apply a function to many values
+    Map(MapSpec),
+    /// Read a file by sections
+    Read(ReadSpec),
+}
+
+/// How a scaling study is made, and where it goes.
+#[derive(Debug, Default, Clone, Args)]
+pub struct StudyArgs {
+    /// Which patterns to time, with commas between [default: serial,threads,pool; under mpirun
+    /// serial,threads,mpi]. Without mpirun, mpi starts it
+    #[arg(long, global = true, value_enum, value_name = "P,Q,…", value_delimiter = ',')]
+    pub patterns: Vec<PatternName>,
+    /// Weak scaling: where the most are P workers, p of them get the first p/P of the input, so that each has as
+    /// much to do however many there are
+    #[arg(long, global = true)]
+    pub weak: bool,
+    /// Estimate from a part of the input, and from what it takes to start the workers
+    #[arg(long, global = true)]
+    pub quick: bool,
+    /// Draw it to FILE.svg or FILE.png
+    #[arg(long, global = true, value_name = "FILE.svg|png")]
+    pub plot: Option<PathBuf>,
+    /// Save it to FILE.json, FILE.csv or FILE.h5, anew after every point
+    #[arg(long, global = true, value_name = "FILE.json|csv|h5")]
+    pub save: Option<PathBuf>,
+}
+
+/// Which file, and how much of it.
+#[derive(Debug, Clone, Args)]
+pub struct ShowArgs {
+    /// A .h5, .json, .jsonl, .csv or .npy file, or text with a number on each line
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// How many rows to show of the beginning, and of the end
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 3)]
+    pub rows: usize,
+    /// Print only the job that made it, as a job file
+    #[arg(long)]
+    pub job: bool,
+}
+
+/// How to say it.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CpusArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to look at.
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Files, or folders, that every node must see
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// As JSON: all facts of every rank, and the findings
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of every command; all but the report and the trace can also be set for a task of a job file, and the command
+/// line comes first.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Args)]
+pub struct Shared {
+    /// Who runs the blocks [default: auto]
+    #[arg(short, long, global = true, value_enum, value_name = "PATTERN")]
+    pub pattern: Option<PatternName>,
+    /// How many workers: threads, processes, or under mpirun the first N ranks [default: all CPUs that may
+    /// be used (see parpy cpus), or all ranks]. For parpy scale several numbers, with commas between [default:
+    /// 1, 2, 4, … up to all CPUs, or all ranks]
+    #[arg(short = 'j', long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub workers: Option<WorkerCounts>,
+    /// Under mpirun: threads of each rank [default: in a job of SLURM SLURM_CPUS_PER_TASK, else 1]; alone the same as
+    /// -p threads -j
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub threads: Option<i64>,
+    /// How blocks are handed out, as OpenMP has it: static (by turns), dynamic (to whoever is free), or
+    /// guided (dynamic, large blocks first); under mpi always static; BLOCK is the size of a block (with
+    /// guided: of the smallest) in values, or in bytes of a file (K, M, G: 1024s) [default: dynamic; mpi:
+    /// static]
+    #[arg(long, global = true, value_name = "static|dynamic|guided[,BLOCK]")]
+    pub schedule: Option<String>,
+    /// Pass over items that have no answer, or that kill their workers, and leave an empty line for each;
+    /// the exit code is 1 all the same
+    #[arg(short, long, global = true)]
+    pub keep_going: bool,
+    /// How often what a killed worker held is run again on a new one, before it is halved again and again
+    /// to find the item that does it (process, pool) [default: 1]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub retries: Option<i64>,
+    /// Where results go: a file, whose name says the format (.txt, .csv, .json, .jsonl, .npy, .h5) and which
+    /// is FILE.partial until it is complete; - for standard output; none
+    #[arg(short, long, global = true, value_name = "FILE|-|none")]
+    pub output: Option<PathBuf>,
+    /// Compress the datasets of an HDF5 file: gzip (levels 1 to 9, [default: 4]), lzf, or blosc with zstd,
+    /// lz4 or zlib
+    #[arg(long, global = true, value_name = "gzip[:N]|lzf|blosc[:zstd|lz4|zlib]")]
+    pub compress: Option<String>,
+    /// Work on part K of N equal parts of the input, as one element of a job array does; the results of -o
+    /// out.csv go to out.part-K-of-N.csv, where earlier ones are removed first, and the files of --report and
+    /// --trace are named alike. --join N makes one of the results
+    #[arg(long, global = true, value_name = "K/N", conflicts_with = "join")]
+    pub part: Option<String>,
+    /// Instead of the work: join the results of N parts, which the same command with --part has made, to what
+    /// -o names. Refuses when one is missing, or holds less or more than its part of the input gives; that it is
+    /// of this input only .h5 and .json can tell. The parts stay
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub join: Option<i64>,
+    /// Run N times, and report medians
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub repeat: Option<i64>,
+    /// Say who did what and how long it took: as a table on standard error, or as JSON to FILE.json
+    #[arg(long, global = true, value_name = "FILE.json", num_args = 0..=1, require_equals = true)]
+    pub report: Option<Option<PathBuf>>,
+    /// Write who worked on which block when, as a timeline to look at in ui.perfetto.dev or chrome://tracing
+    #[arg(long, global = true, value_name = "FILE.json")]
+    pub trace: Option<PathBuf>,
+}
+
+/// How much parpy says of itself on standard error.
+#[derive(Debug, Default, Clone, Copy, Args)]
+pub struct Verbosity {
+    /// Say more: -v which ranks there are, -vv every block they work on
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say how far a run has come, once it takes long: a bar on a terminal, else lines. auto: on a terminal, under
+    /// mpirun and srun, and in the log of a batch job; always: also in other files, and also of short runs
+    #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true)]
+    #[arg(default_value = "auto", hide_default_value = true)]
+    pub progress: ProgressWhen,
+}
+
+/// One whole number, or several with commas between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerCounts(pub Vec<i64>);
+
+impl FromStr for WorkerCounts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |word: &str| {
+            word.trim().parse().map_err(|_| format!("'{word}' is not a whole number; as in 4, or 1,2,4"))
+        };
+        text.split(',').map(number).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// What stands before a word that is a number below 0 while clap reads the words: clap takes most such numbers for
+/// flags. No word that a program is given can begin with it.
+const MARK: char = '\0';
+
+/// The words of the command line with `MARK` before each number below 0 that is a value, or an argument of a job
+/// file; [`Cli::unmarked`] takes it away again.
+pub fn mark_numbers(words: Vec<OsString>) -> Vec<OsString> {
+    let is_number = |word: &OsString| {
+        word.to_str().is_some_and(|word| word.starts_with('-') && word.parse::<f64>().is_ok())
+    };
+    if !words.iter().any(is_number) {
+        return words;
+    }
+    let all = Cli::command();
+    // The command that a word belongs to, and those around it, whose flags it knows too.
+    let mut commands = vec![&all];
+    let (mut is_value_of_flag, mut are_values) = (false, false);
+    let mark = |mut word: OsString| {
+        let belongs_to_flag = std::mem::take(&mut is_value_of_flag);
+        if belongs_to_flag || are_values {
+            return word;
+        }
+        if word == "--" {
+            are_values = true;
+        } else if is_number(&word) {
+            if commands.last().is_some_and(|command| ["map", "run", "scale"].contains(&command.get_name())) {
+                let mut marked = OsString::from(MARK.to_string());
+                marked.push(&word);
+                word = marked;
+            }
+        } else if word.as_encoded_bytes().starts_with(b"-") {
+            is_value_of_flag = takes_next(&commands, &word);
+        } else if let Some(command) =
+            commands.last().and_then(|command| command.find_subcommand(&word)).filter(|_| commands.len() < 3)
+        {
+            commands.push(command);
+        }
+        word
+    };
+    let mut words = words.into_iter();
+    words.next().into_iter().chain(words.map(mark)).collect()
+}
+
+/// Is the next word the value of the flag, or the last of the flags, in `word`?
+fn takes_next(commands: &[&clap::Command], word: &OsString) -> bool {
+    let word = word.to_string_lossy();
+    let takes_next = |is_it: &dyn Fn(&Arg) -> bool| {
+        let flag = commands.iter().flat_map(|command| command.get_arguments()).find(|flag| is_it(flag));
+        flag.map(|flag| flag.get_action().takes_values() && !flag.is_require_equals_set())
+    };
+    match word.strip_prefix("--") {
+        Some(name) => takes_next(&|flag| flag.get_long() == Some(name)).unwrap_or(false),
+        None => {
+            // What stands behind the first that takes a value is that value.
+            let mut letters = word[1..].chars();
+            let takes = letters.find_map(|letter| {
+                takes_next(&|flag| flag.get_short() == Some(letter)).filter(|takes| *takes)
+            });
+            takes.is_some() && letters.next().is_none()
+        }
+    }
+}
+
+/// The word without [`MARK`].
+fn unmarked(word: &mut PathBuf) {
+    if let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(MARK)) {
+        *word = rest.into();
+    }
+}
+
+/// The words of the command line with `--report FILE.json` joined to `--report=FILE.json`, so that
+/// `--report` without a file does not take the next word, whatever it is, for one.
+pub fn join_report(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for word in words {
+        match joined.last_mut() {
+            Some(last) if last == "--report" && word.as_encoded_bytes().ends_with(b".json") => {
+                last.push("=");
+                last.push(word);
+            }
+            _ => joined.push(word),
+        }
+    }
+    joined
+}

@@ -1,0 +1,9 @@
+//! What the work is cut into: plain values that every other room knows.
+//!
+//! Nothing here reads or writes anything.
+
+pub mod block;
+pub mod dtype;
+pub mod format;
+pub mod fraction;
+pub mod partition;

@@ -1,0 +1,236 @@
+//! The blocks of one task in order: cut from what can be found by number, or read from a stream.
+//!
+//! Nothing here decides who runs a block.
+
+use std::fs;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use super::{InputInfo, Source, Values, file, open_numbers, open_text, text_stamp};
+use crate::base::blocking::STDIN;
+use crate::base::error::{Error, Result};
+use crate::data::block::Block;
+use crate::data::dtype::Dtype;
+use crate::data::format::Format;
+use crate::data::fraction::Fraction;
+use crate::data::partition;
+use crate::input::hdf5_library;
+use crate::job::input::Numbers;
+use crate::job::pattern::PatternName;
+use crate::job::shard::ShardMode;
+use crate::job::{Task, Work};
+use crate::node::cpus;
+
+/// The blocks of one task in order, so few at a time that what is in flight is bounded whatever the size of
+/// the input.
+pub struct BlockSource {
+    /// Where values come from that travel.
+    stream: Option<Box<dyn Source>>,
+    /// The first value, or byte of the file, that is handed out.
+    first: u64,
+    /// The first behind the last of them, where that is known.
+    end: Option<u64>,
+    /// The first that has not been handed out yet.
+    next: u64,
+    /// Blocks handed out in rounds so far, of those that all is cut into.
+    parts: std::ops::Range<u64>,
+    ended: bool,
+    /// 8 for values, 1 for bytes.
+    item_bytes: u64,
+}
+
+impl BlockSource {
+    /// Opens the input of a task on rank 0.
+    ///
+    /// # Errors
+    /// The input is missing, unreadable, or not what its name says.
+    pub fn open(task: &Task) -> Result<(Self, InputInfo)> {
+        let (mut source, info) = Self::open_whole(task)?;
+        if task.share == Fraction::ALL && task.portion == ShardMode::Whole {
+            return Ok((source, info));
+        }
+        let total = match source.end {
+            Some(total) => total,
+            None if task.portion != ShardMode::Whole => count(task)?,
+            None => {
+                return Err(Error::Usage(
+                    "--weak and --quick take a part of the input, and how many values text or CSV holds is not \
+                     known before it is read; save them as .npy or .h5"
+                        .into(),
+                ));
+            }
+        };
+        let share = task.share.of(total);
+        if let Some(source) = &mut source.stream
+            && source.skip(share.start)? < share.start
+        {
+            let name = file(task).unwrap_or(Path::new(STDIN)).display();
+            return Err(Error::Failed(format!(
+                "cannot use {name}: it had {total} values a moment ago, and has fewer now, so it is being written"
+            )));
+        }
+        (source.first, source.next) = (share.start, share.start);
+        source.end = Some(share.end);
+        source.ended = share.is_empty();
+        Ok((source, info))
+    }
+
+    fn open_whole(task: &Task) -> Result<(Self, InputInfo)> {
+        let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
+        let of = |stream, end| Self {
+            stream,
+            first: 0,
+            end,
+            next: 0,
+            parts: 0..0,
+            ended: end == Some(0),
+            item_bytes,
+        };
+        match &task.work {
+            Work::Map { numbers, dtype, .. } => {
+                if let Numbers::File { path, .. } = numbers
+                    && (task.repeat > 1 || task.portion != ShardMode::Whole)
+                    && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
+                {
+                    return Err(match task.portion {
+                        ShardMode::Whole => Error::once_only(path),
+                        ShardMode::Shard(_) | ShardMode::Merged(_) => Error::not_in_parts(path),
+                    });
+                }
+                if let Numbers::File { path, part, .. } = numbers
+                    && Format::of_name(path) == Some(Format::Hdf5)
+                {
+                    hdf5_library::library()?.probe(path, part.as_deref(), *dtype)?;
+                }
+                Ok(match open_numbers(numbers, *dtype, readers(task))? {
+                    (Values::Stream(source), dtype) => {
+                        let (total, stamp) = (source.count(), source.stamp());
+                        (of(Some(source), total), InputInfo { dtype, total: 0, indexed: false, stamp })
+                    }
+                    (Values::Indexed(values), dtype) => {
+                        let (total, stamp) = (values.count(), values.stamp());
+                        if let Some(note) = values.note() {
+                            tracing::warn!("{note}");
+                        }
+                        (of(None, Some(total)), InputInfo { dtype, total, indexed: true, stamp })
+                    }
+                })
+            }
+            Work::Read { file, .. } => {
+                let (opened, total) = open_text(file)?;
+                let stamp = text_stamp(file, &opened);
+                Ok((of(None, Some(total)), InputInfo { dtype: Dtype::I64, total, indexed: false, stamp }))
+            }
+        }
+    }
+
+    /// The blocks of the next round, in order, one per worker, of `most` values or bytes each at the most
+    /// and of nearly the same size. Values that travel stand in `buf`, which has buf for them all, one
+    /// after the other. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Source::fill`].
+    pub fn next_round(&mut self, workers: usize, most: u64, buf: &mut [u64]) -> Result<Option<Vec<Block>>> {
+        let workers = workers as u64;
+        match (&mut self.stream, self.end) {
+            (None, Some(end)) => {
+                let total = end - self.first;
+                if self.parts.end == 0 {
+                    self.parts.end = partition::parts_in_rounds(total, workers, most);
+                }
+                if self.parts.is_empty() {
+                    return Ok(None);
+                }
+                let round = self.parts.start..self.parts.start + workers;
+                self.parts.start = round.end;
+                Ok(Some(blocks(total, self.parts.end, round, self.first)))
+            }
+            _ => {
+                let Some(all) = self.next_block(most.saturating_mul(workers), buf)? else { return Ok(None) };
+                Ok(Some(blocks(all.len(), workers, 0..workers, all.start)))
+            }
+        }
+    }
+
+    /// The next block, of `most` values or bytes at the most. Values that travel stand in `buf`, which has
+    /// room for them. `None` at the end.
+    ///
+    /// # Errors
+    /// As [`Source::fill`].
+    pub fn next_block(&mut self, most: u64, buf: &mut [u64]) -> Result<Option<Block>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let count = match &mut self.stream {
+            Some(source) => {
+                let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
+                let most = buf.len().min(usize::try_from(most).unwrap_or(usize::MAX));
+                source.fill(&mut buf[..most])? as u64
+            }
+            None => self.left().unwrap_or(0).min(most),
+        };
+        // A short fill can also mean that a fault comes next, or nothing yet: only an empty one is the end.
+        if count == 0 {
+            self.ended = true;
+            return Ok(None);
+        }
+        let start = self.next;
+        self.next += count;
+        Ok(Some(Block { start, end: self.next }))
+    }
+
+    /// What the next value is to come from, when it is not here yet: [`BlockSource::next_block`] may wait for it.
+    pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.stream.as_ref().filter(|_| !self.ended).and_then(|source| source.waits_for())
+    }
+
+    /// Do values travel with the blocks?
+    pub fn is_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Values, or bytes of the file, that [`BlockSource::next_block`] has not handed out yet, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        self.end.map(|end| end - self.next)
+    }
+
+    /// Bytes of all values, or of the file, where that is known.
+    pub fn bytes(&self) -> Option<u64> {
+        self.end.map(|end| (end - self.first).saturating_mul(self.item_bytes))
+    }
+
+    /// The number of the first value, or the first byte of the file: not 0 where a part of the input is worked
+    /// on.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+}
+
+fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block> {
+    which
+        .map(|i| partition::part(n, k, i))
+        .map(|p| Block { start: first + p.start, end: first + p.end })
+        .collect()
+}
+
+/// How many values there are in the input of `task`, which must be read to know.
+///
+/// # Errors
+/// It cannot be read, or only once.
+fn count(task: &Task) -> Result<u64> {
+    let Work::Map { numbers, dtype, .. } = &task.work else { return Ok(0) };
+    match open_numbers(numbers, *dtype, 1)?.0 {
+        Values::Stream(mut source) => source.skip(u64::MAX),
+        Values::Indexed(values) => Ok(values.count()),
+    }
+}
+
+/// How many threads may turn the text that `task` takes into numbers: as many as work on them in the process
+/// that reads it.
+fn readers(task: &Task) -> usize {
+    match task.pattern {
+        PatternName::Serial | PatternName::Simd => 1,
+        PatternName::Mpi => cpus::threads_of_rank(task.threads).unwrap_or(1).min(cpus::usable()),
+        _ => task.workers.or(task.threads).unwrap_or(usize::MAX).min(cpus::usable()),
+    }
+}

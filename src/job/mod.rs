@@ -1,0 +1,269 @@
+//! The checked job: the same thing from flags and from a TOML file.
+//!
+//! Checking is pure: it looks at what was typed (and at the text of a job file), never at the file system,
+//! so that every rank comes to the same job or to the same error. What depends on files is found out when
+//! a task is opened, on rank 0.
+
+pub mod compress;
+pub mod input;
+pub mod output;
+pub mod pattern;
+pub mod schedule;
+pub mod shard;
+pub mod spec;
+pub mod values;
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::base::blocking::STDIN;
+use crate::base::names::{self, absolute};
+use crate::data::dtype::Dtype;
+use crate::data::format::Format;
+use crate::data::fraction::Fraction;
+use crate::job::compress::Compress;
+use crate::job::input::{Numbers, TextFile, splits};
+use crate::job::output::{Output, ReportTo, is_hdf5};
+use crate::job::pattern::{PatternName, ProgressWhen};
+use crate::job::schedule::Schedule;
+use crate::job::shard::ShardMode;
+use crate::job::spec::{JobSpec, MapSpec, NumberArg, ReadSpec, ScaleSpec, TaskSpec};
+
+/// Everything one command asks for.
+#[derive(Debug)]
+pub struct Job {
+    /// What to do, in order; no two write to the same file.
+    pub tasks: Vec<Task>,
+    /// Where the report goes.
+    pub report: ReportTo,
+    /// Where the trace goes, where one is wanted.
+    pub trace: Option<PathBuf>,
+}
+
+/// One map or read.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Input and function.
+    pub work: Work,
+    /// Where the answers go.
+    pub output: Output,
+    /// Who runs the blocks; never [`PatternName::Auto`] once the run has begun.
+    pub pattern: PatternName,
+    /// The same as the user has asked for it.
+    pub asked: PatternName,
+    /// The most workers that may take part.
+    pub workers: Option<usize>,
+    /// Threads of each rank, under mpi.
+    pub threads: Option<usize>,
+    /// How blocks are handed out.
+    pub schedule: Schedule,
+    /// Items that fail are passed over.
+    pub keep_going: bool,
+    /// How often what a killed worker held is run again.
+    pub retries: usize,
+    /// How often to run; more than once for medians.
+    pub repeat: usize,
+    /// How the datasets of an HDF5 file are compressed.
+    pub compress: Option<Compress>,
+    /// A trace is wanted.
+    pub traced: bool,
+    /// Whether to say how far it has come.
+    pub progress: ProgressWhen,
+    /// How it is timed, in a scaling study.
+    pub scale: ScaleSpec,
+    /// How much of the input's values or bytes.
+    pub share: Fraction,
+    /// Whether that is a part that others complete, or all parts are joined.
+    pub portion: ShardMode,
+    /// The output as the user names it, where that of this part has a name of its own.
+    pub whole_output: Option<PathBuf>,
+}
+
+/// Input and function of a task.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// A function over values.
+    Map {
+        /// Where the values come from.
+        numbers: Numbers,
+        /// What is done with each.
+        function: String,
+        /// Their type, where the user has set it.
+        dtype: Option<Dtype>,
+        /// Answers are printed with their values and processes.
+        who: bool,
+    },
+    /// A function over the lines of a file.
+    Read {
+        /// The file.
+        file: TextFile,
+        /// What is done with its lines.
+        action: Do,
+    },
+}
+
+/// What to do with the lines of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Do {
+    /// The lines as they are
+    Text,
+    /// How many lines, words and bytes, as wc counts them in the C locale
+    Count,
+}
+
+impl Job {
+    /// Does anybody want to know which process on which host each worker was?
+    pub fn wants_names(&self) -> bool {
+        let says_so =
+            |output: &Output| matches!(output, Output::People | Output::File(_, Format::Hdf5 | Format::Json));
+        let is_wanted = self.report != ReportTo::Nobody || self.trace.is_some();
+        is_wanted || self.tasks.iter().any(|task| says_so(&task.output))
+    }
+
+    /// Is an HDF5 file read or written?
+    pub fn needs_hdf5(&self) -> bool {
+        self.tasks.iter().any(Task::needs_hdf5)
+    }
+}
+
+impl Task {
+    /// Finds the file that is meant by `FILE:PART`, where the names of folders and files have colons too: the first
+    /// way to read it in which `is_there` finds it, or else the first. Asked in the same order on every
+    /// rank.
+    pub fn find_input(&mut self, mut is_there: impl FnMut(&Path) -> bool) {
+        let Work::Map { numbers: Numbers::File { path, part, .. }, .. } = &mut self.work else { return };
+        let Some(typed) = part else { return };
+        let mut from = path.clone().into_os_string();
+        from.push(":");
+        from.push(typed);
+        if let Some(found) = splits(&from).find(|(path, _)| is_there(path)) {
+            (*path, *part) = found;
+        }
+    }
+
+    /// Was there nothing typed at all? No fault, but hardly meant.
+    pub fn is_empty_list(&self) -> bool {
+        matches!(&self.work, Work::Map { numbers: Numbers::Typed(values), .. } if values.is_empty())
+    }
+
+    /// Who does it, for reports: the pattern, or who joins what others have done.
+    pub fn by(&self) -> &'static str {
+        match self.portion {
+            ShardMode::Merged(_) => "join",
+            ShardMode::Whole | ShardMode::Shard(_) => self.pattern.name(),
+        }
+    }
+
+    /// The file that the answers go to, where they go to one.
+    pub fn output_file(&self) -> Option<&Path> {
+        match &self.output {
+            Output::File(path, _) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// What it is, in a few words: `map square over 0..10`.
+    pub fn title(&self) -> String {
+        match &self.work {
+            Work::Map { numbers, function, .. } => {
+                let from = match numbers {
+                    Numbers::Typed(_) => "values as typed".to_owned(),
+                    Numbers::Range(range) => range.text().to_owned(),
+                    Numbers::File { path, part: None, .. } => names::readable(path),
+                    Numbers::File { path, part: Some(part), .. } => {
+                        format!("{}:{part}", names::readable(path))
+                    }
+                    Numbers::Stdin => STDIN.to_owned(),
+                };
+                format!("map {} over {from}", function)
+            }
+            Work::Read { file, action: Do::Text } => {
+                format!("read the lines of {}", names::readable(&file.name()))
+            }
+            Work::Read { file, action: Do::Count } => {
+                format!("count the lines of {}", names::readable(&file.name()))
+            }
+        }
+    }
+
+    /// Is an HDF5 file read or written?
+    pub fn needs_hdf5(&self) -> bool {
+        matches!(self.output, Output::File(_, Format::Hdf5))
+            || matches!(&self.work, Work::Map { numbers: Numbers::File { path, .. }, .. } if is_hdf5(path))
+    }
+
+    /// Does the job file `text`, which [`Task::to_toml`] has made, do the same work with the same input? Whoever
+    /// does it, and where the answers go.
+    pub fn is_work_of(&self, text: &str) -> bool {
+        let work = |text: &str| {
+            let job: JobSpec = toml::from_str(text).ok()?;
+            let TaskSpec { map, read, .. } = job.task.into_iter().next()?;
+            toml::to_string(&TaskSpec { map, read, ..TaskSpec::default() }).ok()
+        };
+        work(text).is_some_and(|theirs| work(&self.to_toml()) == Some(theirs))
+    }
+
+    /// This task as a job file that does the same from any folder.
+    pub fn to_toml(&self) -> String {
+        let path = |path: &Path| names::in_job_file(&absolute(path));
+        let number = |n: Option<usize>| n.and_then(|n| i64::try_from(n).ok());
+        let (map, read) = match &self.work {
+            Work::Map { numbers, function, dtype, who } => {
+                let mut spec = MapSpec {
+                    function: Some(function.clone()),
+                    dtype: *dtype,
+                    who: *who,
+                    ..MapSpec::default()
+                };
+                match numbers {
+                    Numbers::Typed(typed) => {
+                        spec.dtype = Some(typed.dtype);
+                        spec.values = typed.words().map(NumberArg).collect();
+                    }
+                    Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
+                    Numbers::Stdin => spec.from = Some("-".into()),
+                    Numbers::File { path: file, part, layout } => {
+                        let part = part.as_ref().map_or(String::new(), |part| format!(":{part}"));
+                        spec.from = Some((path(file) + &part).into());
+                        (spec.no_header, spec.delimiter) = (layout.no_header, layout.delimiter_text());
+                    }
+                }
+                (Some(spec), None)
+            }
+            Work::Read { file, action } => {
+                (None, Some(ReadSpec { file: path(&file.name()).into(), action: Some(*action) }))
+            }
+        };
+        let task = TaskSpec {
+            output: match &self.output {
+                // Another run makes the part's name of it again.
+                Output::File(file, _) => Some(path(self.whole_output.as_ref().unwrap_or(file)).into()),
+                Output::None => Some("none".into()),
+                Output::People => Some("people".into()),
+                Output::Stdout => None,
+            },
+            pattern: Some(self.asked).filter(|asked| *asked != PatternName::Auto),
+            workers: number(self.workers),
+            threads: number(self.threads),
+            schedule: self.schedule.text(),
+            keep_going: self.keep_going.then_some(true),
+            retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64),
+            repeat: number(Some(self.repeat)).filter(|n| *n > 1),
+            compress: self.compress.map(Compress::name),
+            part: match self.portion {
+                ShardMode::Shard(part) => Some(part.to_string()),
+                ShardMode::Whole | ShardMode::Merged(_) => None,
+            },
+            scale: None,
+            map,
+            read,
+        };
+        toml::to_string(&JobSpec { task: vec![task] }).unwrap_or_default()
+    }
+}
+
+/// How often what a killed worker held is run again.
+pub const RETRIES: usize = 1;

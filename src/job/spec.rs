@@ -1,0 +1,175 @@
+//! Tables of a job file as typed, which are also the flags of the command line, so that the two cannot drift apart.
+//!
+//! Nothing is checked here beyond what serde and clap can check.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::data::dtype::Dtype;
+use crate::job::Do;
+use crate::job::pattern::PatternName;
+
+/// Where the values come from, and what is done with each.
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in map = { range = '0..10' }")]
+pub struct MapSpec {
+    /// The values
+    #[arg(value_name = "VALUES", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<NumberArg>,
+    /// The values A, A+STEP, … up to but not including B
+    #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<String>,
+    /// Values from a file: text with one number per line, a column of FILE.csv:NAME (or its number, from 1; also of
+    /// .tsv), FILE.npy, or a dataset
+    /// of FILE.h5:/GROUP/NAME, or of two dimensions one column, FILE.h5:/NAME[:,K] (from 0); - is text from standard input
+    // As people type it, which rustdoc takes for a link.
+    #[allow(rustdoc::broken_intra_doc_links)]
+    #[arg(long, value_name = "FILE[:PART]")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_header: bool,
+    /// What stands between the columns of the file of --from: a character, or tab [default: a comma; in .tsv a tab]
+    #[arg(long, value_name = "CHAR", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delimiter: Option<String>,
+    /// What to do with each value: square [default: square]
+    #[arg(short, long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Type of the values [default: that of the file; i64 for text and CSV, unless a typed value is a float]
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// Say who computed each result. On standard output and in text: value, result and process, with tabs
+    /// between; in CSV and JSON: also rank, pid and host; in HDF5: the dataset /rank
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub who: bool,
+}
+
+/// Which file, and what is done with its lines.
+#[derive(Debug, Default, Clone, Args, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in read = { file = 'x.txt' }")]
+pub struct ReadSpec {
+    /// The file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What to do with the lines [default: text]
+    #[arg(long = "do", value_enum, value_name = "WHAT")]
+    #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
+    pub action: Option<Do>,
+}
+
+/// How a task of a job file is timed.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "expected a table, as in scale = { workers = [1, 2] }")]
+pub struct ScaleSpec {
+    /// As `--patterns`.
+    pub patterns: Vec<PatternName>,
+    /// As `--workers`.
+    pub workers: Vec<i64>,
+    /// As `--weak`.
+    pub weak: bool,
+    /// What the task is, for a heading.
+    pub title: Option<String>,
+    /// Times from elsewhere, to be shown beside those of the first pattern.
+    pub beside: Option<Beside>,
+}
+
+/// Times from elsewhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// Whose they are.
+    pub what: String,
+    /// Seconds of each number of workers.
+    pub seconds: Vec<f64>,
+}
+
+/// A value as typed: in a job file also a bare number.
+#[derive(Debug, Clone, Serialize)]
+pub struct NumberArg(pub String);
+
+impl From<String> for NumberArg {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for NumberArg {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsTyped;
+
+        impl serde::de::Visitor<'_> for AsTyped {
+            type Value = NumberArg;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a number, or a number in quotes")
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<NumberArg, E> {
+                Ok(NumberArg(number.to_string()))
+            }
+
+            // Whole numbers that will not fit stay whole: as floats they would lose their last digits without a word.
+            fn visit_u64<E>(self, number: u64) -> Result<NumberArg, E> {
+                Ok(NumberArg(number.to_string()))
+            }
+
+            fn visit_i128<E>(self, number: i128) -> Result<NumberArg, E> {
+                Ok(NumberArg(number.to_string()))
+            }
+
+            fn visit_u128<E>(self, number: u128) -> Result<NumberArg, E> {
+                Ok(NumberArg(number.to_string()))
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<NumberArg, E> {
+                Ok(NumberArg(ryu::Buffer::new().format(number).to_owned()))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<NumberArg, E> {
+                Ok(NumberArg(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(AsTyped)
+    }
+}
+
+/// A job file as typed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobSpec {
+    /// Its tasks, in order.
+    pub task: Vec<TaskSpec>,
+}
+
+/// One task of a job file as typed: the flags of the command line under their own names.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // the flags are documented where they are flags
+pub struct TaskSpec {
+    pub output: Option<PathBuf>,
+    pub pattern: Option<PatternName>,
+    pub workers: Option<i64>,
+    pub threads: Option<i64>,
+    pub schedule: Option<String>,
+    pub keep_going: Option<bool>,
+    pub retries: Option<i64>,
+    pub repeat: Option<i64>,
+    pub compress: Option<String>,
+    pub part: Option<String>,
+    // Last, because TOML has tables last.
+    #[serde(skip_serializing)]
+    pub scale: Option<ScaleSpec>,
+    pub map: Option<MapSpec>,
+    pub read: Option<ReadSpec>,
+}

@@ -1,0 +1,56 @@
+//! What is done with one block. Functions have names, because a closure cannot cross to another process
+//! or rank.
+//!
+//! Every pattern runs blocks through the same [`Function`], so that the answers cannot differ; patterns
+//! decide only who runs a block and where its answer goes.
+
+pub mod lines;
+pub mod numbers;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::base::error::Error;
+use crate::data::block::Block;
+
+/// What a worker reports of one block, or of one more piece of a long answer.
+#[derive(Debug, Default)]
+pub struct BlockResult {
+    /// Bytes of answer written to the front of the room.
+    pub bytes: usize,
+    /// Items answered: values, or lines of the section.
+    pub items: u64,
+    /// Bytes of input worked through.
+    pub input_bytes: u64,
+    /// There is more than the room could hold; ask with [`Function::more`].
+    pub more: bool,
+    /// Why the answer ends here. What was written before stands.
+    pub failure: Option<Error>,
+    /// Items without an answer that were passed over, as `--keep-going` wants it.
+    pub failed: u64,
+    /// Why the first of these has none.
+    pub first_failed: Option<String>,
+}
+
+/// What to do with one block. One per worker; made anew for each run of a task.
+pub trait Function: Send {
+    /// Works on `block` and writes the answer to the front of `buf`. `values` are the block's values as
+    /// bits of the task's type; empty for a section of a file.
+    fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult;
+
+    /// Goes on with an answer that was longer than the room. Only after an answer whose `more` was set.
+    fn more(&mut self, _room: &mut [u8]) -> BlockResult {
+        BlockResult::default()
+    }
+}
+
+/// A page of a buffer that files are read into: where buffers begin at a page the system copies faster to
+/// them, and no vector crosses a cache line. Measured: 2 GB counted by 2 threads in 0.15 s, and in 0.26 s
+/// where the buffers began 16 bytes behind a page, as allocators have it.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(4096))]
+pub struct Page([u8; 4096]);
+
+/// Pages for `bytes`.
+pub fn pages(bytes: usize) -> Vec<Page> {
+    vec![Page::zeroed(); bytes.div_ceil(size_of::<Page>())]
+}

@@ -1,0 +1,162 @@
+//! Results read back from the files that parpy has written, as the pieces that they were written of, so that
+//! they can go to another sink of the same format. How each format is read stands beside how it is written.
+
+use std::path::Path;
+
+use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
+use crate::data::dtype::Dtype;
+use crate::data::format::Format;
+use crate::input::{Indexed, InputInfo};
+use crate::job::output::Output;
+use crate::job::{Do, Task, Work};
+use crate::op::lines::Tally;
+use crate::output::text::{FromFile, Rule};
+use crate::output::{csv, json, npy, read_total};
+
+/// Bytes of a piece, or somewhat more.
+pub const PIECE: usize = 1024 * 1024;
+
+/// A file of results, read front to back.
+pub trait ResultReader {
+    /// Puts the next piece into `bytes`, in the form in which the sinks of this format take it; whatever is in
+    /// there goes. `None` at the end.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is not whole.
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>>;
+}
+
+/// What a piece is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct ReadChunk {
+    /// Values, those without an answer too; or lines.
+    pub items: u64,
+    /// Values of this piece that have no answer, as far as the format tells.
+    pub failed: u64,
+    /// Bytes of lines.
+    pub line_bytes: u64,
+    /// Who answered, as [`crate::output::ResultChunk::rank`], where the format keeps that apart.
+    pub rank: Option<usize>,
+}
+
+/// Numbers that are read front to back.
+pub struct Column {
+    numbers: Box<dyn Indexed>,
+    next: u64,
+}
+
+impl Column {
+    /// `numbers`, which are of type `found`, and should be of type `dtype`; they are called `name` in `path`, if they
+    /// have a name there.
+    ///
+    /// # Errors
+    /// They are of the other type.
+    pub fn new(
+        path: &Path,
+        name: &str,
+        (numbers, found): (Box<dyn Indexed>, Dtype),
+        dtype: Dtype,
+    ) -> Result<Self> {
+        if found == dtype {
+            return Ok(Self { numbers, next: 0 });
+        }
+        let whose = if name.is_empty() { "its type is".to_owned() } else { format!("{name} is of type") };
+        Err(damaged(path, &format!("{whose} {}, and not {}", found.name(), dtype.name())))
+    }
+
+    /// How many there are in all.
+    pub fn count(&self) -> u64 {
+        self.numbers.count()
+    }
+
+    /// How many have been taken.
+    pub fn taken(&self) -> u64 {
+        self.next
+    }
+
+    /// The next `most`, or what is left.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn take(&mut self, most: u64) -> Result<Vec<u64>> {
+        let count = (self.count() - self.next).min(most);
+        let mut words = vec![0; count as usize];
+        if count > 0 {
+            self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
+        }
+        self.next += count;
+        Ok(words)
+    }
+}
+
+/// Opens `path`, which holds results of `task` or of a part of it.
+///
+/// # Errors
+/// It cannot be read, or is not what `task` writes.
+pub fn open<'a>(task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader + 'a>> {
+    let Output::File(_, format) = task.output else {
+        return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
+    };
+    let rows = |heading: &str, is_gap: Option<fn(&[u8]) -> bool>| -> Result<Box<dyn ResultReader>> {
+        Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
+    };
+    let from_file = match (format, &task.work) {
+        (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, info),
+        (_, Work::Read { action: Do::Text, .. }) => {
+            return Ok(Box::new(FromFile::open(path, "", Rule::Lines)?));
+        }
+        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, info.dtype)?)),
+        (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
+        (Format::Csv, _) => rows(csv::heading(task), Some(csv::is_gap))?,
+        // In JSON infinity is null, too.
+        (Format::JsonLines, _) => {
+            rows("", (info.dtype == Dtype::I64).then_some(json::is_gap as fn(&[u8]) -> bool))?
+        }
+        (Format::Text, _) => rows("", Some(crate::output::text::is_gap))?,
+    };
+    Ok(match task.work {
+        Work::Read { action: Do::Count, .. } => {
+            Box::new(FromTotal { task, path: path.to_owned(), rows: from_file })
+        }
+        _ => from_file,
+    })
+}
+
+/// Checks that `job`, which the file at `path` says has made it, does the work of `task`.
+///
+/// # Errors
+/// It does not, or is not said.
+pub fn check_job(task: &Task, path: &Path, job: Option<&str>) -> Result<()> {
+    match job.is_some_and(|job| task.is_work_of(job)) {
+        true => Ok(()),
+        false => Err(damaged(path, "another job has made it, as parpy show --job says")),
+    }
+}
+
+/// What is wrong with a file of results.
+pub fn damaged(path: &Path, why: &str) -> Error {
+    Error::Failed(format!("{} is not whole, or not of this job: {why}", path.display()))
+}
+
+/// A file with a single row: what is counted of a file.
+struct FromTotal<'a> {
+    task: &'a Task,
+    path: std::path::PathBuf,
+    rows: Box<dyn ResultReader + 'a>,
+}
+
+impl ResultReader for FromTotal<'_> {
+    fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
+        let Some(_) = self.rows.next(bytes)? else { return Ok(None) };
+        // More lines or words than bytes nobody can have counted.
+        let tally =
+            read_total(self.task, bytes).filter(|found: &Tally| found.lines.max(found.words) <= found.bytes);
+        let tally = tally.ok_or_else(|| {
+            damaged(&self.path, "it does not hold the counts of one file, which is the input")
+        })?;
+        bytes.clear();
+        bytes.extend_from_slice(&tally.to_bytes());
+        Ok(Some(ReadChunk { items: tally.lines, line_bytes: tally.bytes, ..ReadChunk::default() }))
+    }
+}

@@ -1,0 +1,150 @@
+//! A block that keeps killing workers, looked into: halves of it on workers of their own, one at a time,
+//! until the item that does it is found.
+
+use super::deaths::how;
+use super::spawn::Spawn;
+use super::{Manager, TaskContext};
+use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
+use crate::base::lanes::Lanes;
+use crate::base::time::Interval;
+use crate::data::block::Block;
+use crate::input;
+use crate::job::Work;
+use crate::observe::report::WorkerReport;
+use crate::output::encode::{self, Encoding, WIDEST};
+use crate::sched::manager::ring::State;
+use crate::sched::manager::worker::Start;
+use crate::sched::{ChunkInfo, Collector, map};
+
+impl<H: Spawn> Manager<'_, H> {
+    /// Answers block `head`, which has killed too many workers, part by part.
+    ///
+    /// # Errors
+    /// An item kills every worker, and is not to be passed over.
+    pub(super) fn find_killer(&mut self, collector: &mut Collector) -> Result<()> {
+        let whole = self.context.ring.block(self.head);
+        let mut seen = 0;
+        let mut rest = vec![(whole, self.context.task.retries)];
+        while let Some((block, deaths)) = rest.pop() {
+            self.progress.seen = seen;
+            if deaths > self.context.task.retries || block == whole {
+                if block.len() > 1 {
+                    let middle = block.start + block.len() / 2;
+                    rest.push((Block { start: middle, ..block }, 0));
+                    rest.push((Block { end: middle, ..block }, 0));
+                } else {
+                    self.pass_over(whole, block, collector)?;
+                    seen = self.progress.seen;
+                }
+                continue;
+            }
+            match self.alone(whole, block, collector)? {
+                None => seen = self.progress.seen,
+                Some(how) => {
+                    tracing::warn!("a worker {how} while it had {}", self.context.describe(&block));
+                    // A part is halved at once, a single item gets as many tries as any block.
+                    let deaths = if block.len() > 1 { self.context.task.retries + 1 } else { deaths + 1 };
+                    rest.push((block, deaths));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a worker answer `block`, a part of block `head`. Returns how that worker died if it did.
+    fn alone(&mut self, whole: Block, block: Block, collector: &mut Collector) -> Result<Option<String>> {
+        let TaskContext { ring, layout, .. } = self.context;
+        ring.hold(self.head, block, block.start - whole.start);
+        self.alone = None;
+        let worker = layout.workers;
+        // It counts as one that is gone, most often the one that has died of the block; as another besides those
+        // that there may be where all are at work, because nobody does two things at a time.
+        let number = self.handles[..worker].iter().position(Option::is_none).unwrap_or(worker);
+        self.helper = number;
+        let start = Start { worker, number, held: Some(self.head), once: true, from: 0 };
+        let handle = self.spawn.spawn(start, &self.handles).map_err(|e| super::no_worker(&e))?;
+        if number == collector.workers.len() {
+            collector.workers.push(WorkerReport::here(number));
+        }
+        if number >= self.used {
+            self.used = number + 1;
+            collector.workers[number].pid =
+                handle.process.map_or(collector.workers[number].pid, |pid| pid.as_raw_nonzero().get() as u32);
+        }
+        self.handles[worker] = Some(handle);
+        loop {
+            if ring.state(self.head) == State::Done(worker) {
+                if self.take_chunk(worker, block, collector)? {
+                    continue;
+                }
+                if let Some(mut handle) = self.handles[worker].take() {
+                    handle.reap();
+                }
+                return Ok(None);
+            }
+            if self.handles[worker].is_none() {
+                return Ok(Some(how(self.alone.take())));
+            }
+            self.sleep(self.head, None, None)?;
+        }
+    }
+
+    /// One item has killed every worker that had it.
+    fn pass_over(&mut self, whole: Block, item: Block, collector: &mut Collector) -> Result<()> {
+        let task = self.context.task;
+        let value = self.value(whole, item);
+        let what = match value {
+            Some(bits) => {
+                let mut text = [0; WIDEST];
+                let len = encode::render(self.context.info.dtype, &[bits], &mut text);
+                format!("value {} (no. {})", String::from_utf8_lossy(&text[..len - 1]), item.start + 1)
+            }
+            None => self.context.describe(&item),
+        };
+        let tries = counted(1 + task.retries as u64, "worker");
+        let complaint = format!("{what} has killed {tries}, one after the other");
+        if !task.keep_going {
+            return Err(Error::Item(format!("{complaint}; --keep-going passes over it")));
+        }
+        tracing::warn!("{complaint}; passed over");
+        collector.pass_over(1, Some(complaint));
+        let gap =
+            value.map_or(Vec::new(), |bits| map::gap(Encoding::of(task), self.context.info.dtype, bits));
+        let known = self.progress.see(gap.len());
+        let of =
+            ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
+        collector.take(of, crate::op::BlockResult::default(), &gap[known..])
+    }
+
+    /// The value that block `item`, a part of block `head`, consists of.
+    fn value(&self, whole: Block, item: Block) -> Option<u64> {
+        let TaskContext { task, info, ring, .. } = self.context;
+        let Work::Map { numbers, .. } = &task.work else { return None };
+        if !info.indexed {
+            return ring.value(self.head, item.start - whole.start);
+        }
+        let mut value = [0];
+        let (found, _) =
+            input::open_indexed(numbers, info).ok()?.fill_at(item.start, &mut value, Lanes::best());
+        (found == 1).then_some(value[0])
+    }
+}
+
+impl TaskContext<'_> {
+    /// A block in words.
+    pub(super) fn describe(&self, block: &Block) -> String {
+        match &self.task.work {
+            Work::Map { .. } if block.len() == 1 => format!("value no. {}", block.start + 1),
+            Work::Map { .. } => format!("values no. {} to {}", block.start + 1, block.end),
+            Work::Read { file, .. } => {
+                format!(
+                    "the lines that begin in bytes {} to {} of {}",
+                    block.start,
+                    block.end,
+                    file.name().display()
+                )
+            }
+        }
+    }
+}

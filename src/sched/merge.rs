@@ -1,0 +1,146 @@
+//! No work at all: the results of all parts of an input, which others have made, put together in order.
+//!
+//! They go through the same sinks as answers do, so that what comes out is what a run of the whole input
+//! writes. Every part must hold as much as its share of the input gives; that the answers are right is not
+//! looked into.
+
+use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
+use crate::base::signals;
+use crate::base::time::{Interval, Timestamp};
+use crate::data::block::Block;
+use crate::input::InputInfo;
+use crate::input::section::SectionReader;
+use crate::job::shard::{Shard, check_all_there};
+use crate::job::{Task, Work};
+use crate::observe::report::Report;
+use crate::op::BlockResult;
+use crate::output::reader::{self, ReadChunk, damaged};
+use crate::sched::{Attempt, ChunkInfo, Collector, Opened};
+
+/// Joins the results of `parts` parts of the input of `task`. `attempt` says which run of it this is.
+///
+/// # Errors
+/// A part is missing, or does not fit the input; says which, and how to make it again. Nothing has been written
+/// then, and the parts stay.
+pub fn run(task: &Task, parts: u64, attempt: &Attempt) -> Result<Report> {
+    if let Some(whole) = task.output_file() {
+        check_all_there(whole, parts)?;
+    }
+    let Opened { began, source, info } = Opened::of(task)?;
+    let mut measure = Measure::of(task, &info, source.left().unwrap_or(0))?;
+    let mut collector = Collector::open(task, &info, &source, 1, began, attempt)?;
+    collector.whole(|collector| {
+        Shard::all(parts).try_for_each(|part| {
+            let expected = measure.block(part)?;
+            let mut joint = Joint { task, part, expected };
+            joint.join(collector, &info)
+        })
+    })?;
+    // Not closed where that has failed: what has been joined is of no use, because the parts are still there.
+    collector.close(Ok(()))
+}
+
+/// Says how much each part must hold.
+struct Measure {
+    total: u64,
+    /// Of a file that is read by sections.
+    lines: Option<SectionReader>,
+}
+
+impl Measure {
+    fn of(task: &Task, info: &InputInfo, total: u64) -> Result<Self> {
+        let lines = match &task.work {
+            Work::Map { .. } => None,
+            Work::Read { file, .. } => Some(SectionReader::open(file, info)?),
+        };
+        Ok(Self { total, lines })
+    }
+
+    /// The values, or the bytes of lines, that are of `part`.
+    fn block(&mut self, part: Shard) -> Result<Block> {
+        let share = part.share().of(self.total);
+        let Some(lines) = &mut self.lines else { return Ok(Block { start: share.start, end: share.end }) };
+        Ok(Block { start: lines.line_from(share.start)?, end: lines.line_from(share.end)? })
+    }
+}
+
+/// One part that is being joined.
+struct Joint<'a> {
+    task: &'a Task,
+    part: Shard,
+    /// What its results must be of.
+    expected: Block,
+}
+
+impl Joint<'_> {
+    /// Hands all of it to `collector`.
+    fn join(&mut self, collector: &mut Collector, info: &InputInfo) -> Result<()> {
+        let Some(whole) = self.task.output_file() else { return Ok(()) };
+        let path = self.part.file(whole);
+        let mut results = reader::open(self.task, &path, info).map_err(|error| self.explain(error))?;
+        let (mut bytes, mut seen, mut new_block, pid) = (Vec::new(), 0, true, std::process::id());
+        loop {
+            signals::check()?;
+            let began = Timestamp::now();
+            let found = results.next(&mut bytes).map_err(|error| self.explain(error))?;
+            let Some(ReadChunk { items, failed, line_bytes, rank }) = found else { break };
+            let is_map = matches!(self.task.work, Work::Map { .. });
+            let (mine, input_bytes) =
+                if is_map { (items, items * size_of::<u64>() as u64) } else { (line_bytes, line_bytes) };
+            seen = u64::saturating_add(seen, mine);
+            if seen > self.expected.len() {
+                return Err(self.explain(self.misfit(&path, "more")));
+            }
+            if failed > 0 && !self.task.keep_going {
+                return Err(Error::Failed(format!(
+                    "cannot join {}: {} of {} have no answer, because it was made with --keep-going; give that to \
+                     --join too",
+                    whole.display(),
+                    counted(failed, "value"),
+                    path.display()
+                )));
+            }
+            let answer = BlockResult {
+                bytes: bytes.len(),
+                items: items - failed,
+                input_bytes,
+                failed,
+                first_failed: (failed > 0).then(|| format!("see what was said of part {}", self.part)),
+                ..BlockResult::default()
+            };
+            let of = ChunkInfo {
+                worker: Some(0),
+                block: self.expected,
+                pid,
+                interval: Interval::since(began),
+                new_block,
+            };
+            collector.take_of(rank, of, answer, &bytes)?;
+            new_block = false;
+        }
+        if seen < self.expected.len() {
+            return Err(self.explain(self.misfit(&path, &seen.to_string())));
+        }
+        Ok(())
+    }
+
+    fn misfit(&self, path: &std::path::Path, found: &str) -> Error {
+        let what = if matches!(self.task.work, Work::Map { .. }) { "value" } else { "byte" };
+        let expected = counted(self.expected.len(), what);
+        damaged(path, &format!("it is of {found}, and this part of the input is of {expected}"))
+    }
+
+    /// What is wrong with the part, and what to do.
+    fn explain(&self, error: Error) -> Error {
+        let whole = self.task.output_file().unwrap_or(std::path::Path::new("")).display();
+        match error {
+            Error::Failed(why) => Error::Failed(format!(
+                "cannot join {whole}: {why}. Make this part again, with the same command and --part {} in place of \
+                 --join {}; in a job array: --array={}",
+                self.part, self.part.of, self.part.number
+            )),
+            other => other,
+        }
+    }
+}

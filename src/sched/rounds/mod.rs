@@ -1,0 +1,569 @@
+//! What each rank does in a round.
+//!
+//! One round is: a scatter of commands, one per rank; a scatter of values with counts; the work; a gather of
+//! result headers, one per rank; a gather of answers with counts. Rounds keep every count far below 2^31 and
+//! rank 0's memory bounded. The values and answers of ranks on rank 0's node, which share rank 0's memory, do not
+//! travel at all; where all ranks are on it those two collectives are left out. An answer longer than its slot
+//! is fetched by further rounds in which the other ranks wait.
+//!
+//! A rank may have several threads, each of which is a worker with a command, a slot and a result header of its
+//! own; messages hold those of all its workers, one after the other, and MPI is called by one thread alone.
+
+mod command;
+mod memory;
+mod names;
+mod shared_file;
+
+use std::env;
+
+use bytemuck::Zeroable;
+use command::{CHECK, CLOCKS, CLOSE, Command, MORE, NAME, OPEN, ORDER_WORDS, SHARE, STOP, TEAM, WAIT, WORK};
+use memory::Memory;
+use mpi::datatype::{Partition, PartitionMut};
+use mpi::topology::Communicator as _;
+use mpi::traits::*;
+use shared_file::OwnPart;
+
+use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
+use crate::base::fork_join;
+use crate::base::signals::{self, Waiting};
+use crate::data::dtype::Dtype;
+use crate::input::blocks::BlockSource;
+use crate::input::{self, InputInfo};
+use crate::job::{Do, Job, Task, Work};
+use crate::mpi::communicator::Communicator;
+use crate::mpi::linked::segment::{Address, Segment};
+use crate::mpi::linked::{self, Mpi, ROOT, outcome_from_word, outcome_to_word};
+use crate::node::cpus::{self, Cpus};
+use crate::node::host::{node, peak_memory};
+use crate::observe::report::{OverMpi, Report};
+use crate::observe::trace::offsets;
+use crate::output::hdf5_library::Plan;
+use crate::sched::instance::Instance;
+use crate::sched::result_header::ResultHeader;
+use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened};
+
+/// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
+const WORTH_SHARING: u64 = 1024 * 1024;
+
+/// Says `always` or `never`, whatever the size of the input: for tests and comparisons. With `never` every
+/// rank is treated as if it were on a node of its own.
+const SHARED_VARIABLE: &str = "PARPY_MPI_SHARED";
+
+/// What is sent by a rank that has nothing to send. An empty slice that is cut from something, because
+/// one that is not may point to address 1, which is what `MPI_IN_PLACE` is in Open MPI.
+static NOTHING: [u8; 1] = [0];
+
+/// Ranks of this program run tasks in rounds from now on.
+pub fn provide() {
+    super::provide_ranks(run);
+}
+
+/// Runs `task` once, together with all other ranks; `attempt` says which run of it this is. The report is on rank 0.
+///
+/// # Errors
+/// The first thing that failed, in block order; [`Error::ReportedByRoot`] on the other ranks.
+fn run(communicator: &dyn Communicator, task: &Task, job: &Job, attempt: &Attempt) -> Result<Option<Report>> {
+    let Some(mpi) = communicator.as_any().downcast_ref::<Mpi>() else {
+        return Err(Error::Failed("cannot run over ranks: there are none".into()));
+    };
+    let mut rank_context = RankContext::new(mpi, task);
+    if !mpi.is_root() {
+        return rank_context.worker_loop().map(|()| None);
+    }
+    let report = rank_context.root_loop(job, attempt);
+    rank_context.stop(outcome_to_word(&report));
+    report.map(Some)
+}
+
+/// Threads of each rank for `task`, which has so many items left where that is known: three values need three
+/// threads at the most. Says so when there are more than CPUs for them. On rank 0, whose word counts for all.
+///
+/// # Errors
+/// As those of [`cpus::threads_of_rank`].
+fn threads_for(mpi: &Mpi, task: &Task, left: Option<u64>) -> Result<usize> {
+    let ranks = task.workers.unwrap_or(usize::MAX).min(mpi.ranks()) as u64;
+    let most = left.map_or(u64::MAX, |left| left.div_ceil(ranks).max(1));
+    let threads = cpus::threads_of_rank(task.threads)?.min(usize::try_from(most).unwrap_or(usize::MAX));
+    if threads > 1 {
+        let cpus = Cpus::detect();
+        let ranks = cpus.mpi_ranks_on_node.min(task.workers.unwrap_or(usize::MAX));
+        if threads > cpus.affinity && cpus.affinity < cpus.logical_cpus {
+            tracing::warn!(
+                "{threads} threads on each rank, and rank 0 may use {} only: they take turns. Leave ranks \
+                 unbound (mpirun --bind-to none) or give each more (srun --cpus-per-task {threads})",
+                counted(cpus.affinity as u64, "CPU")
+            );
+        } else if ranks * threads > cpus.logical_cpus {
+            tracing::warn!(
+                "{ranks} ranks x {threads} threads on this node, which has {}: they take turns",
+                counted(cpus.logical_cpus as u64, "CPU")
+            );
+        }
+    }
+    Ok(threads)
+}
+
+/// One rank's part in one run of a task.
+pub struct RankContext<'a> {
+    mpi: &'a Mpi,
+    task: &'a Task,
+    /// Ranks that take part.
+    ranks: usize,
+    /// Threads of each.
+    threads: usize,
+    layout: BlockSizing,
+    /// Made when the first order comes.
+    memory: Option<Memory>,
+    /// Which ranks take part and do not share rank 0's memory.
+    off_node: Vec<bool>,
+    /// Values come from rank 0.
+    stream: bool,
+    /// Each thread's own, which open a file when the first block comes: only then is it known to be there on
+    /// rank 0.
+    instance: Vec<Instance>,
+    /// This rank's end of a file that all ranks write to.
+    file: OwnPart,
+    /// What is known of the input, as far as this rank sees it itself; `None` before the first block.
+    info: Option<InputInfo>,
+    /// Blocks and items done, for the log.
+    share: (u64, u64),
+}
+
+impl<'a> RankContext<'a> {
+    /// This rank's part in a run of `task`, with one thread.
+    pub fn new(mpi: &'a Mpi, task: &'a Task) -> Self {
+        let ranks = task.workers.unwrap_or(usize::MAX).min(mpi.ranks());
+        let layout = BlockSizing::in_rounds(task, ranks, !mpi.one_node);
+        let off_node = (0..mpi.ranks()).map(|rank| rank != 0 && rank < ranks).collect();
+        Self {
+            mpi,
+            task,
+            ranks,
+            threads: 1,
+            layout,
+            memory: None,
+            off_node,
+            stream: true,
+            instance: vec![],
+            file: OwnPart::default(),
+            info: None,
+            share: (0, 0),
+        }
+    }
+
+    /// From now on each rank has so many threads.
+    fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+        self.layout =
+            BlockSizing::in_rounds(self.task, self.ranks * threads, !self.mpi.one_node || threads > 1);
+    }
+
+    /// Rank 0's part, until all answers have been written. [`RankContext::stop`] must worker_loop.
+    ///
+    /// # Errors
+    /// The first thing that failed, in block order; all answers before it have been written.
+    pub fn root_loop(&mut self, job: &Job, attempt: &Attempt) -> Result<Report> {
+        let Opened { began, mut source, info } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
+        let threads = threads_for(self.mpi, self.task, source.left())?;
+        if threads > 1 {
+            self.command_all(TEAM, threads as u64);
+            self.set_threads(threads);
+        }
+        let mut collector = Collector::open(self.task, &info, &source, self.layout.workers, began, attempt)?;
+        collector.mpi =
+            Some(OverMpi { library: linked::library(), ranks: self.ranks, threads: self.threads });
+        self.stream = !info.indexed;
+        if let Some(path) = collector.sink.shared_file() {
+            let plan = Plan {
+                path: path.to_owned(),
+                dtype: info.dtype,
+                first: source.first(),
+                extent: source.left(),
+            };
+            self.command_all(OPEN, 0);
+            if let Err(error) = self.file.open(self.mpi, self.task, Some(&plan)) {
+                return collector.close(Err(error));
+            }
+        }
+        if self.worth_sharing(&source) {
+            self.command_all(SHARE, 0);
+            self.set_up_shared();
+        }
+        let mut outcome = self.rounds(&mut source, &info, &mut collector);
+        if self.file.is_open() {
+            let count = collector.workers.iter().map(|worker| worker.items).sum();
+            self.command_all(CLOSE, count);
+            let closed = self.file.close(self.mpi, count);
+            collector.sink.parts_closed(closed.is_ok());
+            outcome = outcome.and(closed);
+        }
+        if outcome.is_ok() && !info.stamp.is_none() {
+            self.command_all(CHECK, 0);
+            // Rank 0 looks itself when it closes the collector.
+            outcome = self.mpi.all_fine(Ok(()));
+        }
+        if outcome.is_ok() && job.wants_names() {
+            self.gather_names(&mut collector.workers);
+        }
+        let mut report = collector.close(outcome)?;
+        // Now that the time of the run is known: comparing clocks takes some, too.
+        if let Some(timeline) = &mut report.timeline {
+            let clocks = self.gather_clocks();
+            let hosts: Vec<&str> = report.worker.iter().step_by(self.threads).map(|w| &*w.host).collect();
+            timeline.set_offsets(&offsets(&clocks, &hosts, ranks_are_alone()), self.threads);
+        }
+        Ok(report)
+    }
+
+    /// Tells all ranks that the task has ended, and how.
+    pub fn stop(&self, outcome: u64) {
+        self.command_all(STOP, outcome);
+        self.say_share();
+    }
+
+    fn say_share(&self) {
+        let (blocks, items) = self.share;
+        let memory = peak_memory().map_or(String::new(), |kib| format!(", peak memory {kib} KiB"));
+        tracing::debug!("did {}, {}{memory}", counted(blocks, "block"), counted(items, "item"));
+    }
+
+    /// The part of every rank but 0.
+    ///
+    /// # Errors
+    /// [`Error::ReportedByRoot`] when the task has failed, here or elsewhere.
+    pub fn worker_loop(&mut self) -> Result<()> {
+        loop {
+            let mut commands = vec![Command::zeroed(); self.threads];
+            let words: &mut [u64] = bytemuck::cast_slice_mut(&mut commands);
+            self.mpi.world.process_at_rank(ROOT).scatter_into(words);
+            let command = commands[0];
+            match command.kind {
+                SHARE => self.set_up_shared(),
+                NAME => self.send_name(),
+                CLOCKS => self.send_clock(),
+                TEAM => self.set_threads(command.number as usize),
+                // Rank 0 hears how these went, and says what follows.
+                OPEN => _ = self.file.open(self.mpi, self.task, None),
+                CLOSE => _ = self.file.close(self.mpi, command.number),
+                CHECK => {
+                    let info = self.info.take();
+                    _ = self.mpi.all_fine(info.map_or(Ok(()), |info| input::check_same(self.task, &info)));
+                }
+                STOP => {
+                    self.say_share();
+                    return outcome_from_word(command.number);
+                }
+                _ => self.take_part(&commands),
+            }
+        }
+    }
+
+    fn rounds(
+        &mut self,
+        source: &mut BlockSource,
+        info: &InputInfo,
+        collector: &mut Collector,
+    ) -> Result<()> {
+        let indexed = u64::from(info.indexed);
+        let waiting = Command { kind: WAIT, indexed, ..Command::zeroed() };
+        let (everybody, node) = (self.mpi.ranks() * self.threads, node());
+        let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
+        loop {
+            let buf = self.memory().values_mut();
+            let Some(blocks) = collector.load(|| source.next_round(workers, most, buf))? else {
+                return Ok(());
+            };
+            let end = blocks.last().map_or(0, |block| block.end);
+            let mut commands = vec![Command { number: end, ..waiting }; everybody];
+            for (command, block) in commands.iter_mut().zip(&blocks) {
+                *command = Command {
+                    kind: WORK,
+                    start: block.start,
+                    end: block.end,
+                    offset: if self.values_come() { block.start - blocks[0].start } else { 0 },
+                    total: info.total,
+                    float: u64::from(info.dtype == Dtype::F64),
+                    indexed,
+                    number: end,
+                    stamp: info.stamp,
+                    node,
+                };
+            }
+            let headers = collector.map(|| self.round(&commands))?;
+            collector.was_writing(self.file.take_time());
+            for (worker, block) in blocks.iter().enumerate() {
+                let (mut header, mut new_block) = (headers[worker], true);
+                loop {
+                    let memory = self.memory();
+                    let buf = &memory.slots()[worker * memory.slot_bytes()..];
+                    let (pid, interval) = header.event();
+                    let mut answer = header.unpack(buf);
+                    let (more, bytes) = (answer.more, &buf[..answer.bytes]);
+                    if let Some(Error::Failed(text)) = &mut answer.failure {
+                        text.push_str(&also_failed(&headers[worker + 1..]));
+                        if !one_node && text.contains(" cannot open ") {
+                            text.push_str(
+                                "; rank 0 could open it, so it is not on every node: put it where all nodes see it \
+                                 (parpy doctor FILE, started as this was, says which do)",
+                            );
+                        }
+                    }
+                    let of = ChunkInfo { worker: Some(worker), block: *block, pid, interval, new_block };
+                    collector.take(of, answer, bytes)?;
+                    if !more {
+                        break;
+                    }
+                    let mut commands = vec![waiting; everybody];
+                    commands[worker].kind = MORE;
+                    header = collector.map(|| self.round(&commands))?[worker];
+                    new_block = false;
+                }
+            }
+            // Ranks that had nothing to do may have been asked to stop, too.
+            headers[blocks.len()..].iter().try_for_each(ResultHeader::check)?;
+            collector.flush()?;
+        }
+    }
+
+    /// One round on rank 0.
+    ///
+    /// # Errors
+    /// A rank could not write its part of the file.
+    fn round(&mut self, commands: &[Command]) -> Result<Vec<ResultHeader>> {
+        self.memory().sync();
+        self.scatter_commands(commands);
+        if self.values_travel() {
+            self.scatter_values(commands);
+        }
+        let mut mine = self.work(&commands[..self.threads], 0, 0);
+        let written = self.write_own(&commands[..self.threads], &mut mine, 0);
+        let mut headers = vec![ResultHeader::zeroed(); commands.len()];
+        let root = self.mpi.world.process_at_rank(ROOT);
+        let words: &mut [u64] = bytemuck::cast_slice_mut(&mut headers);
+        let _waiting = Waiting::begin();
+        root.gather_into_root(bytemuck::cast_slice::<_, u64>(&mine), words);
+        if self.any_off_node() {
+            self.gather_answers(&headers);
+        }
+        self.memory().sync();
+        written.map(|()| headers)
+    }
+
+    /// Writes the answers that are in the slots from number `first_slot` on to the file that all ranks write
+    /// to, if there is one: rank 0 then needs nothing of them but the result headers.
+    fn write_own(
+        &mut self,
+        commands: &[Command],
+        headers: &mut [ResultHeader],
+        first_slot: usize,
+    ) -> Result<()> {
+        if !self.file.is_open() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        if commands.iter().all(|command| command.kind == WAIT) {
+            for command in commands {
+                outcome = outcome.and(self.file.write(self.mpi, command.number, 0, &[]));
+            }
+            return outcome;
+        }
+        self.memory();
+        let Self { memory: Some(memory), file, mpi, .. } = self else { unreachable!("just made") };
+        let (_, slots) = memory.work(first_slot, commands.len());
+        for ((command, header), slot) in commands.iter().zip(headers).zip(slots) {
+            let written = file.write(mpi, command.number, command.start, header.bytes_in(slot));
+            header.drop_bytes(slot);
+            outcome = outcome.and(written);
+        }
+        outcome
+    }
+
+    /// One round on another rank.
+    fn take_part(&mut self, commands: &[Command]) {
+        self.stream = commands[0].indexed == 0;
+        let am_far = self.off_node[self.mpi.rank()];
+        let root = self.mpi.world.process_at_rank(ROOT);
+        // A rank on rank 0's node finds its values and its slots in rank 0's memory.
+        let (first_value, first_slot) =
+            if am_far { (commands[0].offset, 0) } else { (0, self.mpi.rank() * self.threads) };
+        if self.values_travel() {
+            let count = if am_far { commands.iter().map(Command::values).sum::<u64>() as usize } else { 0 };
+            root.scatter_varcount_into(&mut self.memory().values_mut()[..count]);
+        }
+        self.memory().sync();
+        let mut headers = self.work(commands, first_value, first_slot);
+        // Rank 0 has heard of it too, and ends the run.
+        let _ = self.write_own(commands, &mut headers, first_slot);
+        self.memory().sync();
+        root.gather_into(bytemuck::cast_slice::<_, u64>(&headers));
+        if self.any_off_node() {
+            let slot_bytes = self.memory().slot_bytes();
+            for (slot, header) in headers.iter().enumerate() {
+                // The slots of a rank on rank 0's node are rank 0's from now on, and an idle rank has none.
+                let answer = match am_far {
+                    true => &self.memory().slots()[slot * slot_bytes..][..header.len()],
+                    false => &NOTHING[..0],
+                };
+                root.gather_varcount_into(answer);
+            }
+        }
+    }
+
+    /// Does what the commands say, each that is one to work in a thread of its own, with the first block's values at
+    /// `first_value` and answers to the slots from number `first_slot` on.
+    fn work(&mut self, commands: &[Command], first_value: u64, first_slot: usize) -> Vec<ResultHeader> {
+        if commands.iter().all(|command| command.kind == WAIT) {
+            return vec![ResultHeader::idle(&signals::check()); commands.len()];
+        }
+        let values_come = self.values_come();
+        let rank = self.mpi.rank();
+        let info = match commands.iter().find(|command| command.kind == WORK) {
+            Some(command) => *self.info.get_or_insert_with(|| command.info(self.task)),
+            // More of an answer, by a function that has been made.
+            None => self.info.unwrap_or_else(|| commands[0].info(self.task)),
+        };
+        self.instance.resize_with(commands.len(), || Instance::of(rank));
+        self.memory();
+        let Self { memory: Some(memory), instance, task, layout, mpi, .. } = self else {
+            unreachable!("just made")
+        };
+        let (values, slots) = memory.work(first_slot, commands.len());
+        let to_do = commands.iter().zip(instance).zip(slots).filter(|((command, _), _)| command.kind != WAIT);
+        let jobs = to_do.map(|((command, instance), slot)| {
+            let values = match values_come && command.kind == WORK {
+                true => &values[(command.offset - first_value) as usize..][..command.values() as usize],
+                false => &[],
+            };
+            let (task, mpi, buf) = (*task, *mpi, layout.buf);
+            let tell = mpi.teller();
+            move || command.carry_out((task, &info), instance, values, slot, buf, tell)
+        });
+        let mut done = fork_join::run(jobs.collect::<Vec<_>>().into_iter()).into_iter();
+        let idle = ResultHeader::idle(&signals::check());
+        let header =
+            |command: &Command| if command.kind == WAIT { idle } else { done.next().unwrap_or(idle) };
+        let headers: Vec<ResultHeader> = commands.iter().map(header).collect();
+        self.share.0 += commands.iter().filter(|command| command.kind == WORK).count() as u64;
+        self.share.1 += headers.iter().map(ResultHeader::items).sum::<u64>();
+        headers
+    }
+
+    fn is_map(&self) -> bool {
+        matches!(self.task.work, Work::Map { .. })
+    }
+
+    /// Do values come from rank 0?
+    fn values_come(&self) -> bool {
+        self.is_map() && self.stream
+    }
+
+    /// The memory of this run: this rank's own, unless shared memory was set up before.
+    fn memory(&mut self) -> &mut Memory {
+        let workers = if self.mpi.is_root() { self.layout.workers } else { self.threads };
+        self.memory.get_or_insert_with(|| Memory::own(&self.layout, workers))
+    }
+
+    /// Does the task gain by shared memory? Decided on rank 0, which alone knows the input's size.
+    fn worth_sharing(&self, source: &BlockSource) -> bool {
+        let only_tallies = matches!(self.task.work, Work::Read { action: Do::Count, .. });
+        let large = source.bytes().is_none_or(|bytes| bytes > WORTH_SHARING);
+        self.ranks > 1
+            && match env::var(SHARED_VARIABLE).as_deref() {
+                Ok("always") => true,
+                Ok("never") => false,
+                _ => large && !only_tallies,
+            }
+    }
+
+    /// Sets up shared memory on rank 0's node, and says on every rank who is far. Collective.
+    fn set_up_shared(&mut self) {
+        let made = if self.mpi.is_root() { Segment::create(Memory::bytes(&self.layout)).ok() } else { None };
+        let (mut segment, mut address) = made.map_or((None, Address::zeroed()), |(s, a)| (Some(s), a));
+        let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut address));
+        self.mpi.world.process_at_rank(ROOT).broadcast_into(words);
+        if !self.mpi.is_root() && self.mpi.rank() < self.ranks {
+            segment = Segment::open(&address);
+        }
+        self.memory = segment.map(|segment| Memory::shared(&self.layout, segment));
+        let mut near = vec![false; self.mpi.ranks()];
+        let waiting = Waiting::begin();
+        self.mpi.world.all_gather_into(&self.memory.is_some(), &mut near[..]);
+        drop(waiting);
+        for (off_node, near) in self.off_node.iter_mut().zip(near) {
+            *off_node &= !near;
+        }
+        if self.mpi.is_root() {
+            let off_node = self.off_node.iter().filter(|off_node| **off_node).count();
+            tracing::debug!("{} of {} ranks share memory", self.ranks - off_node, self.ranks);
+        }
+    }
+
+    fn any_off_node(&self) -> bool {
+        self.off_node.contains(&true)
+    }
+
+    /// Are values scattered in each round? The same on every rank.
+    fn values_travel(&self) -> bool {
+        self.values_come() && self.any_off_node()
+    }
+
+    fn scatter_commands(&self, commands: &[Command]) {
+        let _waiting = Waiting::begin();
+        let mut mine = vec![0u64; ORDER_WORDS * self.threads];
+        let words: &[u64] = bytemuck::cast_slice(commands);
+        self.mpi.world.process_at_rank(ROOT).scatter_into_root(words, &mut mine[..]);
+    }
+
+    /// The same order for everyone.
+    fn command_all(&self, kind: u64, number: u64) {
+        let command = Command { kind, number, ..Command::zeroed() };
+        self.scatter_commands(&vec![command; self.mpi.ranks() * self.threads]);
+    }
+
+    /// `MPI_Scatterv` of each off_node rank's values; the others' stay where they are.
+    fn scatter_values(&mut self, commands: &[Command]) {
+        let (mut counts, mut starts) = (Vec::new(), Vec::new());
+        for (commands, off_node) in commands.chunks(self.threads).zip(&self.off_node) {
+            let count = commands.iter().map(Command::values).sum::<u64>();
+            counts.push(if *off_node { count as i32 } else { 0 });
+            starts.push(if *off_node { commands[0].offset as i32 } else { 0 });
+        }
+        let _waiting = Waiting::begin();
+        let root = self.mpi.world.process_at_rank(ROOT);
+        let values = Partition::new(&*self.memory().values_mut(), counts, starts);
+        root.scatter_varcount_into_root(&values, &mut [0u64; 0][..]);
+    }
+
+    /// `MPI_Gatherv` of each off_node rank's answer and message into its slot, for one thread of every rank
+    /// after the other.
+    fn gather_answers(&mut self, headers: &[ResultHeader]) {
+        let (slot, threads) = (self.memory().slot_bytes(), self.threads);
+        for thread in 0..threads {
+            let (mut counts, mut starts) = (Vec::new(), Vec::new());
+            for (rank, off_node) in self.off_node.iter().enumerate() {
+                let worker = rank * threads + thread;
+                counts.push(if *off_node { headers[worker].len() as i32 } else { 0 });
+                starts.push(if *off_node { (worker * slot) as i32 } else { 0 });
+            }
+            let root = self.mpi.world.process_at_rank(ROOT);
+            let mut slots = PartitionMut::new(self.memory().slots_mut(), counts, starts);
+            root.gather_varcount_into_root(&NOTHING[..0], &mut slots);
+        }
+    }
+}
+
+/// Is every rank treated as if it were on a node of its own?
+fn ranks_are_alone() -> bool {
+    env::var(SHARED_VARIABLE).is_ok_and(|word| word == "never")
+}
+
+/// How many more workers could not do their work, for a message.
+fn also_failed(others: &[ResultHeader]) -> String {
+    match others.iter().filter(|header| header.is_of_worker()).count() {
+        0 => String::new(),
+        1 => " (1 more rank failed)".to_owned(),
+        n => format!(" ({n} more ranks failed)"),
+    }
+}

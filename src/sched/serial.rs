@@ -1,0 +1,74 @@
+//! One block after another in this process: with scalar lanes the reference that every other pattern must
+//! equal to the byte, with vector lanes the simd pattern, and what a single thread of threads comes to.
+
+use crate::base::error::Result;
+use crate::base::lanes::Lanes;
+use crate::base::signals;
+use crate::base::time::{Interval, Timestamp};
+use crate::input::InputInfo;
+use crate::input::blocks::BlockSource;
+use crate::job::Task;
+use crate::observe::report::Report;
+use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened, instance};
+
+/// Runs `task` once. `attempt` says which run of it this is.
+///
+/// # Errors
+/// The first thing that fails, in block order; all answers before it have been written.
+pub fn run(task: &Task, lanes: Lanes, attempt: &Attempt) -> Result<Report> {
+    run_opened(task, &BlockSizing::in_rounds(task, 1, false), Opened::of(task)?, lanes, attempt)
+}
+
+/// As [`run`], of a task whose input is open.
+pub(super) fn run_opened(
+    task: &Task,
+    layout: &BlockSizing,
+    opened: Opened,
+    lanes: Lanes,
+    attempt: &Attempt,
+) -> Result<Report> {
+    let Opened { began, source, info } = opened;
+    let mut collector = Collector::open(task, &info, &source, 1, began, attempt)?;
+    let outcome = blocks(task, layout, source, &info, lanes, &mut collector);
+    collector.close(outcome)
+}
+
+fn blocks(
+    task: &Task,
+    layout: &BlockSizing,
+    mut source: BlockSource,
+    info: &InputInfo,
+    lanes: Lanes,
+    collector: &mut Collector,
+) -> Result<()> {
+    tracing::debug!("lanes: {}", lanes.name());
+    let mut function = instance::make(task, info, 0, lanes)?;
+    let pid = std::process::id();
+    let mut values = vec![0; if source.is_stream() { layout.values } else { 0 }];
+    // Of words, so that raw numbers are aligned.
+    let mut buf = vec![0u64; layout.buf.div_ceil(size_of::<u64>())];
+    let buf = &mut bytemuck::cast_slice_mut(&mut buf)[..layout.buf];
+    while let Some(round) = collector.load(|| source.next_round(1, layout.block, &mut values))? {
+        let block = round[0];
+        tracing::trace!("block from {} to {}", block.start, block.end);
+        let values = if source.is_stream() { &values[..block.len() as usize] } else { &[] };
+        let mut new_block = true;
+        loop {
+            signals::check()?;
+            let began = Timestamp::now();
+            let answer = collector.map(|| match new_block {
+                true => function.apply(&block, values, buf),
+                false => function.more(buf),
+            });
+            let (bytes, more) = (answer.bytes, answer.more);
+            let of = ChunkInfo { worker: Some(0), block, pid, interval: Interval::since(began), new_block };
+            collector.take(of, answer, &buf[..bytes])?;
+            if !more {
+                break;
+            }
+            new_block = false;
+        }
+        collector.flush()?;
+    }
+    Ok(())
+}
