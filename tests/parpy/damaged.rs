@@ -42,7 +42,10 @@ fn a_row_that_reaches_beyond_its_end() {
         let before = std::mem::replace(&mut bytes[byte], value);
         let path = dir.write("damaged.h5", &bytes);
         bytes[byte] = before;
-        let done = parpy("show").arg(&path).done().fails(1, &["damaged.h5:/sections", why]);
+        let done = parpy("show").arg(&path).done().fails(1, &["damaged.h5:/sections"]);
+        // Later versions of the library (1.14.5) notice the first, too.
+        let says_why = [why, "extends outside its parent"].iter().any(|why| done.stderr.contains(why));
+        assert!(says_why, "no {why} in {}", done.stderr);
         // The other datasets are shown.
         assert!(String::from_utf8_lossy(&done.stdout).contains("/numbers 3, int64"));
     }
