@@ -1,4 +1,4 @@
-//! parpy as users start it. Without MPI, which it finds behind the door when it is one of several ranks.
+//! parpy as users start it. Without MPI, which it finds in another program when it is one of several ranks.
 
 use std::process::ExitCode;
 

@@ -1,6 +1,6 @@
 //! What the rest of parpy sees of an MPI run, and the backends that lead into one.
 //!
-//! parpy's programs differ in their door: one that is linked with MPI joins the run; any other becomes one
+//! parpy's programs differ in their backend: one that is linked with MPI joins the run; any other becomes one
 //! that is ([`crate::base::program`]).
 
 use std::any::Any;
@@ -89,7 +89,7 @@ pub struct Backend {
     pub library: Library,
 }
 
-/// The door of a program without MPI: it becomes the one with MPI, where that has been built.
+/// The backend of a program without MPI: it becomes the one with MPI, where that has been built.
 pub const EXEC: Backend = Backend {
     join: |launch| Err(elsewhere(launch)),
     try_join: |launch| Err(elsewhere(launch)),

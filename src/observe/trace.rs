@@ -41,7 +41,7 @@ impl Phase {
     }
 }
 
-/// Chores of fewer nanoseconds are left out: there are many of them, and nobody could see one.
+/// Phases of fewer nanoseconds are left out: there are many of them, and nobody could see one.
 const SHORTEST_PHASE: u64 = 1000;
 
 /// A worker's work on a block, or on a piece of the answer to one where that is long.
@@ -127,7 +127,7 @@ impl Timeline {
         }
     }
 
-    /// Keeps a stint, unless its block is empty; `new_block` when the block has not been heard of before. Its
+    /// Keeps an event, unless its block is empty; `new_block` when the block has not been heard of before. Its
     /// `piece` is counted here.
     pub fn note(&mut self, event: BlockEvent, new_block: bool) {
         if event.block.is_empty() {
@@ -138,7 +138,7 @@ impl Timeline {
         self.events.push(BlockEvent { piece, ..event });
     }
 
-    /// Keeps when a chore was done, unless it took no time to speak of.
+    /// Keeps when a phase was done, unless it took no time to speak of.
     pub fn note_phase(&mut self, phase: Phase, interval: Interval) {
         if interval.ended.0 - interval.began.0 >= SHORTEST_PHASE {
             self.phases.push((phase, interval));
@@ -194,7 +194,7 @@ impl Timeline {
         }
     }
 
-    /// When a stint was, on rank 0's clock: never before the run, whatever the clocks seem to say.
+    /// When an event was, on rank 0's clock: never before the run, whatever the clocks seem to say.
     fn on_managers_clock(&self, event: &BlockEvent) -> Interval {
         let Interval { began, ended } = event.interval;
         let offset = self.offsets.get(event.worker).copied().unwrap_or(0);
@@ -203,7 +203,7 @@ impl Timeline {
         Interval { began: moved(began), ended: moved(ended) }
     }
 
-    /// A stint in words.
+    /// An event in words.
     fn name_of(&self, event: &BlockEvent) -> String {
         let Block { start, end } = event.block;
         let mut name = match (self.is_of_bytes, event.block.len()) {

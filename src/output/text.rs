@@ -90,7 +90,7 @@ impl Sink for ToStdout {
 
 /// A file that is written front to back.
 pub struct ToFile {
-    draft: AtomicFile,
+    file: AtomicFile,
     /// Small pieces that have not been written yet.
     waiting: Vec<u8>,
     /// Bytes that stand at the beginning of the file whatever is answered.
@@ -106,9 +106,9 @@ impl ToFile {
         Ok(Self::of(AtomicFile::create(path)?))
     }
 
-    /// Writes to `draft`.
-    pub fn of(draft: AtomicFile) -> Self {
-        Self { draft, waiting: Vec::new(), heading: 0, written: 0, is_broken: false }
+    /// Writes to `file`.
+    pub fn of(file: AtomicFile) -> Self {
+        Self { file, waiting: Vec::new(), heading: 0, written: 0, is_broken: false }
     }
 
     /// What comes before all answers.
@@ -123,7 +123,7 @@ impl ToFile {
     /// It cannot be written.
     pub fn begin_anew(&mut self, heading: &[u8]) -> Result<()> {
         self.flush()?;
-        self.draft.replace_beginning(heading)
+        self.file.replace_beginning(heading)
     }
 
     /// The run has failed: what has been written is kept, behind the beginning that `heading` makes of its
@@ -134,7 +134,7 @@ impl ToFile {
             let _ = self.flush();
         }
         if self.written > self.heading {
-            let _ = self.draft.replace_beginning(&heading(self.written - self.heading));
+            let _ = self.file.replace_beginning(&heading(self.written - self.heading));
         }
         self.fail();
     }
@@ -160,7 +160,7 @@ impl ToFile {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let outcome = self.draft.append(bytes, &mut self.written);
+        let outcome = self.file.append(bytes, &mut self.written);
         self.is_broken |= outcome.is_err();
         outcome
     }
@@ -181,7 +181,7 @@ impl Sink for ToFile {
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
         self.flush()?;
-        self.draft.publish()
+        self.file.publish()
     }
 
     fn fail(&mut self) {
@@ -190,7 +190,7 @@ impl Sink for ToFile {
             let _ = self.flush();
         }
         let what = (self.written > self.heading).then(|| counted(self.written, "byte"));
-        self.draft.keep(what.as_deref());
+        self.file.keep(what.as_deref());
     }
 }
 

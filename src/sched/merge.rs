@@ -74,7 +74,7 @@ struct Joint<'a> {
 }
 
 impl Joint<'_> {
-    /// Hands all of it to `collector`.
+    /// Passes all of it to `collector`.
     fn join(&mut self, collector: &mut Collector, info: &InputInfo) -> Result<()> {
         let Some(whole) = self.task.output_file() else { return Ok(()) };
         let path = self.part.file(whole);

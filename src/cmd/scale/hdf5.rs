@@ -92,8 +92,8 @@ pub fn save(path: &Path, json: &str, points: &[Row]) -> Result<()> {
             std::io::Error::other(plain(&e))
         })
     };
-    let (mut draft, ()) = AtomicFile::create_by(path, make)?;
-    draft.publish()
+    let (mut atomic, ()) = AtomicFile::create_by(path, make)?;
+    atomic.publish()
 }
 
 /// See [`crate::cmd::hdf5::Library::studies`].

@@ -81,7 +81,7 @@ impl Library for Linked {
 struct ToHdf5<'a> {
     task: &'a Task,
     origin: Origin<'a>,
-    draft: AtomicFile,
+    atomic: AtomicFile,
     /// `None` when it has been closed.
     file: Option<File>,
     tables: Tables,
@@ -120,7 +120,7 @@ impl<'a> ToHdf5<'a> {
             let alias = Alias::of(new)?;
             File::create_excl(alias.path()).map_err(|e| io::Error::other(cannot_write(path, &e)))
         };
-        let (draft, file) = AtomicFile::create_by(path, create)?;
+        let (atomic, file) = AtomicFile::create_by(path, create)?;
         let compress = task.compress;
         let tables = match &task.work {
             Work::Map { who, .. } => Tables::Values(Box::new(Values {
@@ -138,24 +138,27 @@ impl<'a> ToHdf5<'a> {
                 Tables::Sections(Column::new(SECTIONS, compress), first)
             }
         };
-        Ok(Self { task, origin: Origin::of(task), draft, file: Some(file), tables, is_broken: false })
+        Ok(Self { task, origin: Origin::of(task), atomic, file: Some(file), tables, is_broken: false })
     }
 
     /// Does `step` with the open file, and remembers when it fails.
     fn with<T>(&mut self, step: impl FnOnce(&File, &mut Tables) -> ::hdf5::Result<T>) -> Result<T> {
         let Some(file) = &self.file else {
-            return Err(Error::Failed(format!("cannot write {}: it is closed", self.draft.path().display())));
+            return Err(Error::Failed(format!(
+                "cannot write {}: it is closed",
+                self.atomic.path().display()
+            )));
         };
         let outcome = step(file, &mut self.tables);
         self.is_broken |= outcome.is_err();
-        outcome.map_err(|e| cannot_write(self.draft.path(), &e))
+        outcome.map_err(|e| cannot_write(self.atomic.path(), &e))
     }
 
     fn close(&mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };
         let closed = file.close();
         self.is_broken |= closed.is_err();
-        closed.map_err(|e| cannot_write(self.draft.path(), &e))
+        closed.map_err(|e| cannot_write(self.atomic.path(), &e))
     }
 }
 
@@ -237,7 +240,7 @@ impl Sink for ToHdf5<'_> {
         self.with(|file, tables| tables.close(file))?;
         self.with(|file, _| tables::write(file, report, &origin))?;
         self.close()?;
-        self.draft.publish()
+        self.atomic.publish()
     }
 
     fn fail(&mut self) {
@@ -247,7 +250,7 @@ impl Sink for ToHdf5<'_> {
             let _ = self.with(|file, tables| tables.close(file));
         }
         let _ = self.close();
-        self.draft.keep(self.tables.done().filter(|_| !self.is_broken).as_deref());
+        self.atomic.keep(self.tables.done().filter(|_| !self.is_broken).as_deref());
     }
 }
 

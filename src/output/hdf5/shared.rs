@@ -41,7 +41,7 @@ pub fn serves(task: &Task) -> bool {
 /// Rank 0's end of a file that all ranks write to.
 pub struct ToShared<'a> {
     origin: Origin<'a>,
-    draft: AtomicFile,
+    atomic: AtomicFile,
     count: u64,
     is_whole: bool,
 }
@@ -52,8 +52,8 @@ impl<'a> ToShared<'a> {
     /// # Errors
     /// It cannot be created.
     pub fn create(task: &'a Task, path: &Path) -> Result<Self> {
-        let draft = AtomicFile::create_regular(path)?;
-        Ok(Self { origin: Origin::of(task), draft, count: 0, is_whole: false })
+        let atomic = AtomicFile::create_regular(path)?;
+        Ok(Self { origin: Origin::of(task), atomic, count: 0, is_whole: false })
     }
 }
 
@@ -64,7 +64,7 @@ impl Sink for ToShared<'_> {
     }
 
     fn shared_file(&self) -> Option<&Path> {
-        Some(self.draft.current_path())
+        Some(self.atomic.current_path())
     }
 
     fn parts_closed(&mut self, are_whole: bool) {
@@ -76,18 +76,18 @@ impl Sink for ToShared<'_> {
         self.is_whole = false;
         let origin = self.origin.complete(report)?;
         let alias =
-            Alias::of(self.draft.current_path()).map_err(|e| Error::io("write", self.draft.path(), &e))?;
+            Alias::of(self.atomic.current_path()).map_err(|e| Error::io("write", self.atomic.path(), &e))?;
         let written = File::open_rw(alias.path()).and_then(|file| {
             tables::write(&file, report, &origin)?;
             file.close()
         });
-        written.map_err(|e| cannot_write(self.draft.path(), &e))?;
-        self.draft.publish()
+        written.map_err(|e| cannot_write(self.atomic.path(), &e))?;
+        self.atomic.publish()
     }
 
     fn fail(&mut self) {
         let what = counted(self.count, "value");
-        self.draft.keep(Some(&*what).filter(|_| self.is_whole && self.count > 0));
+        self.atomic.keep(Some(&*what).filter(|_| self.is_whole && self.count > 0));
     }
 }
 

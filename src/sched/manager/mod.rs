@@ -72,14 +72,14 @@ pub struct Manager<'a, H: Spawn> {
     context: TaskContext<'a>,
     spawn: H,
     stay: Lifetime,
-    /// The manager's ends of the workers, by number; behind the last a seat for one that is started for a
+    /// The manager's ends of the workers, by number; behind the last a place for one that is started for a
     /// single block.
     handles: Vec<Option<WorkerHandle>>,
     /// Workers that are there.
     alive: usize,
-    /// Seats up to the last that has ever had a worker.
+    /// Places up to the last that has ever had a worker.
     used: usize,
-    /// Seats that have had a worker, or are the manager's own, when workers stay.
+    /// Places that have had a worker, or are the manager's own, when workers stay.
     started: usize,
     /// The manager's own share of the work, where it is itself worker 0.
     own: Option<Worker<'a>>,
@@ -97,8 +97,8 @@ pub struct Manager<'a, H: Spawn> {
     progress: Progress,
     /// Blocks that a worker must be started for.
     waiting: VecDeque<u64>,
-    /// The block that the worker in each seat is to begin with, because the one before it died with it. The
-    /// same seat: another could have to wait for what this one does by turns.
+    /// The block that the worker in each place is to begin with, because the one before it died with it. The
+    /// same place: another could have to wait for what this one does by turns.
     redo: Vec<Option<u64>>,
     /// Blocks that have killed workers, and how many.
     killers: BTreeMap<u64, usize>,
@@ -106,7 +106,7 @@ pub struct Manager<'a, H: Spawn> {
     idle_deaths: usize,
     /// The manager has slept for a moment in the hope of many answers at once; next time it sleeps for one.
     has_napped: bool,
-    /// The number of the worker in the last seat.
+    /// The number of the worker in the last place.
     helper: usize,
     /// How that has ended.
     alone: Option<WaitStatus>,
@@ -298,7 +298,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
         }
     }
 
-    /// Starts a worker in a seat of the scheduler.
+    /// Starts a worker in a place of the scheduler.
     ///
     /// # Errors
     /// The system has no room for it.

@@ -1,7 +1,7 @@
 //! The memory through which a manager and its workers pass blocks and answers: a ring of slots, each for one
 //! block and its answer, that threads and forked processes see at the same address.
 //!
-//! Every slot has one word of state that says whose it is, and each change of hands is one atomic step on
+//! Every slot has one word of state that says whose it is, and each change of owner is one atomic step on
 //! that word. So a worker that is killed at any instant leaves its slot in a state from which the manager can
 //! see what it held. All of this module's `unsafe` rests on that word: the manager touches the rest of a slot
 //! only while it is [`FREE`], [`HELD`] or [`DONE`], or when the worker that has it is dead; a worker only while
@@ -113,8 +113,8 @@ impl Ring {
         let buf = (layout.buf + MESSAGE).next_multiple_of(64);
         let slot_bytes = size_of::<SlotHead>() + (values * size_of::<u64>()).next_multiple_of(64) + buf;
         let slots = (SMALL_RING / slot_bytes).min(MANY_SLOTS).max(2 * layout.workers);
-        let seats = (layout.workers + 1) * size_of::<Apart<AtomicU32>>();
-        let bytes = size_of::<Head>() + seats + slots * slot_bytes;
+        let places = (layout.workers + 1) * size_of::<Apart<AtomicU32>>();
+        let bytes = size_of::<Head>() + places + slots * slot_bytes;
         // SAFETY: a new mapping at an address that the system chooses; nothing else is touched.
         let base = unsafe {
             let (access, kind) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
@@ -134,11 +134,11 @@ impl Ring {
         unsafe { &*self.base.cast::<Head>() }
     }
 
-    /// A worker's flag: 1 while it sleeps until its wake-up socket rings. The seat after the last is for a worker
+    /// A worker's flag: 1 while it sleeps until its wake-up socket rings. The place after the last is for a worker
     /// that is started for a single block.
     fn place(&self, worker: usize) -> &AtomicU32 {
         assert!(worker <= self.workers);
-        // SAFETY: in bounds: the seats lie behind the head, one more than there are workers.
+        // SAFETY: in bounds: the places lie behind the head, one more than there are workers.
         unsafe { &(*self.base.add(size_of::<Head>()).cast::<Apart<AtomicU32>>().add(worker)).0 }
     }
 

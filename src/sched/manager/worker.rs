@@ -19,7 +19,7 @@ const SPIN_LIMIT: usize = 100;
 /// What a worker starts with.
 #[derive(Debug, Clone, Copy)]
 pub struct Start {
-    /// Its seat.
+    /// Its place.
     pub worker: usize,
     /// The number by which it is known.
     pub number: usize,
