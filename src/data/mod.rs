@@ -2,8 +2,10 @@
 //!
 //! Nothing here reads or writes anything.
 
+pub mod batch;
 pub mod block;
 pub mod dtype;
 pub mod format;
 pub mod fraction;
 pub mod partition;
+pub mod schema;

@@ -6,6 +6,7 @@
 
 pub mod lines;
 pub mod numbers;
+pub mod reduce;
 
 use bytemuck::{Pod, Zeroable};
 

@@ -1,0 +1,513 @@
+//! Rows of typed columns in one buffer that holds no addresses: the same bytes in a slot that processes share, in a
+//! message and in a file. A batch is written in place, within bounded memory, by a process that may die.
+//!
+//! The layout is Arrow's: a column of fixed width is an array of words, a column of bytes an array of (offset, length)
+//! into a heap behind all columns, and one bit a row says whether there is a value. The bits of a column are written
+//! only once it lacks a value. Nothing here computes, and nothing reads or writes files.
+//!
+//! ```text
+//! header | column headers | column 0: words, bits | column 1: words, bits | … | heap
+//! ```
+//!
+//! All parts begin at multiples of [`ALIGN`] bytes from the start of the buffer. A reader trusts no offset that it
+//! finds: what lies outside of the buffer is no batch ([`BatchRef::new`]).
+
+use std::ops::Range;
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::data::schema::{ColumnType, Schema};
+
+/// Bytes to which buffers and all parts of a batch are aligned: a cache line, and the widest vector.
+pub const ALIGN: usize = 64;
+
+/// The most bytes of a batch: offsets have 32 bits.
+pub const LARGEST: usize = 1 << 30;
+
+const WORD: usize = size_of::<u64>();
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    rows: u32,
+    /// Rows that there is space for.
+    capacity: u32,
+    columns: u32,
+    /// One past the last byte in use.
+    end: u32,
+}
+
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct ColumnHeader {
+    /// As [`code`] has it.
+    dtype: u32,
+    /// Rows without a value.
+    nulls: u32,
+    /// Offset of the words, one a row.
+    words: u32,
+    /// Offset of the bits, which are written only where there are `nulls`.
+    bits: u32,
+}
+
+/// Where the value of a row of a column of bytes lies.
+#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Span {
+    start: u32,
+    len: u32,
+}
+
+fn code(dtype: ColumnType) -> u32 {
+    match dtype {
+        ColumnType::I64 => 1,
+        ColumnType::F64 => 2,
+        ColumnType::Bytes => 3,
+    }
+}
+
+fn of_code(code: u32) -> Option<ColumnType> {
+    [ColumnType::I64, ColumnType::F64, ColumnType::Bytes].into_iter().find(|dtype| self::code(*dtype) == code)
+}
+
+/// Types of columns of fixed width.
+pub trait Native: Pod {
+    /// Their name.
+    const DTYPE: ColumnType;
+}
+
+impl Native for i64 {
+    const DTYPE: ColumnType = ColumnType::I64;
+}
+
+impl Native for f64 {
+    const DTYPE: ColumnType = ColumnType::F64;
+}
+
+/// A value did not fit into what is left of the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+fn words_bytes(capacity: usize) -> usize {
+    (capacity * WORD).next_multiple_of(ALIGN)
+}
+
+fn bits_bytes(capacity: usize) -> usize {
+    (capacity.div_ceil(64) * WORD).next_multiple_of(ALIGN)
+}
+
+fn heads_bytes(columns: usize) -> usize {
+    (size_of::<Header>() + columns * size_of::<ColumnHeader>()).next_multiple_of(ALIGN)
+}
+
+/// Bytes that a batch of `capacity` rows of `columns` columns takes, the heap of columns of bytes apart.
+pub fn bytes_for(columns: usize, capacity: usize) -> usize {
+    heads_bytes(columns) + columns * (words_bytes(capacity) + bits_bytes(capacity))
+}
+
+/// How many rows of `columns` columns fit into so many bytes, the heap apart.
+pub fn rows_for(columns: usize, bytes: usize) -> usize {
+    let bytes = bytes.min(LARGEST);
+    if bytes_for(columns, 0) > bytes {
+        return 0;
+    }
+    // Between the rows that would fit without padding, and none.
+    let (mut fits, mut too_many) = (0, bytes / (columns.max(1) * WORD) + 1);
+    while too_many - fits > 1 {
+        let middle = fits + (too_many - fits) / 2;
+        if bytes_for(columns, middle) <= bytes { fits = middle } else { too_many = middle }
+    }
+    fits
+}
+
+/// A batch being written.
+#[derive(Debug)]
+pub struct BatchWriter<'a> {
+    buf: &'a mut [u8],
+    capacity: usize,
+    columns: usize,
+    /// One past the last byte in use.
+    end: usize,
+}
+
+impl<'a> BatchWriter<'a> {
+    /// An empty batch of `schema` for up to `capacity` rows at the front of `buf`, which is aligned to 8 bytes at least;
+    /// `None` where it is too small. What is behind the columns is the heap.
+    pub fn begin(buf: &'a mut [u8], schema: &Schema, capacity: usize) -> Option<Self> {
+        let len = buf.len().min(LARGEST) / WORD * WORD;
+        let (buf, columns) = (&mut buf[..len], schema.len());
+        let end = bytes_for(columns, capacity);
+        if end > buf.len() {
+            return None;
+        }
+        let mut at = heads_bytes(columns);
+        for (i, dtype) in schema.dtypes().enumerate() {
+            let words = at;
+            let bits = words + words_bytes(capacity);
+            at = bits + bits_bytes(capacity);
+            let header =
+                ColumnHeader { dtype: code(dtype), nulls: 0, words: words as u32, bits: bits as u32 };
+            *header_mut(buf, i) = header;
+        }
+        let mut new = Self { buf, capacity, columns, end };
+        new.set_rows(0);
+        Some(new)
+    }
+
+    /// Rows that there is space for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// The batch has `rows` rows: all of them have been written.
+    pub fn set_rows(&mut self, rows: usize) {
+        assert!(rows <= self.capacity);
+        let (capacity, columns) = (self.capacity as u32, self.columns as u32);
+        let header = Header { rows: rows as u32, capacity, columns, end: self.end as u32 };
+        self.buf[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
+    }
+
+    /// Bytes in use: what must travel.
+    pub fn end(&self) -> usize {
+        self.end
+    }
+
+    fn words(&self, column: usize) -> Range<usize> {
+        assert!(column < self.columns);
+        let start = header(self.buf, column).words as usize;
+        start..start + self.capacity * WORD
+    }
+
+    /// The values of a column of fixed width, for all rows that there is space for.
+    ///
+    /// # Panics
+    /// The column is of another type.
+    pub fn fixed_mut<T: Native>(&mut self, column: usize) -> &mut [T] {
+        assert_eq!(header(self.buf, column).dtype, code(T::DTYPE), "column {column}");
+        let words = self.words(column);
+        bytemuck::cast_slice_mut(&mut self.buf[words])
+    }
+
+    /// Puts the value of row `row` of a column of bytes behind all others.
+    ///
+    /// # Errors
+    /// It does not fit; nothing has changed.
+    ///
+    /// # Panics
+    /// The column is of another type, or there is no such row.
+    pub fn put_bytes(&mut self, column: usize, row: usize, value: &[u8]) -> Result<(), Full> {
+        assert_eq!(header(self.buf, column).dtype, code(ColumnType::Bytes), "column {column}");
+        let (start, end) = (self.end, self.end + value.len());
+        self.buf.get_mut(start..end).ok_or(Full)?.copy_from_slice(value);
+        self.end = end;
+        let words = self.words(column);
+        let spans: &mut [Span] = bytemuck::cast_slice_mut(&mut self.buf[words]);
+        spans[row] = Span { start: start as u32, len: value.len() as u32 };
+        Ok(())
+    }
+
+    /// Row `row` of a column has no value. What stands in its place is the caller's business; in a column of bytes it is
+    /// empty.
+    pub fn set_null(&mut self, column: usize, row: usize) {
+        assert!(row < self.capacity);
+        let at = header(self.buf, column).bits as usize;
+        let len = self.capacity.div_ceil(64) * WORD;
+        if header(self.buf, column).dtype == code(ColumnType::Bytes) {
+            let words = self.words(column);
+            bytemuck::cast_slice_mut::<_, Span>(&mut self.buf[words])[row] = Span::zeroed();
+        }
+        let is_first = header(self.buf, column).nulls == 0;
+        let bits: &mut [u64] = bytemuck::cast_slice_mut(&mut self.buf[at..at + len]);
+        if is_first {
+            bits.fill(u64::MAX);
+        }
+        let (word, bit) = (&mut bits[row / 64], 1 << (row % 64));
+        let had_value = *word & bit != 0;
+        *word &= !bit;
+        header_mut(self.buf, column).nulls += u32::from(had_value);
+    }
+
+    /// What has been written so far.
+    pub fn view(&self) -> BatchRef<'_> {
+        let rows = read_header(self.buf).rows as usize;
+        BatchRef { buf: self.buf, columns: self.columns, rows: 0..rows }
+    }
+}
+
+fn header_range(column: usize) -> Range<usize> {
+    let start = size_of::<Header>() + column * size_of::<ColumnHeader>();
+    start..start + size_of::<ColumnHeader>()
+}
+
+fn header(buf: &[u8], column: usize) -> &ColumnHeader {
+    bytemuck::from_bytes(&buf[header_range(column)])
+}
+
+fn header_mut(buf: &mut [u8], column: usize) -> &mut ColumnHeader {
+    bytemuck::from_bytes_mut(&mut buf[header_range(column)])
+}
+
+fn read_header(buf: &[u8]) -> &Header {
+    bytemuck::from_bytes(&buf[..size_of::<Header>()])
+}
+
+/// Some of the rows of a batch, to be read.
+#[derive(Debug, Clone)]
+pub struct BatchRef<'a> {
+    buf: &'a [u8],
+    columns: usize,
+    rows: Range<usize>,
+}
+
+impl<'a> BatchRef<'a> {
+    /// The batch at the front of `buf`, which is aligned to 8 bytes at least; `None` where there is none, or where parts
+    /// of it would lie outside.
+    pub fn new(buf: &'a [u8]) -> Option<Self> {
+        let bytes = buf.get(..size_of::<Header>())?;
+        let Header { rows, capacity, columns, end } = *bytemuck::try_from_bytes(bytes).ok()?;
+        let (rows, capacity, columns) = (rows as usize, capacity as usize, columns as usize);
+        let buf = buf.get(..end as usize)?;
+        if rows > capacity || heads_bytes(columns) > buf.len() {
+            return None;
+        }
+        for column in 0..columns {
+            let ColumnHeader { dtype, nulls, words, bits } = *header(buf, column);
+            let is_inside = |start: u32, len: usize| {
+                start as usize % WORD == 0
+                    && (start as usize).checked_add(len).is_some_and(|end| end <= buf.len())
+            };
+            let words_len = capacity.checked_mul(WORD)?;
+            if !is_inside(words, words_len) || !is_inside(bits, capacity.div_ceil(64) * WORD) {
+                return None;
+            }
+            if nulls as usize > capacity {
+                return None;
+            }
+            if of_code(dtype)? == ColumnType::Bytes {
+                let spans: &[Span] = bytemuck::cast_slice(&buf[words as usize..][..rows * WORD]);
+                let lies_outside =
+                    |span: &Span| u64::from(span.start) + u64::from(span.len) > buf.len() as u64;
+                if spans.iter().any(lies_outside) {
+                    return None;
+                }
+            }
+        }
+        Some(Self { buf, columns, rows: 0..rows })
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// No rows at all?
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Some of these rows, counted from the first of them.
+    ///
+    /// # Panics
+    /// There are not so many.
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        assert!(rows.start <= rows.end && rows.end <= self.len());
+        let start = self.rows.start + rows.start;
+        Self { rows: start..start + rows.len(), ..*self }
+    }
+
+    /// Type of a column.
+    ///
+    /// # Panics
+    /// There is no such column.
+    pub fn dtype(&self, column: usize) -> ColumnType {
+        of_code(self.header(column).dtype).unwrap_or(ColumnType::I64)
+    }
+
+    fn header(&self, column: usize) -> &'a ColumnHeader {
+        assert!(column < self.columns, "no column {column}");
+        header(self.buf, column)
+    }
+
+    /// The values of a column of fixed width. Where a row has no value, anything may stand.
+    ///
+    /// # Panics
+    /// The column is of another type.
+    pub fn fixed<T: Native>(&self, column: usize) -> &'a [T] {
+        let header = self.header(column);
+        assert_eq!(header.dtype, code(T::DTYPE), "column {column}");
+        let start = header.words as usize + self.rows.start * WORD;
+        bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
+    }
+
+    /// The value of a row of a column of bytes; empty where there is none.
+    ///
+    /// # Panics
+    /// The column is of another type, or there is no such row.
+    pub fn bytes(&self, column: usize, row: usize) -> &'a [u8] {
+        let header = self.header(column);
+        assert_eq!(header.dtype, code(ColumnType::Bytes), "column {column}");
+        assert!(row < self.len());
+        let at = header.words as usize + (self.rows.start + row) * WORD;
+        let span: &Span = bytemuck::from_bytes(&self.buf[at..at + WORD]);
+        &self.buf[span.start as usize..][..span.len as usize]
+    }
+
+    /// May rows of a column lack a value? Of the whole batch, of which these rows may be a part.
+    pub fn may_lack(&self, column: usize) -> bool {
+        self.header(column).nulls > 0
+    }
+
+    /// Has a row of a column a value?
+    pub fn is_valid(&self, column: usize, row: usize) -> bool {
+        let header = self.header(column);
+        assert!(row < self.len());
+        if header.nulls == 0 {
+            return true;
+        }
+        let row = self.rows.start + row;
+        let at = header.bits as usize + row / 64 * WORD;
+        let word: &u64 = bytemuck::from_bytes(&self.buf[at..at + WORD]);
+        *word >> (row % 64) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::Field;
+    use proptest::prelude::*;
+
+    /// Memory that is aligned as slots are.
+    fn memory(bytes: usize) -> Vec<u64> {
+        vec![0xdead_beef_dead_beef; bytes.div_ceil(WORD)]
+    }
+
+    fn schema(dtypes: &[ColumnType]) -> Schema {
+        let field = |(i, dtype): (usize, &ColumnType)| Field { name: format!("c{i}"), dtype: *dtype };
+        Schema { fields: dtypes.iter().enumerate().map(field).collect() }
+    }
+
+    /// A value of each type, or none.
+    #[derive(Debug, Clone, PartialEq)]
+    enum Value {
+        None,
+        Whole(i64),
+        Float(u64),
+        Bytes(Vec<u8>),
+    }
+
+    fn value(dtype: ColumnType) -> BoxedStrategy<Value> {
+        let some = match dtype {
+            ColumnType::I64 => any::<i64>().prop_map(Value::Whole).boxed(),
+            ColumnType::F64 => any::<u64>().prop_map(Value::Float).boxed(),
+            ColumnType::Bytes => prop::collection::vec(any::<u8>(), 0..20).prop_map(Value::Bytes).boxed(),
+        };
+        prop_oneof![1 => Just(Value::None), 4 => some].boxed()
+    }
+
+    fn table() -> impl Strategy<Value = (Vec<ColumnType>, Vec<Vec<Value>>)> {
+        let dtype = prop_oneof![Just(ColumnType::I64), Just(ColumnType::F64), Just(ColumnType::Bytes)];
+        (prop::collection::vec(dtype, 0..5), 0usize..200).prop_flat_map(|(dtypes, rows)| {
+            let row = dtypes.iter().map(|dtype| value(*dtype)).collect::<Vec<_>>();
+            (Just(dtypes), prop::collection::vec(row, rows))
+        })
+    }
+
+    /// Writes as many rows as fit; how many.
+    fn write(writer: &mut BatchWriter, rows: &[Vec<Value>]) -> usize {
+        for (i, row) in rows.iter().enumerate() {
+            let outcome = row.iter().enumerate().try_for_each(|(column, value)| {
+                match value {
+                    Value::None => writer.set_null(column, i),
+                    Value::Whole(x) => writer.fixed_mut::<i64>(column)[i] = *x,
+                    Value::Float(x) => writer.fixed_mut::<f64>(column)[i] = f64::from_bits(*x),
+                    Value::Bytes(x) => writer.put_bytes(column, i, x)?,
+                }
+                Ok::<(), Full>(())
+            });
+            if outcome.is_err() {
+                writer.set_rows(i);
+                return i;
+            }
+        }
+        writer.set_rows(rows.len());
+        rows.len()
+    }
+
+    fn read(batch: &BatchRef) -> Vec<Vec<Value>> {
+        let value = |row: usize, column: usize| match batch.dtype(column) {
+            _ if !batch.is_valid(column, row) => Value::None,
+            ColumnType::I64 => Value::Whole(batch.fixed::<i64>(column)[row]),
+            ColumnType::F64 => Value::Float(batch.fixed::<f64>(column)[row].to_bits()),
+            ColumnType::Bytes => Value::Bytes(batch.bytes(column, row).to_vec()),
+        };
+        (0..batch.len()).map(|row| (0..batch.columns()).map(|column| value(row, column)).collect()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_read_back_the_same((dtypes, rows) in table(), heap in 0usize..3000, cut in any::<prop::sample::Index>()) {
+            let schema = schema(&dtypes);
+            let mut memory = memory(bytes_for(schema.len(), rows.len()) + heap);
+            let mut writer = BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), &schema, rows.len()).unwrap();
+            let count = write(&mut writer, &rows);
+            prop_assert_eq!(read(&writer.view()), &rows[..count]);
+            // What travels is enough, wherever it arrives.
+            let end = writer.end();
+            let mut there = vec![0u64; end.div_ceil(WORD)];
+            let there: &mut [u8] = bytemuck::cast_slice_mut(&mut there);
+            there[..end].copy_from_slice(&bytemuck::cast_slice(&memory)[..end]);
+            let batch = BatchRef::new(&there[..end]).unwrap();
+            prop_assert_eq!(read(&batch), &rows[..count]);
+            let start = cut.index(count + 1);
+            prop_assert_eq!(read(&batch.rows(start..count)), &rows[start..count]);
+        }
+
+        #[test]
+        fn as_many_rows_fit_as_are_said_to(columns in 0usize..20, bytes in 0usize..100_000) {
+            let rows = rows_for(columns, bytes);
+            prop_assert!(rows == 0 || bytes_for(columns, rows) <= bytes);
+            if columns > 0 {
+                prop_assert!(bytes_for(columns, rows + 1) > bytes);
+            }
+        }
+
+        #[test]
+        fn damaged_batches_are_none_or_can_be_read(
+            (dtypes, rows) in table(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let schema = schema(&dtypes);
+            let mut memory = memory(bytes_for(schema.len(), rows.len()) + 1000);
+            let mut writer = BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), &schema, rows.len()).unwrap();
+            write(&mut writer, &rows);
+            let end = writer.end();
+            let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
+            for (place, with) in flips {
+                // The headers are what matters.
+                bytes[place.index(heads_bytes(schema.len()))] ^= with;
+            }
+            if let Some(batch) = BatchRef::new(&bytes[..end]) {
+                read(&batch);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let schema = schema(&[ColumnType::Bytes]);
+        let mut memory = memory(bytes_for(1, 2) + 8);
+        let buf: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
+        let mut writer = BatchWriter::begin(buf, &schema, 2).unwrap();
+        assert_eq!(writer.put_bytes(0, 0, b"123456"), Ok(()));
+        assert_eq!(writer.put_bytes(0, 1, b"123"), Err(Full));
+        assert_eq!(writer.put_bytes(0, 1, b"12"), Ok(()));
+        writer.set_rows(2);
+        assert_eq!((writer.view().bytes(0, 0), writer.view().bytes(0, 1)), (&b"123456"[..], &b"12"[..]));
+        assert!(BatchWriter::begin(buf, &schema, 200).is_none());
+    }
+}

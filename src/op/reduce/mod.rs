@@ -1,0 +1,3 @@
+//! Many values made one.
+
+pub mod exact;
