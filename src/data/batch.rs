@@ -273,7 +273,7 @@ impl<'a> BatchRef<'a> {
         for column in 0..columns {
             let ColumnHeader { dtype, nulls, words, bits } = *header(buf, column);
             let is_inside = |start: u32, len: usize| {
-                start as usize % WORD == 0
+                (start as usize).is_multiple_of(WORD)
                     && (start as usize).checked_add(len).is_some_and(|end| end <= buf.len())
             };
             let words_len = capacity.checked_mul(WORD)?;
