@@ -4,6 +4,8 @@
 //! Every pattern runs blocks through the same [`Function`], so that the answers cannot differ; patterns
 //! decide only who runs a block and where its answer goes.
 
+pub mod expr;
+pub mod functions;
 pub mod lines;
 pub mod numbers;
 pub mod reduce;
