@@ -442,8 +442,13 @@ impl Done {
             let end = rest.match_indices('\n').map(|(i, _)| i + 1).find(|i| starts(&rest[*i..]));
             let (message, next) = rest.split_at(end.unwrap_or(rest.len()));
             if starts(message) {
-                // What mpirun has to say of a failure stands in a frame of dashes.
-                messages.push(message.split("\n-----").next().unwrap_or_default().trim_end());
+                // What mpirun has to say of a failure stands in a frame of dashes, or, of its own trouble in noticing one
+                // (5.0.7, now and then), behind its name and number.
+                let is_mpirun = |line: &&str| line.starts_with("-----") || line.contains("] PMIX ERROR: ");
+                let end = message
+                    .match_indices('\n')
+                    .find(|(i, _)| message[i + 1..].lines().next().as_ref().is_some_and(is_mpirun));
+                messages.push(message[..end.map_or(message.len(), |(i, _)| i)].trim_end());
             }
             rest = next;
         }
