@@ -125,7 +125,7 @@ impl BlockSource {
     }
 
     /// The blocks of the next round, in order, one per worker, of `most` values or bytes each at the most
-    /// and of nearly the same size. Values that travel stand in `buf`, which has buf for them all, one
+    /// and of nearly the same size. Values that travel stand in `buf`, which has room for them all, one
     /// after the other. `None` at the end.
     ///
     /// # Errors

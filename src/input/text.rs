@@ -97,7 +97,7 @@ impl Text {
         }
     }
 
-    /// Parses of the first `whole` bytes as many lines as there is buf for. Returns how many numbers they
+    /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many numbers they
     /// hold, up to a fault.
     fn parse(&mut self, whole: usize, buf: &mut [u64]) -> (usize, Result<()>) {
         let lines = &self.buffer[self.unread.start..][..whole];

@@ -205,7 +205,7 @@ impl Counter {
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 struct Masks {
     newline: u64,
-    /// `isspace` in the C locale: tab, newline, vertical tab, form source, carriage return, space.
+    /// `isspace` in the C locale: tab, newline, vertical tab, form feed, carriage return, space.
     space: u64,
     /// `isprint` in the C locale, but for the space: 0x21 to 0x7e.
     printable: u64,

@@ -68,7 +68,7 @@ pub fn make(task: &Task, info: &InputInfo, rank: usize, lanes: Lanes) -> Result<
     Ok(match &task.work {
         Work::Map { numbers, function, .. } => {
             let source = if info.indexed { Some(input::open_indexed(numbers, info)?) } else { None };
-            let manner = MapSettings {
+            let settings = MapSettings {
                 function: Named::from_name(function)
                     .ok_or_else(|| Error::Failed(format!("there is no function {function}")))?,
                 dtype: info.dtype,
@@ -76,7 +76,7 @@ pub fn make(task: &Task, info: &InputInfo, rank: usize, lanes: Lanes) -> Result<
                 lanes,
                 keep_going: task.keep_going,
             };
-            Box::new(Numbers::new(manner, rank, source))
+            Box::new(Numbers::new(settings, rank, source))
         }
         Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, info)?),
         Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, info, lanes)?),

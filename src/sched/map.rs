@@ -30,7 +30,7 @@ pub struct MapSettings {
 
 /// A [`Named`] function over blocks of values.
 pub struct Numbers {
-    manner: MapSettings,
+    settings: MapSettings,
     /// Where this worker finds the values of a block itself, when they are not handed to it.
     source: Option<Box<dyn Indexed>>,
     /// Values from the source.
@@ -42,11 +42,11 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Answers as `manner` says, as worker `rank`, the values from `source` or else as they are handed over.
-    pub fn new(manner: MapSettings, rank: usize, source: Option<Box<dyn Indexed>>) -> Self {
+    /// Answers as `settings` says, as worker `rank`, the values from `source` or else as they are handed over.
+    pub fn new(settings: MapSettings, rank: usize, source: Option<Box<dyn Indexed>>) -> Self {
         let values = pages(source.as_ref().map_or(0, |source| source.piece() * size_of::<u64>()));
-        let frame = frame(manner.form, Some(rank));
-        Self { manner, source, values, answers: vec![0; PIECE], frame }
+        let frame = frame(settings.form, Some(rank));
+        Self { settings, source, values, answers: vec![0; PIECE], frame }
     }
 }
 
@@ -58,7 +58,7 @@ fn frame(form: Encoding, rank: Option<usize>) -> RowTemplate {
     }
 }
 
-/// Where the runs of [`Encoding::Pairs`] stand in the buf of a block that has `of` values.
+/// Where the runs of [`Encoding::Pairs`] stand in the buffer of a block that has `of` values.
 #[derive(Clone, Copy)]
 struct Runs {
     of: usize,
@@ -202,11 +202,11 @@ pub fn gap(form: Encoding, dtype: Dtype, bits: u64) -> Vec<u8> {
 
 impl Function for Numbers {
     fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult {
-        let Self { manner, source, values: own, answers, frame } = self;
+        let Self { settings, source, values: own, answers, frame } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let mut answer = BlockResult::default();
         let count = block.len() as usize;
-        if let Encoding::Pairs { gaps: true } = manner.form {
+        if let Encoding::Pairs { gaps: true } = settings.form {
             buf[2 * size_of::<u64>() * count..][..count].fill(0);
         }
         let mut at = 0;
@@ -216,13 +216,13 @@ impl Function for Numbers {
                 Some(source) => {
                     let most = own.len().min(count - at);
                     let (found, fault) =
-                        source.fill_at(block.start + at as u64, &mut own[..most], manner.lanes);
+                        source.fill_at(block.start + at as u64, &mut own[..most], settings.lanes);
                     (&own[..found], fault)
                 }
             };
             at += x.len();
             answer.input_bytes += size_of_val(x) as u64;
-            if !x.chunks(PIECE).all(|x| manner.answer(x, answers, count, frame, buf, &mut answer)) {
+            if !x.chunks(PIECE).all(|x| settings.answer(x, answers, count, frame, buf, &mut answer)) {
                 break;
             }
             if let Err(error) = fault {
@@ -230,7 +230,7 @@ impl Function for Numbers {
                 break;
             }
         }
-        if let Encoding::Pairs { gaps } = manner.form {
+        if let Encoding::Pairs { gaps } = settings.form {
             let done = (answer.items + answer.failed) as usize;
             answer.bytes = Runs { of: count, gaps }.close_up(buf, done);
         }
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn text(mut numbers: Numbers, bits: &[u64]) -> (String, BlockResult) {
-        let mut buf = vec![0; bits.len() * numbers.manner.form.width()];
+        let mut buf = vec![0; bits.len() * numbers.settings.form.width()];
         let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, bits, &mut buf);
         buf.truncate(answer.bytes);
         (String::from_utf8(buf).unwrap(), answer)

@@ -170,7 +170,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
         Ok(self)
     }
 
-    /// Runs all blocks of `source`, and instance the answers to `collector`. All workers are gone when it returns.
+    /// Runs all blocks of `source`, and hands the answers to `collector`. All workers are gone when it returns.
     ///
     /// # Errors
     /// The first thing that fails, in block order; all answers before it have been taken.

@@ -74,7 +74,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Answers block `number`, chunk by piece; false when nobody wants more.
+    /// Answers block `number`, chunk by chunk; false when nobody wants more.
     fn answer(&mut self, number: u64, worker: usize) -> bool {
         let ring = self.context.ring;
         let mut new_block = true;

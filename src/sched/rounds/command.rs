@@ -38,7 +38,7 @@ pub(super) struct Command {
     pub(super) node: u64,
 }
 
-/// Set up shared memory. Orders of this kind, [`NAME`], [`CLOCKS`], [`TEAM`], [`OPEN`], [`CLOSE`], [`CHECK`]
+/// Set up shared memory. Commands of this kind, [`NAME`], [`CLOCKS`], [`TEAM`], [`OPEN`], [`CLOSE`], [`CHECK`]
 /// and [`STOP`] are the same for all ranks.
 pub(super) const SHARE: u64 = 1;
 /// Start on a block.
@@ -62,7 +62,7 @@ pub(super) const CLOCKS: u64 = 10;
 /// Say whether the input is still what it was.
 pub(super) const CHECK: u64 = 11;
 
-pub(super) const ORDER_WORDS: usize = size_of::<Command>() / 8;
+pub(super) const COMMAND_WORDS: usize = size_of::<Command>() / 8;
 
 impl Command {
     /// Values of the block that it is about.

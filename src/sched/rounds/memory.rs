@@ -2,7 +2,7 @@
 //!
 //! On rank 0's node it is a [`Segment`] that rank 0 provides and every rank maps, so that nothing is
 //! copied; elsewhere, and for small tasks, it is the rank's own and its contents travel as messages. All
-//! of this module's `unsafe` rests on one rule, kept by the command of collectives in [`super::round`]:
+//! of this module's `unsafe` rests on one rule, kept by the order of collectives in [`super`]:
 //! between rank 0's scatter of a round and its gather, each rank touches its own values and its own slot
 //! and nothing else; at all other times only rank 0 touches anything.
 

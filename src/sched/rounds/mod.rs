@@ -17,7 +17,9 @@ mod shared_file;
 use std::env;
 
 use bytemuck::Zeroable;
-use command::{CHECK, CLOCKS, CLOSE, Command, MORE, NAME, OPEN, ORDER_WORDS, SHARE, STOP, TEAM, WAIT, WORK};
+use command::{
+    CHECK, CLOCKS, CLOSE, COMMAND_WORDS, Command, MORE, NAME, OPEN, SHARE, STOP, TEAM, WAIT, WORK,
+};
 use memory::Memory;
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::topology::Communicator as _;
@@ -114,7 +116,7 @@ pub struct RankContext<'a> {
     /// Threads of each.
     threads: usize,
     layout: BlockSizing,
-    /// Made when the first order comes.
+    /// Made when the first command comes.
     memory: Option<Memory>,
     /// Which ranks take part and do not share rank 0's memory.
     off_node: Vec<bool>,
@@ -122,7 +124,7 @@ pub struct RankContext<'a> {
     stream: bool,
     /// Each thread's own, which open a file when the first block comes: only then is it known to be there on
     /// rank 0.
-    instance: Vec<Instance>,
+    instances: Vec<Instance>,
     /// This rank's end of a file that all ranks write to.
     file: OwnPart,
     /// What is known of the input, as far as this rank sees it itself; `None` before the first block.
@@ -146,7 +148,7 @@ impl<'a> RankContext<'a> {
             memory: None,
             off_node,
             stream: true,
-            instance: vec![],
+            instances: vec![],
             file: OwnPart::default(),
             info: None,
             share: (0, 0),
@@ -160,7 +162,7 @@ impl<'a> RankContext<'a> {
             BlockSizing::in_rounds(self.task, self.ranks * threads, !self.mpi.one_node || threads > 1);
     }
 
-    /// Rank 0's part, until all answers have been written. [`RankContext::stop`] must worker_loop.
+    /// Rank 0's part, until all answers have been written. [`RankContext::stop`] must follow.
     ///
     /// # Errors
     /// The first thing that failed, in block order; all answers before it have been written.
@@ -424,13 +426,14 @@ impl<'a> RankContext<'a> {
             // More of an answer, by a function that has been made.
             None => self.info.unwrap_or_else(|| commands[0].info(self.task)),
         };
-        self.instance.resize_with(commands.len(), || Instance::of(rank));
+        self.instances.resize_with(commands.len(), || Instance::of(rank));
         self.memory();
-        let Self { memory: Some(memory), instance, task, layout, mpi, .. } = self else {
+        let Self { memory: Some(memory), instances, task, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
         let (values, slots) = memory.work(first_slot, commands.len());
-        let to_do = commands.iter().zip(instance).zip(slots).filter(|((command, _), _)| command.kind != WAIT);
+        let to_do =
+            commands.iter().zip(instances).zip(slots).filter(|((command, _), _)| command.kind != WAIT);
         let jobs = to_do.map(|((command, instance), slot)| {
             let values = match values_come && command.kind == WORK {
                 true => &values[(command.offset - first_value) as usize..][..command.values() as usize],
@@ -511,7 +514,7 @@ impl<'a> RankContext<'a> {
 
     fn scatter_commands(&self, commands: &[Command]) {
         let _waiting = Waiting::begin();
-        let mut mine = vec![0u64; ORDER_WORDS * self.threads];
+        let mut mine = vec![0u64; COMMAND_WORDS * self.threads];
         let words: &[u64] = bytemuck::cast_slice(commands);
         self.mpi.world.process_at_rank(ROOT).scatter_into_root(words, &mut mine[..]);
     }
@@ -522,7 +525,7 @@ impl<'a> RankContext<'a> {
         self.scatter_commands(&vec![command; self.mpi.ranks() * self.threads]);
     }
 
-    /// `MPI_Scatterv` of each off_node rank's values; the others' stay where they are.
+    /// `MPI_Scatterv` of the values of each rank off the node; the others' stay where they are.
     fn scatter_values(&mut self, commands: &[Command]) {
         let (mut counts, mut starts) = (Vec::new(), Vec::new());
         for (commands, off_node) in commands.chunks(self.threads).zip(&self.off_node) {
@@ -536,7 +539,7 @@ impl<'a> RankContext<'a> {
         root.scatter_varcount_into_root(&values, &mut [0u64; 0][..]);
     }
 
-    /// `MPI_Gatherv` of each off_node rank's answer and message into its slot, for one thread of every rank
+    /// `MPI_Gatherv` of the answer of each rank off the node and message into its slot, for one thread of every rank
     /// after the other.
     fn gather_answers(&mut self, headers: &[ResultHeader]) {
         let (slot, threads) = (self.memory().slot_bytes(), self.threads);
