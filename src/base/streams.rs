@@ -97,6 +97,21 @@ pub fn results_end(failed: bool) {
     *waiting = None;
 }
 
+/// Waits, for a second at most, until what was written to standard output and standard error has been read, where
+/// those are pipes: a launcher that learns first that the run is aborted leaves the rest in them unread, as that of
+/// MPICH does.
+pub fn until_read() {
+    let began = Instant::now();
+    for stream in [stdio::stdout(), stdio::stderr()] {
+        let is_pipe = fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+        if is_pipe {
+            until(GUESS.saturating_sub(began.elapsed()), || {
+                ioctl_fionread(stream).map_or(true, |left| left == 0)
+            });
+        }
+    }
+}
+
 /// The version of PMIx that the mpirun which has started this process has, where that mixes the streams.
 pub fn mixing_pmix() -> Option<String> {
     env::var_os(PRRTE)?;

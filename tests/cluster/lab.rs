@@ -220,11 +220,12 @@ impl Job<'_> {
         self.batch.cluster.text(&["scontrol", "requeue", &self.id]);
     }
 
-    /// Waits until it has ended, and has it begin again without waiting any longer.
+    /// Waits until it has ended, and has it begin again soon: not within the second in which it was ended, when the
+    /// nodes may take it for the first one still ("Job credential revoked" in SLURM's log).
     #[track_caller]
     pub fn begin_again(&self) {
         self.wait(PATIENCE, "end of the first", |_| self.state().0 == "PENDING");
-        self.batch.cluster.text(&["scontrol", "update", "StartTime=now", &format!("JobId={}", self.id)]);
+        self.batch.cluster.text(&["scontrol", "update", "StartTime=now+2", &format!("JobId={}", self.id)]);
     }
 
     /// Waits for its end. (`sbatch --wait` looks for it every two seconds and then more and more seldom.) A job

@@ -422,6 +422,7 @@ pub fn standard() -> String {
 /// Ends this process, and with it all ranks of its run, at once.
 pub fn abort() -> ! {
     streams::results_end(true);
+    streams::until_read();
     if RUNNING.load(Ordering::SeqCst) {
         // SAFETY: MPI is initialised and not finalised, and the call does not return.
         unsafe { mpi::ffi::MPI_Abort(mpi::ffi::RSMPI_COMM_WORLD, 1) };
