@@ -16,7 +16,7 @@
 use std::env;
 use std::fs::File;
 use std::io::{IsTerminal, Seek, copy, stdout};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -65,7 +65,7 @@ pub fn results_follow() {
         return;
     }
     // What has been said so far goes before the results.
-    until(PATIENCE, || ioctl_fionread(stdio::stderr()).map_or(true, |left| left == 0));
+    until(PATIENCE, || is_read(stdio::stderr()));
     *waiting = keep();
     if waiting.is_none() {
         tracing::warn!(
@@ -105,9 +105,7 @@ pub fn until_read() {
     for stream in [stdio::stdout(), stdio::stderr()] {
         let is_pipe = fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
         if is_pipe {
-            until(GUESS.saturating_sub(began.elapsed()), || {
-                ioctl_fionread(stream).map_or(true, |left| left == 0)
-            });
+            until(GUESS.saturating_sub(began.elapsed()), || is_read(stream));
         }
     }
 }
@@ -168,7 +166,7 @@ fn until_taken() {
     let name = stdout().is_terminal().then(name_of_stdout);
     let patience = if matches!(name, Some(None)) || is_shared() { GUESS } else { PATIENCE };
     if name.is_none() {
-        until(PATIENCE, || ioctl_fionread(out).map_or(true, |left| left == 0));
+        until(PATIENCE, || is_read(out));
     }
     if let Ok(nothing) = File::options().write(true).open("/dev/null") {
         let _ = dup2_stdout(nothing.as_fd());
@@ -202,6 +200,11 @@ fn is_shared() -> bool {
 
 fn is_same(one: &Stat, other: &Stat) -> bool {
     (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+}
+
+/// Has all been read that was written to a pipe? Also where nobody can say.
+fn is_read(pipe: BorrowedFd) -> bool {
+    ioctl_fionread(pipe).map_or(true, |left| left == 0)
 }
 
 /// Waits until it is so, but no longer than `most`.
