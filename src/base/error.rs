@@ -16,9 +16,9 @@ use crate::base::{escape, signals};
 pub enum Error {
     /// The command line or the job file is wrong (exit code 2).
     Usage(String),
-    /// The job file is no TOML, or has other keys (exit code 2). The one message of several lines, because it shows
-    /// the place.
-    JobFile(String),
+    /// The same, of a job file that is no TOML or has other keys, or of an expression that does not parse. The one
+    /// message of several lines, because it shows the place.
+    Marked(String),
     /// One item has no answer: everything before it stands, nothing after it was written (exit code 1).
     Item(String),
     /// A worker, the input or the output failed (exit code 1).
@@ -81,6 +81,7 @@ impl Error {
         let told = |text| format!("task {number}: {text}");
         match self {
             Self::Usage(text) => Self::Usage(told(text)),
+            Self::Marked(text) => Self::Marked(told(text)),
             Self::Item(text) => Self::Item(told(text)),
             Self::Failed(text) => Self::Failed(told(text)),
             other => other,
@@ -90,7 +91,7 @@ impl Error {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::JobFile(_) => 2,
+            Self::Usage(_) | Self::Marked(_) => 2,
             Self::Item(_) | Self::Failed(_) => 1,
             Self::Interrupted(signal) => 128 + *signal as u8,
             Self::ClosedPipe => 0,
@@ -101,7 +102,7 @@ impl Error {
     /// What there is to say, where there is something, as it was put together.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Usage(text) | Self::JobFile(text) | Self::Item(text) | Self::Failed(text) => Some(text),
+            Self::Usage(text) | Self::Marked(text) | Self::Item(text) | Self::Failed(text) => Some(text),
             Self::Interrupted(SIGINT) => Some("stopped by Ctrl-C (SIGINT)"),
             Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
             Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),
@@ -120,7 +121,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let text = self.message().unwrap_or("stopped early");
         f.write_str(&match self {
-            Self::JobFile(_) => escape::lines(text),
+            Self::Marked(_) => escape::lines(text),
             _ => escape::line(text),
         })
     }
@@ -161,7 +162,7 @@ mod tests {
     fn a_message_is_one_line_whatever_stands_in_it() {
         let error = Error::io("open", Path::new("a\x1b[2J\nparpy: b"), &io::Error::from_raw_os_error(2));
         assert_eq!(error.to_string(), r"cannot open a\x1b[2J\nparpy: b: No such file or directory");
-        assert_eq!(Error::JobFile("a\x1b\n b".into()).to_string(), "a\\x1b\n b");
+        assert_eq!(Error::Marked("a\x1b\n b".into()).to_string(), "a\\x1b\n b");
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn escaped(text: &str, kept: impl Fn(char) -> bool) -> String {
 }
 
 /// Control characters, ends of lines by other names, and what turns the direction of the text around it.
-fn is_order(c: char) -> bool {
+pub fn is_order(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -271,12 +271,19 @@ pub fn wait_writable(output: BorrowedFd, grace: &Grace) -> io::Result<()> {
 /// # Errors
 /// A signal has come, as those of [`wait_readable`].
 pub fn nap() -> io::Result<()> {
-    const MOMENT: Duration = Duration::from_millis(10);
+    sleep(Duration::from_millis(10))
+}
+
+/// Waits for `time`, or somewhat less.
+///
+/// # Errors
+/// A signal has come, as those of [`wait_readable`].
+pub fn sleep(time: Duration) -> io::Result<()> {
     match descriptor() {
-        Some(signals) if is_readable_within(signals, MOMENT) && check().is_err() => Err(interrupted()),
+        Some(signals) if is_readable_within(signals, time) && check().is_err() => Err(interrupted()),
         Some(_) => Ok(()),
         None => {
-            thread::sleep(MOMENT);
+            thread::sleep(time);
             Ok(())
         }
     }
@@ -288,6 +295,8 @@ fn interrupted() -> io::Error {
 }
 
 fn timespec(time: Duration) -> Timespec {
+    // More than a century is no time that the system can wait for.
+    let time = time.min(Duration::from_secs(u32::MAX.into()));
     Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() }
 }
 

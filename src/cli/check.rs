@@ -11,8 +11,10 @@ use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result, nearest};
 use crate::base::names::absolute;
 use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
+use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
+use crate::data::schema::Schema;
 use crate::input::hdf5_library;
 use crate::job::compress::Compress;
 use crate::job::input::{Numbers, TableLayout, TextFile, splits};
@@ -24,7 +26,7 @@ use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
 use crate::job::{Do, Job, RETRIES, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
-use crate::op::numbers::{NAMES, Named};
+use crate::op::formula::Formula;
 
 /// The demo's job file, part of the program.
 const DEMO: &str = include_str!("../../jobs/demo.toml");
@@ -44,7 +46,9 @@ impl Job {
             }
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
             // It looks, and runs nothing.
-            Some(Command::Cpus(_) | Command::Doctor(_) | Command::Show(_)) => Vec::new(),
+            Some(Command::Cpus(_) | Command::Doctor(_) | Command::Functions(_) | Command::Show(_)) => {
+                Vec::new()
+            }
             Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
             Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {
@@ -344,14 +348,8 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
 
 impl Work {
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
-        let name = spec.function.as_deref().unwrap_or("square");
-        let Some(function) = Named::from_name(name) else {
-            let hint = match nearest(name, NAMES.iter().copied()) {
-                Some(near) => format!("did you mean '{near}'?"),
-                None => format!("there is: {}", NAMES.join(", ")),
-            };
-            return Err(Error::Usage(format!("unknown function '{name}'; {hint}")));
-        };
+        let function = spec.function.as_deref().unwrap_or("square");
+        Formula::check(function)?;
         let numbers = match (&spec.values[..], &spec.range, &spec.from) {
             (values, None, None) => {
                 let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
@@ -369,10 +367,15 @@ impl Work {
             }
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
         };
-        if !matches!(numbers, Numbers::File { .. }) && (spec.no_header || spec.delimiter.is_some()) {
-            return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
+        if !matches!(numbers, Numbers::File { .. }) {
+            if spec.no_header || spec.delimiter.is_some() {
+                return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
+            }
+            // There is one column, without a name.
+            let dtype = numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64);
+            Formula::bind(function, &Schema::single("", dtype))?;
         }
-        Ok(Self::Map { numbers, function: function.name().to_owned(), dtype: spec.dtype, who: spec.who })
+        Ok(Self::Map { numbers, function: function.to_owned(), dtype: spec.dtype, who: spec.who })
     }
 
     pub(super) fn read(spec: &ReadSpec) -> Result<Self> {

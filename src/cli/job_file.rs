@@ -23,7 +23,7 @@ impl Job {
         flags: &Shared,
     ) -> Result<Vec<Task>> {
         let name = path.unwrap_or(Path::new("demo.toml")).display().to_string();
-        let spec: JobSpec = toml::from_str(text).map_err(|e| Error::JobFile(explain(&name, &e)))?;
+        let spec: JobSpec = toml::from_str(text).map_err(|e| Error::Marked(explain(&name, &e)))?;
         let paths = Paths { folder: path.and_then(Path::parent), args, used: Cell::new(0) };
         let mut tasks = Vec::new();
         for (index, task) in spec.task.into_iter().enumerate() {

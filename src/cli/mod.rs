@@ -30,6 +30,7 @@ Examples:
   parpy                                      the demo
   mpirun -n 4 parpy                          the demo over 4 MPI ranks
   parpy map 1 2 3 4 5                        squares of five numbers
+  parpy map 1 2 3 -f 'x^2 + 3*sin(x)'        any other formula; parpy functions lists what there is
   parpy map 1 2 3 4 5 -p process --who       each by a process of its own: value, square, pid
   parpy read big.txt --do count              as wc, on all CPUs
   parpy cpus                                 how many CPUs that is, and why
@@ -111,7 +112,8 @@ pub fn parser(words: &[OsString]) -> clap::Command {
 }
 
 /// Commands that only look, each with the flags that it takes.
-const ONLY_LOOK: [(&str, &str); 3] = [("show", "-n and --job"), ("cpus", "--json"), ("doctor", "--json")];
+const ONLY_LOOK: [(&str, &str); 4] =
+    [("show", "-n and --job"), ("cpus", "--json"), ("doctor", "--json"), ("functions", "--json")];
 
 /// What parpy can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -120,6 +122,7 @@ pub enum Command {
     #[command(after_help = "\
 Examples:
   parpy map 1 2 3 4 5
+  parpy map 1 2 3 -f 'x^2 + 3*sin(x)'        an expression; parpy functions lists what there is
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
   parpy map --from table.csv:price --dtype f64 -o prices.json
@@ -223,7 +226,7 @@ Examples:
   parpy cpus
   taskset -c 0 parpy cpus
   parpy cpus --json | jq .usable")]
-    Cpus(CpusArgs),
+    Cpus(AsJson),
     /// Say what will go wrong here, or on the nodes of an MPI run, and what to do about it
     #[command(after_help = "\
 Examples:
@@ -240,6 +243,17 @@ versions and clocks, on every node, and tells each thing that it finds as one of
   PROBLEM  will not work, with what to do
 The exit code is 1 when there is a problem, else 0.")]
     Doctor(DoctorArgs),
+    /// List the functions that -f knows, and what expressions are made of
+    #[command(after_help = "\
+Examples:
+  parpy functions
+  parpy functions --json | jq -r '.[].name'
+  parpy map 1 2 3 -f sqrt
+  parpy map 1 2 3 -f 'x^2 + 3*sin(x)'
+
+Those of floats are correctly rounded: the float nearest to the true value, so the same to the bit on
+every machine.")]
+    Functions(AsJson),
 }
 
 impl Command {
@@ -249,6 +263,7 @@ impl Command {
             Self::Show(_) => "show",
             Self::Cpus(_) => "cpus",
             Self::Doctor(_) => "doctor",
+            Self::Functions(_) => "functions",
             Self::Map(_) | Self::Read(_) | Self::Run(_) | Self::Scale(_) => return None,
         };
         ONLY_LOOK.into_iter().find(|(looks, _)| *looks == name)
@@ -333,7 +348,7 @@ pub struct ShowArgs {
 
 /// How to say it.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct CpusArgs {
+pub struct AsJson {
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -2,6 +2,7 @@
 
 pub mod doctor;
 pub mod entry;
+mod functions;
 pub mod hdf5;
 pub mod run;
 mod say;

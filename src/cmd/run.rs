@@ -8,9 +8,9 @@ use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::counted;
 use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
-use crate::cli::{Cli, Command, CpusArgs, DoctorArgs, ScaleArgs, Shared, ShowArgs};
+use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
-use crate::cmd::{doctor, scale, show};
+use crate::cmd::{doctor, functions, scale, show};
 use crate::data::format::Format;
 use crate::input::{self, hdf5_library};
 use crate::job::output::{Output, ReportTo};
@@ -42,6 +42,7 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
     }
     match &cli.command {
         Some(Command::Cpus(args)) => return if speaks(launch) { cpus(*args) } else { 0 },
+        Some(Command::Functions(args)) => return if speaks(launch) { functions(*args) } else { 0 },
         Some(Command::Show(args)) => return if speaks(launch) { show(args) } else { 0 },
         Some(Command::Doctor(args)) => return doctor(args, launch, backend),
         Some(Command::Map(_) | Command::Read(_) | Command::Run(_) | Command::Scale(_)) | None => {}
@@ -113,9 +114,13 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
     code
 }
 
-fn cpus(args: CpusArgs) -> u8 {
+fn cpus(args: AsJson) -> u8 {
     let cpus = Cpus::detect();
     print(&if args.json { cpus.json() } else { escape::lines(&cpus.table()) })
+}
+
+fn functions(args: AsJson) -> u8 {
+    print(&if args.json { functions::json() } else { functions::text() })
 }
 
 /// All ranks leave with the same exit code, when rank 0 has said all there is to say.

@@ -40,7 +40,7 @@ struct Header {
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 struct ColumnHeader {
-    /// As [`code`] has it.
+    /// As [`ColumnType::code`] has it.
     dtype: u32,
     /// Rows without a value.
     nulls: u32,
@@ -56,18 +56,6 @@ struct ColumnHeader {
 struct Span {
     start: u32,
     len: u32,
-}
-
-fn code(dtype: ColumnType) -> u32 {
-    match dtype {
-        ColumnType::I64 => 1,
-        ColumnType::F64 => 2,
-        ColumnType::Bytes => 3,
-    }
-}
-
-fn of_code(code: u32) -> Option<ColumnType> {
-    [ColumnType::I64, ColumnType::F64, ColumnType::Bytes].into_iter().find(|dtype| self::code(*dtype) == code)
 }
 
 /// Types of columns of fixed width.
@@ -146,7 +134,7 @@ impl<'a> BatchWriter<'a> {
             let bits = words + words_bytes(capacity);
             at = bits + bits_bytes(capacity);
             let header =
-                ColumnHeader { dtype: code(dtype), nulls: 0, words: words as u32, bits: bits as u32 };
+                ColumnHeader { dtype: dtype.code(), nulls: 0, words: words as u32, bits: bits as u32 };
             *header_mut(buf, i) = header;
         }
         let mut new = Self { buf, capacity, columns, end };
@@ -183,7 +171,7 @@ impl<'a> BatchWriter<'a> {
     /// # Panics
     /// The column is of another type.
     pub fn fixed_mut<T: Native>(&mut self, column: usize) -> &mut [T] {
-        assert_eq!(header(self.buf, column).dtype, code(T::DTYPE), "column {column}");
+        assert_eq!(header(self.buf, column).dtype, T::DTYPE.code(), "column {column}");
         let words = self.words(column);
         bytemuck::cast_slice_mut(&mut self.buf[words])
     }
@@ -196,7 +184,7 @@ impl<'a> BatchWriter<'a> {
     /// # Panics
     /// The column is of another type, or there is no such row.
     pub fn put_bytes(&mut self, column: usize, row: usize, value: &[u8]) -> Result<(), Full> {
-        assert_eq!(header(self.buf, column).dtype, code(ColumnType::Bytes), "column {column}");
+        assert_eq!(header(self.buf, column).dtype, ColumnType::Bytes.code(), "column {column}");
         let (start, end) = (self.end, self.end + value.len());
         self.buf.get_mut(start..end).ok_or(Full)?.copy_from_slice(value);
         self.end = end;
@@ -212,7 +200,7 @@ impl<'a> BatchWriter<'a> {
         assert!(row < self.capacity);
         let at = header(self.buf, column).bits as usize;
         let len = self.capacity.div_ceil(64) * WORD;
-        if header(self.buf, column).dtype == code(ColumnType::Bytes) {
+        if header(self.buf, column).dtype == ColumnType::Bytes.code() {
             let words = self.words(column);
             bytemuck::cast_slice_mut::<_, Span>(&mut self.buf[words])[row] = Span::zeroed();
         }
@@ -283,7 +271,7 @@ impl<'a> BatchRef<'a> {
             if nulls as usize > capacity {
                 return None;
             }
-            if of_code(dtype)? == ColumnType::Bytes {
+            if ColumnType::of_code(dtype)? == ColumnType::Bytes {
                 let spans: &[Span] = bytemuck::cast_slice(&buf[words as usize..][..rows * WORD]);
                 let lies_outside =
                     |span: &Span| u64::from(span.start) + u64::from(span.len) > buf.len() as u64;
@@ -325,7 +313,7 @@ impl<'a> BatchRef<'a> {
     /// # Panics
     /// There is no such column.
     pub fn dtype(&self, column: usize) -> ColumnType {
-        of_code(self.header(column).dtype).unwrap_or(ColumnType::I64)
+        ColumnType::of_code(self.header(column).dtype).unwrap_or(ColumnType::I64)
     }
 
     fn header(&self, column: usize) -> &'a ColumnHeader {
@@ -339,7 +327,7 @@ impl<'a> BatchRef<'a> {
     /// The column is of another type.
     pub fn fixed<T: Native>(&self, column: usize) -> &'a [T] {
         let header = self.header(column);
-        assert_eq!(header.dtype, code(T::DTYPE), "column {column}");
+        assert_eq!(header.dtype, T::DTYPE.code(), "column {column}");
         let start = header.words as usize + self.rows.start * WORD;
         bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
     }
@@ -350,7 +338,7 @@ impl<'a> BatchRef<'a> {
     /// The column is of another type, or there is no such row.
     pub fn bytes(&self, column: usize, row: usize) -> &'a [u8] {
         let header = self.header(column);
-        assert_eq!(header.dtype, code(ColumnType::Bytes), "column {column}");
+        assert_eq!(header.dtype, ColumnType::Bytes.code(), "column {column}");
         assert!(row < self.len());
         let at = header.words as usize + (self.rows.start + row) * WORD;
         let span: &Span = bytemuck::from_bytes(&self.buf[at..at + WORD]);

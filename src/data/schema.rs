@@ -13,6 +13,31 @@ pub enum ColumnType {
     Bytes,
 }
 
+impl ColumnType {
+    /// Type of its numbers, where it holds numbers.
+    pub fn number(self) -> Option<Dtype> {
+        match self {
+            Self::I64 => Some(Dtype::I64),
+            Self::F64 => Some(Dtype::F64),
+            Self::Bytes => None,
+        }
+    }
+
+    /// The number that stands for it in a message.
+    pub(super) fn code(self) -> u32 {
+        match self {
+            Self::I64 => 1,
+            Self::F64 => 2,
+            Self::Bytes => 3,
+        }
+    }
+
+    /// Back from [`ColumnType::code`].
+    pub(super) fn of_code(code: u32) -> Option<Self> {
+        [Self::I64, Self::F64, Self::Bytes].into_iter().find(|dtype| dtype.code() == code)
+    }
+}
+
 impl From<Dtype> for ColumnType {
     fn from(dtype: Dtype) -> Self {
         match dtype {
@@ -39,9 +64,32 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// A column without a name.
-    pub fn single(dtype: ColumnType) -> Self {
-        Self { fields: vec![Field { name: String::new(), dtype }] }
+    /// A column of that name, which is empty where it has none.
+    pub fn single(name: &str, dtype: impl Into<ColumnType>) -> Self {
+        Self { fields: vec![Field { name: name.to_owned(), dtype: dtype.into() }] }
+    }
+
+    /// For a message: of each column its type, the length of its name, and that.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let bytes = |field: &Field| {
+            let len = field.name.len() as u32;
+            [&field.dtype.code().to_le_bytes(), &len.to_le_bytes(), field.name.as_bytes()].concat()
+        };
+        self.fields.iter().flat_map(bytes).collect()
+    }
+
+    /// Back from [`Schema::to_bytes`]; `None` where it is something else.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut fields = Vec::new();
+        while !bytes.is_empty() {
+            let (head, rest) = bytes.split_first_chunk::<8>()?;
+            let [code, len] = [&head[..4], &head[4..]].map(|four| four.try_into().map(u32::from_le_bytes));
+            let (name, rest) = rest.split_at_checked(len.ok()? as usize)?;
+            let name = std::str::from_utf8(name).ok()?.to_owned();
+            fields.push(Field { name, dtype: ColumnType::of_code(code.ok()?)? });
+            bytes = rest;
+        }
+        Some(Self { fields })
     }
 
     /// How many columns there are.
@@ -54,6 +102,11 @@ impl Schema {
         self.fields.is_empty()
     }
 
+    /// Type of the numbers of a column, where it holds numbers.
+    pub fn number(&self, column: usize) -> Option<Dtype> {
+        self.fields.get(column).and_then(|field| field.dtype.number())
+    }
+
     /// The number of the column of that name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| field.name == name)
@@ -62,5 +115,26 @@ impl Schema {
     /// Types of the columns.
     pub fn dtypes(&self) -> impl Iterator<Item = ColumnType> {
         self.fields.iter().map(|field| field.dtype)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_comes_back_from_its_bytes() {
+        let field = |name: &str, dtype| Field { name: name.to_owned(), dtype };
+        let fields =
+            [field("", ColumnType::I64), field("größe", ColumnType::F64), field("c", ColumnType::Bytes)];
+        for count in 0..=fields.len() {
+            let schema = Schema { fields: fields[..count].to_vec() };
+            let bytes = schema.to_bytes();
+            assert_eq!(Schema::from_bytes(&bytes), Some(schema));
+            assert!(
+                bytes.is_empty()
+                    || Schema::from_bytes(&bytes[..bytes.len() - 1]).is_none_or(|s| s.len() < count)
+            );
+        }
     }
 }

@@ -10,10 +10,10 @@ use super::{InputInfo, Source, Values, file, open_numbers, open_text, text_stamp
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result};
 use crate::data::block::Block;
-use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::data::partition;
+use crate::data::schema::Schema;
 use crate::input::hdf5_library;
 use crate::job::input::Numbers;
 use crate::job::pattern::PatternName;
@@ -103,23 +103,24 @@ impl BlockSource {
                     hdf5_library::library()?.probe(path, part.as_deref(), *dtype)?;
                 }
                 Ok(match open_numbers(numbers, *dtype, readers(task))? {
-                    (Values::Stream(source), dtype) => {
-                        let (total, stamp) = (source.count(), source.stamp());
-                        (of(Some(source), total), InputInfo { dtype, total: 0, indexed: false, stamp })
+                    Values::Stream(source) => {
+                        let (schema, total, stamp) = (source.schema(), source.count(), source.stamp());
+                        (of(Some(source), total), InputInfo { schema, total: 0, indexed: false, stamp })
                     }
-                    (Values::Indexed(values), dtype) => {
-                        let (total, stamp) = (values.count(), values.stamp());
+                    Values::Indexed(values) => {
+                        let (schema, total, stamp) = (values.schema(), values.count(), values.stamp());
                         if let Some(note) = values.note() {
                             tracing::warn!("{note}");
                         }
-                        (of(None, Some(total)), InputInfo { dtype, total, indexed: true, stamp })
+                        (of(None, Some(total)), InputInfo { schema, total, indexed: true, stamp })
                     }
                 })
             }
             Work::Read { file, .. } => {
                 let (opened, total) = open_text(file)?;
                 let stamp = text_stamp(file, &opened);
-                Ok((of(None, Some(total)), InputInfo { dtype: Dtype::I64, total, indexed: false, stamp }))
+                let info = InputInfo { schema: Schema::default(), total, indexed: false, stamp };
+                Ok((of(None, Some(total)), info))
             }
         }
     }
@@ -219,7 +220,7 @@ fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block>
 /// It cannot be read, or only once.
 fn count(task: &Task) -> Result<u64> {
     let Work::Map { numbers, dtype, .. } = &task.work else { return Ok(0) };
-    match open_numbers(numbers, *dtype, 1)?.0 {
+    match open_numbers(numbers, *dtype, 1)? {
         Values::Stream(mut source) => source.skip(u64::MAX),
         Values::Indexed(values) => Ok(values.count()),
     }

@@ -13,6 +13,7 @@ use crate::base::error::{Error, Result, nearest};
 use crate::base::fmt::shown;
 use crate::data::dtype::Dtype;
 use crate::data::format::delimiter;
+use crate::data::schema::Schema;
 use crate::input::stamp::Stamp;
 use crate::input::text::Input;
 use crate::input::{Source, open_regular, start};
@@ -198,6 +199,8 @@ pub struct Column {
     records: Records<Box<dyn Input>>,
     /// Which column, from 0.
     index: usize,
+    /// Its name; empty where it has none.
+    name: String,
     dtype: Dtype,
     /// The record that was read last is a value that has not been delivered.
     is_waiting: bool,
@@ -233,7 +236,16 @@ impl Column {
         }
         let columns = Columns { path, delimiter, header: &header, has_names: !layout.no_header };
         let index = columns.find(name)?;
-        Ok(Self { records, index, dtype, is_waiting: layout.no_header && !header.is_empty(), failed: None })
+        let name = header.get(index).filter(|_| !layout.no_header).unwrap_or_default();
+        let name = String::from_utf8_lossy(name).into_owned();
+        Ok(Self {
+            records,
+            index,
+            name,
+            dtype,
+            is_waiting: layout.no_header && !header.is_empty(),
+            failed: None,
+        })
     }
 
     /// Reads the next row; false at the end.
@@ -349,6 +361,10 @@ impl Columns<'_> {
 }
 
 impl Source for Column {
+    fn schema(&self) -> Schema {
+        Schema::single(&self.name, self.dtype)
+    }
+
     fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);

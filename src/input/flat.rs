@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::data::dtype::Dtype;
+use crate::data::schema::Schema;
 use crate::input::stamp::Stamp;
 use crate::input::{Indexed, count_of, flattened};
 
@@ -56,6 +57,8 @@ pub struct Flat {
     stamp: Stamp,
     /// For messages: the file, and which part of it.
     name: PathBuf,
+    /// What the numbers are called, if anything.
+    column: String,
     first_byte: u64,
     count: u64,
     stored: Stored,
@@ -79,7 +82,14 @@ impl Flat {
     ) -> Self {
         let (count, note) = (count_of(shape).unwrap_or(u64::MAX), flattened(name, shape));
         let (stamp, name) = (Stamp::of(&file), name.to_owned());
-        Self { file, stamp, name, first_byte, count, stored, dtype, note, raw: Vec::new() }
+        let column = String::new();
+        Self { file, stamp, name, column, first_byte, count, stored, dtype, note, raw: Vec::new() }
+    }
+
+    /// The same numbers, which are called `name`.
+    #[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
+    pub fn called(self, name: &str) -> Self {
+        Self { column: name.to_owned(), ..self }
     }
 
     /// They lie in the file as they are used.
@@ -157,6 +167,10 @@ pub fn too_large(name: &Path, value: u64) -> Error {
 }
 
 impl Indexed for Flat {
+    fn schema(&self) -> Schema {
+        Schema::single(&self.column, self.dtype)
+    }
+
     fn count(&self) -> u64 {
         self.count
     }

@@ -16,6 +16,7 @@ use crate::base::isolate;
 use crate::base::lanes::Lanes;
 use crate::base::names::Alias;
 use crate::data::dtype::Dtype;
+use crate::data::schema::Schema;
 use crate::input::flat::{Flat, Kind, Stored};
 use crate::input::hdf5_library::{Library, plain};
 use crate::input::stamp::Stamp;
@@ -35,12 +36,7 @@ impl Library for Linked {
         format!("{major}.{minor}.{patch}")
     }
 
-    fn open(
-        &self,
-        path: &Path,
-        part: Option<&str>,
-        wanted: Option<Dtype>,
-    ) -> Result<(Box<dyn Indexed>, Dtype)> {
+    fn open(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>> {
         open(path, part, wanted)
     }
 
@@ -93,7 +89,7 @@ pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(
         return Ok(());
     }
     let tried = isolate::read(path, || {
-        let (mut values, _) = open(path, part, wanted)?;
+        let mut values = open(path, part, wanted)?;
         let count = values.count();
         let piece = count.min(values.piece() as u64);
         // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
@@ -109,7 +105,7 @@ pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(
 ///
 /// # Errors
 /// As there.
-pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(Box<dyn Indexed>, Dtype)> {
+pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>> {
     let before = stamp_at(path)?;
     let file = open_hdf5(path)?;
     // The library has opened what was there before and after.
@@ -151,26 +147,37 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(B
         }
         let count = rows as u64;
         let column = Some(column);
-        let slab = Slab { dataset, stamp, name: full, shape, column, count, stored, dtype: read_as };
-        return Ok((Box::new(slab), read_as));
+        let called = String::new();
+        let slab = Slab { dataset, stamp, name: full, called, shape, column, count, stored, dtype: read_as };
+        return Ok(Box::new(slab));
     }
     let extent: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
     let count =
         count_of(&extent).ok_or_else(|| wrong(format!("its shape {shape:?} is of too many values")))?;
     let is_here = others.is_empty() && file.userblock() == 0;
     let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
-    let values: Box<dyn Indexed> = match first_byte {
+    let called = name.rsplit('/').next().unwrap_or_default();
+    Ok(match first_byte {
         Some(at) => {
-            let flat = Flat::new(open_regular(path)?, &full, at, &extent, stored, read_as);
+            let flat = Flat::new(open_regular(path)?, &full, at, &extent, stored, read_as).called(called);
             stamp.check(flat.stamp(), path)?;
             Box::new(flat)
         }
         None => {
-            let column = None;
-            Box::new(Slab { dataset, stamp, name: full, shape, column, count, stored, dtype: read_as })
+            let (column, called) = (None, called.to_owned());
+            Box::new(Slab {
+                dataset,
+                stamp,
+                name: full,
+                called,
+                shape,
+                column,
+                count,
+                stored,
+                dtype: read_as,
+            })
         }
-    };
-    Ok((values, read_as))
+    })
 }
 
 fn stamp_at(path: &Path) -> Result<Stamp> {
@@ -310,6 +317,8 @@ struct Slab {
     dataset: Dataset,
     stamp: Stamp,
     name: PathBuf,
+    /// What the numbers are called, if anything.
+    called: String,
     shape: Vec<usize>,
     column: Option<usize>,
     count: u64,
@@ -355,6 +364,10 @@ impl Slab {
 }
 
 impl Indexed for Slab {
+    fn schema(&self) -> Schema {
+        Schema::single(&self.called, self.dtype)
+    }
+
     fn count(&self) -> u64 {
         self.count
     }

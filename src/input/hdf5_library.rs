@@ -16,16 +16,11 @@ pub trait Library: Sync {
     fn version(&self) -> String;
 
     /// The values of a dataset, of the type that they have or, where that loses nothing, `wanted`; without
-    /// a name those of the only dataset of numbers.
+    /// a name those of the only dataset of numbers. They are called as the dataset is in its group.
     ///
     /// # Errors
     /// There is no such dataset, or not of numbers.
-    fn open(
-        &self,
-        path: &Path,
-        dataset: Option<&str>,
-        wanted: Option<Dtype>,
-    ) -> Result<(Box<dyn Indexed>, Dtype)>;
+    fn open(&self, path: &Path, dataset: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>>;
 
     /// Tries in a child, where there can be one, whether [`Library::open`] and reading the first and last values
     /// goes well: a damaged file may crash the library.

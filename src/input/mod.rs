@@ -29,6 +29,7 @@ use crate::base::lanes::Lanes;
 use crate::base::signals;
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
+use crate::data::schema::Schema;
 use crate::job::input::{Numbers, TextFile};
 use crate::job::{Task, Work};
 
@@ -36,8 +37,11 @@ pub use stamp::Stamp;
 
 /// A stream of 64-bit numbers that rank 0 reads once, front to back.
 pub trait Source {
+    /// The column that they are of.
+    fn schema(&self) -> Schema;
+
     /// Fills `buf` from its front with the next values (the bits of an `i64` or an `f64`, as the source's
-    /// [`Dtype`] says) and returns how many: 0 only at the end, and fewer than `buf.len()` also where the
+    /// [`Schema`] says) and returns how many: 0 only at the end, and fewer than `buf.len()` also where the
     /// next is long in coming.
     ///
     /// # Errors
@@ -68,6 +72,9 @@ pub trait Source {
 
 /// Values that each worker finds by their numbers, so that they need not travel.
 pub trait Indexed: Send {
+    /// The column that they are of.
+    fn schema(&self) -> Schema;
+
     /// How many there are.
     fn count(&self) -> u64;
 
@@ -89,11 +96,11 @@ pub trait Indexed: Send {
     }
 }
 
-/// What only rank 0 knows before the run; every other rank is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Input metadata, collected on rank 0 when the input is opened, and broadcast.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InputInfo {
-    /// Type of the values of a `map`.
-    pub dtype: Dtype,
+    /// The columns of the rows of a `map`; none for a `read`.
+    pub schema: Schema,
     /// Bytes of the file of a `read`, or values of a `map` that are [`Indexed`], when the run began.
     pub total: u64,
     /// The values of a `map` are [`Indexed`].
@@ -102,36 +109,37 @@ pub struct InputInfo {
     pub stamp: Stamp,
 }
 
+impl InputInfo {
+    /// Type of the values of a `map`.
+    pub fn dtype(&self) -> Dtype {
+        self.schema.number(0).unwrap_or(Dtype::I64)
+    }
+}
+
 enum Values {
     Stream(Box<dyn Source>),
     Indexed(Box<dyn Indexed>),
 }
 
-fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<(Values, Dtype)> {
+fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<Values> {
     let text = |reader: Box<dyn text::Input>, name| {
-        let dtype = dtype.unwrap_or(Dtype::I64);
-        (Values::Stream(Box::new(text::Text::new(reader, name, dtype, readers))), dtype)
+        Values::Stream(Box::new(text::Text::new(reader, name, dtype.unwrap_or(Dtype::I64), readers)))
     };
     Ok(match numbers {
-        Numbers::Typed(values) => (Values::Stream(Box::new(typed::List::new(values.clone()))), values.dtype),
-        Numbers::Range(range) => (Values::Indexed(Box::new(range.clone())), range.dtype()),
+        Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
+        Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
         Numbers::File { path, part, layout } => {
             let part = part.as_deref();
             match Format::of_name(path) {
                 Some(Format::Hdf5) => {
-                    let (values, dtype) = crate::input::hdf5_library::library()?.open(path, part, dtype)?;
-                    (Values::Indexed(values), dtype)
+                    Values::Indexed(crate::input::hdf5_library::library()?.open(path, part, dtype)?)
                 }
-                Some(Format::Npy) => {
-                    let (npy, dtype) = npy::open(path, part, dtype)?;
-                    (Values::Indexed(Box::new(npy)), dtype)
-                }
+                Some(Format::Npy) => Values::Indexed(Box::new(npy::open(path, part, dtype)?)),
                 _ if delimiter(path).is_some() => {
                     let dtype = dtype.unwrap_or(Dtype::I64);
                     let reader = Box::new(open(path)?);
-                    let column = csv::Column::open(reader, path, part, *layout, dtype)?;
-                    (Values::Stream(Box::new(column)), dtype)
+                    Values::Stream(Box::new(csv::Column::open(reader, path, part, *layout, dtype)?))
                 }
                 Some(Format::Json | Format::JsonLines) => {
                     return Err(Error::Usage(format!(
@@ -178,7 +186,7 @@ fn flattened(name: &Path, shape: &[u64]) -> Option<String> {
 /// # Errors
 /// They cannot be opened here, or are not as many as rank 0 saw.
 pub fn open_indexed(numbers: &Numbers, info: &InputInfo) -> Result<Box<dyn Indexed>> {
-    let (Values::Indexed(values), _) = open_numbers(numbers, Some(info.dtype), 1)? else {
+    let Values::Indexed(values) = open_numbers(numbers, Some(info.dtype()), 1)? else {
         return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
     };
     match (numbers, values.count()) {
@@ -203,7 +211,7 @@ pub fn stamp_now(task: &Task, dtype: Dtype) -> Result<Stamp> {
         Work::Map { numbers: Numbers::Stdin, .. } => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
         Work::Map { numbers: numbers @ Numbers::File { path, .. }, .. } => match Format::of_name(path) {
             // It may refer to others.
-            Some(Format::Hdf5) => match open_numbers(numbers, Some(dtype), 1)?.0 {
+            Some(Format::Hdf5) => match open_numbers(numbers, Some(dtype), 1)? {
                 Values::Indexed(values) => Ok(values.stamp()),
                 Values::Stream(_) => Ok(Stamp::NONE),
             },
@@ -222,7 +230,7 @@ pub fn check_same(task: &Task, info: &InputInfo) -> Result<()> {
         return Ok(());
     }
     let path = file(task).unwrap_or(Path::new(STDIN));
-    match stamp_now(task, info.dtype) {
+    match stamp_now(task, info.dtype()) {
         Ok(now) => info.stamp.check(now, path),
         Err(stop @ Error::Interrupted(_)) => Err(stop),
         Err(_) => Err(stamp::changed(path, "it has gone or is another file")),

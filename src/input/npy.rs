@@ -26,7 +26,7 @@ const PREFIX: usize = 12;
 /// # Errors
 /// Not a `.npy` file, one of a shape or type that parpy does not read, or one that is shorter than its header
 /// says.
-pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(Flat, Dtype)> {
+pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Flat> {
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
     if let Some(part) = part {
         return Err(Error::Usage(format!(
@@ -65,7 +65,7 @@ pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(F
     if there < count {
         return Err(wrong(format!("it ends after {there} of the {count} values that its header promises")));
     }
-    Ok((Flat::new(file, path, len, &shape, stored, dtype), dtype))
+    Ok(Flat::new(file, path, len, &shape, stored, dtype))
 }
 
 /// What the header of a `.npy` file says.

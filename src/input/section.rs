@@ -179,8 +179,8 @@ pub fn has_hidden_bytes(file: &File) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::dtype::Dtype;
     use crate::data::partition;
+    use crate::data::schema::Schema;
     use crate::input::stamp::Stamp;
     use proptest::prelude::*;
 
@@ -188,7 +188,7 @@ mod tests {
         let path = dir.path().join("text");
         std::fs::write(&path, bytes).unwrap();
         let total = bytes.len() as u64;
-        let info = InputInfo { dtype: Dtype::I64, total, indexed: false, stamp: Stamp::NONE };
+        let info = InputInfo { schema: Schema::default(), total, indexed: false, stamp: Stamp::NONE };
         SectionReader::open(&TextFile::Path(path), &info).unwrap()
     }
 

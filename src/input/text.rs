@@ -14,6 +14,7 @@ use crate::base::fmt::shown;
 use crate::base::fork_join;
 use crate::data::dtype::Dtype;
 use crate::data::partition;
+use crate::data::schema::Schema;
 use crate::input::stamp::Stamp;
 use crate::input::{Source, start};
 
@@ -266,6 +267,10 @@ fn parse_lines(lines: &[u8], dtype: Dtype, buf: &mut [u64]) -> Parsed {
 }
 
 impl Source for Text {
+    fn schema(&self) -> Schema {
+        Schema::single("", self.dtype)
+    }
+
     fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);

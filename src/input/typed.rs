@@ -2,6 +2,7 @@
 
 use crate::base::error::Result;
 use crate::base::lanes::{Lanes, kernel};
+use crate::data::schema::Schema;
 use crate::input::{Indexed, Source};
 use crate::job::values::{Bounds, Range, Typed};
 
@@ -19,6 +20,10 @@ impl List {
 }
 
 impl Source for List {
+    fn schema(&self) -> Schema {
+        Schema::single("", self.values.dtype)
+    }
+
     fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
         let left = &self.values.bits[self.next..];
         let count = left.len().min(buf.len());
@@ -55,6 +60,10 @@ fn count_float(first: f64, step: f64, start: f64, buf: &mut [u64]) {
 }
 
 impl Indexed for Range {
+    fn schema(&self) -> Schema {
+        Schema::single("", self.dtype())
+    }
+
     fn count(&self) -> u64 {
         self.count
     }

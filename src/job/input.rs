@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
+use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::job::spec::MapSpec;
 use crate::job::values::{Range, Typed};
@@ -27,6 +28,17 @@ pub enum Numbers {
     },
     /// Standard input of rank 0, as text.
     Stdin,
+}
+
+impl Numbers {
+    /// Type of values that were typed; of others it is found when they are opened.
+    pub fn dtype(&self) -> Option<Dtype> {
+        match self {
+            Self::Typed(values) => Some(values.dtype),
+            Self::Range(range) => Some(range.dtype()),
+            Self::File { .. } | Self::Stdin => None,
+        }
+    }
 }
 
 /// What the user says of a table: a file with rows and columns.

@@ -39,8 +39,9 @@ pub struct MapSpec {
     #[arg(long, value_name = "CHAR", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
-    /// What to do with each value: square [default: square]
-    #[arg(short, long, value_name = "NAME")]
+    /// What to do with each value: a function of `parpy functions`, or an expression such as 'x^2 + 3*sin(x)', in which
+    /// x is the value [default: square]
+    #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
     /// Type of the values [default: that of the file; i64 for text and CSV, unless a typed value is a float]

@@ -6,7 +6,7 @@ use crate::data::block::Block;
 use crate::input::InputInfo;
 use crate::input::section::SectionReader;
 use crate::job::input::TextFile;
-use crate::op::{BlockResult, Function, Page, pages};
+use crate::op::{BlockResult, Operator, Page, pages};
 
 /// Bytes read, and looked at while they are in the cache, at once.
 const PIECE: usize = 256 * 1024;
@@ -47,7 +47,7 @@ impl Text {
     }
 }
 
-impl Function for Text {
+impl Operator for Text {
     fn apply(&mut self, block: &Block, _values: &[u64], buf: &mut [u8]) -> BlockResult {
         or_failure(self.reader.start(block).map(|()| self.fill(buf)))
     }
@@ -58,7 +58,7 @@ impl Function for Text {
 }
 
 fn or_failure(answer: Result<BlockResult>) -> BlockResult {
-    answer.unwrap_or_else(|error| BlockResult { failure: Some(error), ..BlockResult::default() })
+    answer.unwrap_or_else(BlockResult::failed)
 }
 
 /// Lines, words and bytes of a text, as `wc` counts them in the C locale.
@@ -127,7 +127,7 @@ impl Count {
     }
 }
 
-impl Function for Count {
+impl Operator for Count {
     fn apply(&mut self, block: &Block, _values: &[u64], buf: &mut [u8]) -> BlockResult {
         or_failure(self.count(block).map(|(tally, items)| {
             buf[..Tally::SIZE].copy_from_slice(&tally.to_bytes());

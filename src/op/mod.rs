@@ -1,19 +1,51 @@
 //! What is done with one block. Functions have names, because a closure cannot cross to another process
 //! or rank.
 //!
-//! Every pattern runs blocks through the same [`Function`], so that the answers cannot differ; patterns
+//! Every pattern runs blocks through the same [`Operator`], so that the answers cannot differ; patterns
 //! decide only who runs a block and where its answer goes.
 
 pub mod expr;
+pub mod formula;
 pub mod functions;
 pub mod lines;
-pub mod numbers;
 pub mod reduce;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::data::block::Block;
+use crate::data::dtype::Dtype;
+use crate::input::InputInfo;
+use crate::job::{Task, Work};
+use crate::op::formula::Formula;
+
+/// A task whose input is open: what is known of that, and what follows from it. The same on every rank.
+#[derive(Debug, Clone, Default)]
+pub struct Bound {
+    /// The input.
+    pub info: InputInfo,
+    /// What a `map` does with each row; `None` for a `read`.
+    pub formula: Option<Formula>,
+}
+
+impl Bound {
+    /// `task`, whose input is as `info` says. Pure: the same on every rank.
+    ///
+    /// # Errors
+    /// As those of [`Formula::bind`].
+    pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
+        let formula = match &task.work {
+            Work::Map { function, .. } => Some(Formula::bind(function, &info.schema)?),
+            Work::Read { .. } => None,
+        };
+        Ok(Self { info, formula })
+    }
+
+    /// Type of the answers of a `map`.
+    pub fn answers(&self) -> Dtype {
+        self.formula.as_ref().map_or(Dtype::I64, Formula::dtype)
+    }
+}
 
 /// What a worker reports of one block, or of one more piece of a long answer.
 #[derive(Debug, Default)]
@@ -24,7 +56,7 @@ pub struct BlockResult {
     pub items: u64,
     /// Bytes of input worked through.
     pub input_bytes: u64,
-    /// There is more than the room could hold; ask with [`Function::more`].
+    /// There is more than the room could hold; ask with [`Operator::more`].
     pub more: bool,
     /// Why the answer ends here. What was written before stands.
     pub failure: Option<Error>,
@@ -34,8 +66,15 @@ pub struct BlockResult {
     pub first_failed: Option<String>,
 }
 
+impl BlockResult {
+    /// Nothing but a failure.
+    pub fn failed(error: Error) -> Self {
+        Self { failure: Some(error), ..Self::default() }
+    }
+}
+
 /// What to do with one block. One per worker; made anew for each run of a task.
-pub trait Function: Send {
+pub trait Operator: Send {
     /// Works on `block` and writes the answer to the front of `buf`. `values` are the block's values as
     /// bits of the task's type; empty for a section of a file.
     fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult;

@@ -105,7 +105,7 @@ fn values(task: &Task, count: u64) -> Result<String> {
         _ => _ = source.next_block(count, &mut buf)?,
     }
     let mut text = vec![0; buf.len() * WIDEST];
-    let len = render(info.dtype, &buf, &mut text);
+    let len = render(info.dtype(), &buf, &mut text);
     Ok(String::from_utf8_lossy(&text[..len]).into_owned())
 }
 

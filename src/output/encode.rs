@@ -183,22 +183,38 @@ pub fn render(dtype: Dtype, bits: &[u64], buf: &mut [u8]) -> usize {
     line.at
 }
 
+/// Numbers of one type, by their bits.
+#[derive(Debug, Clone, Copy)]
+pub struct Numbers<'a> {
+    /// Their type.
+    pub dtype: Dtype,
+    /// One after the other.
+    pub bits: &'a [u64],
+}
+
 /// As [`render`], but a row for each value, as `frame` has it; where there are fewer answers than values the
 /// rest have none. [`Encoding::width`] bytes for each.
-pub fn render_rows(
-    dtype: Dtype,
-    values: &[u64],
-    answers: &[u64],
-    frame: &RowTemplate,
-    buf: &mut [u8],
-) -> usize {
+pub fn render_rows(values: Numbers, answers: Numbers, frame: &RowTemplate, buf: &mut [u8]) -> usize {
+    use Dtype::{F64, I64};
+    let (x, y) = (values.bits, answers.bits);
+    // Told apart once and not for each number.
+    match (values.dtype, answers.dtype) {
+        (I64, I64) => rows(Numbers { dtype: I64, bits: x }, Numbers { dtype: I64, bits: y }, frame, buf),
+        (I64, F64) => rows(Numbers { dtype: I64, bits: x }, Numbers { dtype: F64, bits: y }, frame, buf),
+        (F64, I64) => rows(Numbers { dtype: F64, bits: x }, Numbers { dtype: I64, bits: y }, frame, buf),
+        (F64, F64) => rows(Numbers { dtype: F64, bits: x }, Numbers { dtype: F64, bits: y }, frame, buf),
+    }
+}
+
+#[inline(always)]
+fn rows(values: Numbers, answers: Numbers, frame: &RowTemplate, buf: &mut [u8]) -> usize {
     let mut line = Line::new(buf);
-    for (i, value) in values.iter().enumerate() {
+    for (i, value) in values.bits.iter().enumerate() {
         line.word(frame.open);
-        line.field(dtype, *value, frame.is_json);
+        line.field(values.dtype, *value, frame.is_json);
         line.word(frame.between);
-        match answers.get(i) {
-            Some(answer) => line.field(dtype, *answer, frame.is_json),
+        match answers.bits.get(i) {
+            Some(answer) => line.field(answers.dtype, *answer, frame.is_json),
             None => line.word(frame.missing),
         }
         line.word(&frame.close);

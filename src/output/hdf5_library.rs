@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use crate::base::error::Result;
-use crate::data::dtype::Dtype;
-use crate::input::InputInfo;
 use crate::input::hdf5_library::provided;
 use crate::job::Task;
+use crate::op::Bound;
 use crate::output::Sink;
 use crate::output::reader::ResultReader;
 
@@ -19,7 +18,7 @@ pub trait Library: Sync {
     ///
     /// # Errors
     /// It cannot be created.
-    fn create<'a>(&self, task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn Sink + 'a>>;
+    fn create<'a>(&self, task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Sink + 'a>>;
 
     /// This rank's end of a file that all ranks write to: number `rank` of `over`, over which this is
     /// collective.
@@ -30,6 +29,7 @@ pub trait Library: Sync {
     fn join(
         &self,
         task: &Task,
+        bound: &Bound,
         plan: &Plan,
         rank: usize,
         over: mpi::ffi::MPI_Comm,
@@ -45,7 +45,7 @@ pub trait Library: Sync {
     ///
     /// # Errors
     /// It cannot be read, or is not what `task` writes.
-    fn read_back(&self, task: &Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader>>;
+    fn read_back(&self, task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>>;
 }
 
 /// What every rank must know of a file that all of them write to.
@@ -53,8 +53,6 @@ pub trait Library: Sync {
 pub struct Plan {
     /// Its name for now. Rank 0 has created it, empty.
     pub path: PathBuf,
-    /// Type of values and answers.
-    pub dtype: Dtype,
     /// The number of the first of them, which stands at the file's beginning.
     pub first: u64,
     /// How many there will be, where that is known.

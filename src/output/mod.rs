@@ -18,11 +18,12 @@ use crate::base::atomic_file;
 use crate::base::error::{Error, Result};
 use crate::data::block::Block;
 use crate::data::format::Format;
-use crate::input::{self, InputInfo};
+use crate::input;
 use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Do, Task, Work};
 use crate::observe::report::Report;
+use crate::op::Bound;
 use crate::op::lines::Tally;
 
 /// The answer to one block, or a further piece of one.
@@ -80,7 +81,7 @@ pub trait Sink {
 ///
 /// # Errors
 /// A file cannot be created.
-pub fn open<'a>(task: &'a Task, info: &InputInfo, first: bool) -> Result<Box<dyn Sink + 'a>> {
+pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Sink + 'a>> {
     // Of a part also the whole, before all parts have been made and cannot be joined.
     for path in task.output_file().into_iter().chain(task.whole_output.as_deref()) {
         if input::file(task).is_some_and(|input| atomic_file::is_same(input, path)) {
@@ -97,9 +98,9 @@ pub fn open<'a>(task: &'a Task, info: &InputInfo, first: bool) -> Result<Box<dyn
         Output::People => Box::new(demo::DemoReport::new(task)),
         Output::Stdout => Total::around(task, text::ToStdout::new()?),
         Output::File(path, Format::Hdf5) => {
-            crate::output::hdf5_library::library()?.create(task, path, info)?
+            crate::output::hdf5_library::library()?.create(task, path, bound)?
         }
-        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, info.dtype)?),
+        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, bound.answers())?),
         Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
         Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path)?),
         Output::File(path, Format::Text | Format::JsonLines) => {

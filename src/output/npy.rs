@@ -77,8 +77,8 @@ impl FromNpy {
     /// # Errors
     /// It cannot be read, or holds others.
     pub fn open(path: &Path, dtype: Dtype) -> Result<Self> {
-        let (numbers, found) = npy::open(path, None, None)?;
-        Column::new(path, "", (Box::new(numbers), found), dtype).map(Self)
+        let numbers = npy::open(path, None, None)?;
+        Column::new(path, "", Box::new(numbers), dtype).map(Self)
     }
 }
 

@@ -7,9 +7,10 @@ use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
-use crate::input::{Indexed, InputInfo};
+use crate::input::Indexed;
 use crate::job::output::Output;
 use crate::job::{Do, Task, Work};
+use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::text::{FromFile, Rule};
 use crate::output::{csv, json, npy, read_total};
@@ -47,22 +48,19 @@ pub struct Column {
 }
 
 impl Column {
-    /// `numbers`, which are of type `found`, and should be of type `dtype`; they are called `name` in `path`, if they
+    /// `numbers`, which should be of type `dtype`; they are called `name` in `path`, if they
     /// have a name there.
     ///
     /// # Errors
     /// They are of the other type.
-    pub fn new(
-        path: &Path,
-        name: &str,
-        (numbers, found): (Box<dyn Indexed>, Dtype),
-        dtype: Dtype,
-    ) -> Result<Self> {
-        if found == dtype {
+    pub fn new(path: &Path, name: &str, numbers: Box<dyn Indexed>, dtype: Dtype) -> Result<Self> {
+        let found = numbers.schema().number(0);
+        if found == Some(dtype) {
             return Ok(Self { numbers, next: 0 });
         }
         let whose = if name.is_empty() { "its type is".to_owned() } else { format!("{name} is of type") };
-        Err(damaged(path, &format!("{whose} {}, and not {}", found.name(), dtype.name())))
+        let found = found.map_or("another", Dtype::name);
+        Err(damaged(path, &format!("{whose} {found}, and not {}", dtype.name())))
     }
 
     /// How many there are in all.
@@ -94,7 +92,7 @@ impl Column {
 ///
 /// # Errors
 /// It cannot be read, or is not what `task` writes.
-pub fn open<'a>(task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader + 'a>> {
+pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader + 'a>> {
     let Output::File(_, format) = task.output else {
         return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
     };
@@ -102,16 +100,16 @@ pub fn open<'a>(task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn
         Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
     };
     let from_file = match (format, &task.work) {
-        (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, info),
+        (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, bound),
         (_, Work::Read { action: Do::Text, .. }) => {
             return Ok(Box::new(FromFile::open(path, "", Rule::Lines)?));
         }
-        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, info.dtype)?)),
+        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, bound.answers())?)),
         (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
         (Format::Csv, _) => rows(csv::heading(task), Some(csv::is_gap))?,
         // In JSON infinity is null, too.
         (Format::JsonLines, _) => {
-            rows("", (info.dtype == Dtype::I64).then_some(json::is_gap as fn(&[u8]) -> bool))?
+            rows("", (bound.answers() == Dtype::I64).then_some(json::is_gap as fn(&[u8]) -> bool))?
         }
         (Format::Text, _) => rows("", Some(crate::output::text::is_gap))?,
     };

@@ -1,28 +1,26 @@
-//! What workers have in common, be they threads, processes or ranks: a function that is made when it is
+//! What workers have in common, be they threads, processes or ranks: an operator that is made when it is
 //! needed, and answers piece by piece. Who hands out the blocks, and where answers go, is not known here.
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::data::block::Block;
-use crate::input::{self, InputInfo};
+use crate::input;
 use crate::job::{Do, Task, Work};
-use crate::op::numbers::Named;
-use crate::op::{BlockResult, Function, lines};
-use crate::output::encode::Encoding;
+use crate::op::{BlockResult, Bound, Operator, lines};
 use crate::sched::map::{MapSettings, Numbers};
 
-/// One worker's own function for a task, in vector lanes.
+/// One worker's own operator for a task, in vector lanes.
 pub struct Instance {
     /// The worker's number, or its rank.
     rank: usize,
     pid: u32,
-    function: Option<Box<dyn Function>>,
+    operator: Option<Box<dyn Operator>>,
 }
 
 impl Instance {
     /// Of worker, or rank, number `rank`, in this process.
     pub fn of(rank: usize) -> Self {
-        Self { rank, pid: std::process::id(), function: None }
+        Self { rank, pid: std::process::id(), operator: None }
     }
 
     /// The process that they belong to.
@@ -30,16 +28,16 @@ impl Instance {
         self.pid
     }
 
-    /// Makes the function, unless it has been made, and so opens what it needs.
+    /// Makes the operator, unless it has been made, and so opens what it needs.
     ///
     /// # Errors
     /// The worker cannot open the file.
-    pub fn open(&mut self, task: &Task, info: &InputInfo) -> Result<&mut dyn Function> {
-        let function = match self.function.take() {
-            Some(function) => function,
-            None => make(task, info, self.rank, Lanes::best())?,
+    pub fn open(&mut self, task: &Task, bound: &Bound) -> Result<&mut dyn Operator> {
+        let operator = match self.operator.take() {
+            Some(operator) => operator,
+            None => make(task, bound, self.rank, Lanes::best())?,
         };
-        Ok(&mut **self.function.insert(function))
+        Ok(&mut **self.operator.insert(operator))
     }
 
     /// The first piece of the answer to a block, of which the values are given too where they travel; with
@@ -47,38 +45,33 @@ impl Instance {
     pub fn answer(
         &mut self,
         task: &Task,
-        info: &InputInfo,
+        bound: &Bound,
         block: Option<(&Block, &[u64])>,
         buf: &mut [u8],
     ) -> BlockResult {
-        match (self.open(task, info), block) {
-            (Ok(function), Some((block, values))) => function.apply(block, values, buf),
-            (Ok(function), None) => function.more(buf),
-            (Err(error), _) => BlockResult { failure: Some(error), ..BlockResult::default() },
+        match (self.open(task, bound), block) {
+            (Ok(operator), Some((block, values))) => operator.apply(block, values, buf),
+            (Ok(operator), None) => operator.more(buf),
+            (Err(error), _) => BlockResult::failed(error),
         }
     }
 }
 
-/// The function for a task of worker (or rank) number `rank`, with what it needs opened, computed with
+/// The operator for a task of worker (or rank) number `rank`, with what it needs opened, computed with
 /// `lanes`.
 ///
 /// # Errors
 /// The worker cannot open the file.
-pub fn make(task: &Task, info: &InputInfo, rank: usize, lanes: Lanes) -> Result<Box<dyn Function>> {
-    Ok(match &task.work {
-        Work::Map { numbers, function, .. } => {
+pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
+    let info = &bound.info;
+    Ok(match (&task.work, &bound.formula) {
+        (Work::Map { numbers, .. }, Some(formula)) => {
             let source = if info.indexed { Some(input::open_indexed(numbers, info)?) } else { None };
-            let settings = MapSettings {
-                function: Named::from_name(function)
-                    .ok_or_else(|| Error::Failed(format!("there is no function {function}")))?,
-                dtype: info.dtype,
-                form: Encoding::of(task),
-                lanes,
-                keep_going: task.keep_going,
-            };
-            Box::new(Numbers::new(settings, rank, source))
+            let settings = MapSettings::of(task, bound);
+            Box::new(Numbers::new(settings, formula.program(lanes), lanes, rank, source))
         }
-        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, info)?),
-        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, info, lanes)?),
+        (Work::Map { .. }, None) => return Err(Error::Failed("there is nothing to do with values".into())),
+        (Work::Read { file, action: Do::Text }, _) => Box::new(lines::Text::open(file, info)?),
+        (Work::Read { file, action: Do::Count }, _) => Box::new(lines::Count::open(file, info, lanes)?),
     })
 }

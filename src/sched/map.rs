@@ -3,34 +3,54 @@
 
 use crate::base::error::Error;
 use crate::base::lanes::Lanes;
+use crate::base::signals;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
 use crate::input::Indexed;
-use crate::op::numbers::Named;
-use crate::op::{BlockResult, Function, Page, pages};
-use crate::output::encode::{Encoding, RowTemplate, Who, render, render_rows};
-
-/// Values that are answered at once, and turned to text while they lie in the first-level cache.
-const PIECE: usize = 1024;
+use crate::job::Task;
+use crate::op::expr::{Faults, Program, WINDOW};
+use crate::op::{BlockResult, Bound, Operator, Page, pages};
+use crate::output::encode::{self, Encoding, RowTemplate, Who, render, render_rows};
 
 /// How values are answered.
 #[derive(Debug, Clone, Copy)]
 pub struct MapSettings {
-    /// What is done with each.
-    pub function: Named,
     /// Their type.
-    pub dtype: Dtype,
+    pub values: Dtype,
+    /// That of the answers.
+    pub answers: Dtype,
     /// What the answers should look like.
     pub form: Encoding,
-    /// The instructions that they are computed with.
-    pub lanes: Lanes,
     /// Values without an answer are passed over.
     pub keep_going: bool,
 }
 
-/// A [`Named`] function over blocks of values.
+impl MapSettings {
+    /// Those of `task`.
+    pub fn of(task: &Task, bound: &Bound) -> Self {
+        Self {
+            values: bound.info.dtype(),
+            answers: bound.answers(),
+            form: Encoding::of(task),
+            keep_going: task.keep_going,
+        }
+    }
+
+    fn value<'a>(&self, bits: &'a [u64]) -> encode::Numbers<'a> {
+        encode::Numbers { dtype: self.values, bits }
+    }
+
+    fn answer<'a>(&self, bits: &'a [u64]) -> encode::Numbers<'a> {
+        encode::Numbers { dtype: self.answers, bits }
+    }
+}
+
+/// A formula over blocks of values.
 pub struct Numbers {
     settings: MapSettings,
+    program: Program,
+    /// The instructions that values are found with.
+    lanes: Lanes,
     /// Where this worker finds the values of a block itself, when they are not handed to it.
     source: Option<Box<dyn Indexed>>,
     /// Values from the source.
@@ -42,11 +62,18 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// Answers as `settings` says, as worker `rank`, the values from `source` or else as they are handed over.
-    pub fn new(settings: MapSettings, rank: usize, source: Option<Box<dyn Indexed>>) -> Self {
+    /// Answers with `program` as `settings` says, as worker `rank`, the values from `source` or else as they are handed
+    /// over. Both with `lanes`.
+    pub fn new(
+        settings: MapSettings,
+        program: Program,
+        lanes: Lanes,
+        rank: usize,
+        source: Option<Box<dyn Indexed>>,
+    ) -> Self {
         let values = pages(source.as_ref().map_or(0, |source| source.piece() * size_of::<u64>()));
         let frame = frame(settings.form, Some(rank));
-        Self { settings, source, values, answers: vec![0; PIECE], frame }
+        Self { settings, program, lanes, source, values, answers: vec![0; WINDOW], frame }
     }
 }
 
@@ -90,77 +117,82 @@ impl Runs {
     }
 }
 
-impl MapSettings {
-    /// Answers `x` into `y`, both as bits of the type, and returns how many as [`Named::whole`].
-    fn compute(&self, x: &[u64], y: &mut [u64]) -> usize {
-        match self.dtype {
-            Dtype::I64 => {
-                self.function.whole(self.lanes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y))
-            }
-            Dtype::F64 => {
-                self.function.float(self.lanes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
-                x.len()
-            }
-        }
-    }
+/// The room for the answers to a block, and how far it is filled.
+struct Room<'a> {
+    buf: &'a mut [u8],
+    /// Values of the block.
+    of: usize,
+    answer: BlockResult,
+}
 
-    /// Answers `x` behind what `answer` already has in `buf`, which is for `of` values; false when the run
-    /// is to stop.
-    fn answer(
-        &self,
-        x: &[u64],
-        y: &mut [u64],
-        of: usize,
-        frame: &RowTemplate,
-        buf: &mut [u8],
-        answer: &mut BlockResult,
-    ) -> bool {
-        let mut rest = x;
-        loop {
-            let space = &mut buf[answer.bytes..];
-            let (done, bytes) = match self.form {
-                Encoding::Raw => {
-                    let done = self.compute(rest, bytemuck::cast_slice_mut(&mut space[..size_of_val(rest)]));
-                    (done, done * size_of::<u64>())
-                }
-                Encoding::Pairs { .. } => {
-                    // Bytes are counted when all is done: until then the runs grow apart from each other.
-                    let at = (answer.items + answer.failed) as usize;
-                    let (values, behind) = buf.split_at_mut(of * size_of::<u64>());
-                    let words = at * size_of::<u64>()..at * size_of::<u64>() + size_of_val(rest);
-                    values[words.clone()].copy_from_slice(bytemuck::cast_slice(rest));
-                    (self.compute(rest, bytemuck::cast_slice_mut(&mut behind[words])), 0)
-                }
-                Encoding::Text => {
-                    let done = self.compute(rest, &mut y[..rest.len()]);
-                    (done, render(self.dtype, &y[..done], space))
-                }
-                Encoding::Rows(_) => {
-                    let done = self.compute(rest, &mut y[..rest.len()]);
-                    (done, render_rows(self.dtype, &rest[..done], &y[..done], frame, space))
-                }
-            };
-            answer.bytes += bytes;
-            answer.items += done as u64;
-            let Some(bits) = rest.get(done) else { return true };
-            let complaint = self.function.complaint(*bits as i64);
-            if !self.keep_going {
-                answer.failure = Some(Error::Item(complaint));
-                return false;
+impl Room<'_> {
+    /// Values answered or passed over.
+    fn done(&self) -> usize {
+        (self.answer.items + self.answer.failed) as usize
+    }
+}
+
+/// Is this row of a window without an answer?
+fn lacks(faults: Option<&Faults>, row: usize) -> bool {
+    faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
+}
+
+/// Answers the values `x`, a window of them, behind what `room` already has; false when the run is to stop.
+fn answer_window(
+    settings: &MapSettings,
+    program: &mut Program,
+    x: &[u64],
+    y: &mut [u64],
+    frame: &RowTemplate,
+    room: &mut Room,
+) -> bool {
+    // Raw numbers are answered where they are to be.
+    let (mut at, words) = (room.answer.bytes, size_of_val(x));
+    if let Encoding::Pairs { .. } = settings.form {
+        // Bytes are counted when all is done: until then the runs grow apart from each other.
+        let (values, behind) = (room.done() * size_of::<u64>(), room.of * size_of::<u64>());
+        room.buf[values..values + words].copy_from_slice(bytemuck::cast_slice(x));
+        at = behind + values;
+    }
+    let is_in_place = matches!(settings.form, Encoding::Raw | Encoding::Pairs { .. });
+    let faults = match is_in_place {
+        true => program.answer(&[x], bytemuck::cast_slice_mut(&mut room.buf[at..at + words])),
+        false => program.answer(&[x], &mut y[..x.len()]),
+    };
+    let mut done = 0;
+    loop {
+        // What has answers, up to the next that has none.
+        let end = match &faults {
+            None => x.len(),
+            faults => (done..x.len()).find(|row| lacks(faults.as_ref(), *row)).unwrap_or(x.len()),
+        };
+        let space = &mut room.buf[room.answer.bytes..];
+        room.answer.bytes += match settings.form {
+            Encoding::Raw => (end - done) * size_of::<u64>(),
+            Encoding::Pairs { .. } => 0,
+            Encoding::Text => render(settings.answers, &y[done..end], space),
+            Encoding::Rows(_) => {
+                render_rows(settings.value(&x[done..end]), settings.answer(&y[done..end]), frame, space)
             }
-            match self.form {
-                Encoding::Pairs { gaps } => {
-                    let at = (answer.items + answer.failed) as usize;
-                    Runs { of, gaps }.put(buf, at, *bits, missing(self.dtype), true);
-                }
-                form => {
-                    answer.bytes += leave_gap(form, self.dtype, *bits, frame, &mut buf[answer.bytes..]);
-                }
-            }
-            answer.failed += 1;
-            answer.first_failed.get_or_insert(complaint);
-            rest = &rest[done + 1..];
+        };
+        room.answer.items += (end - done) as u64;
+        let Some(bits) = x.get(end) else { return true };
+        let why = program.fault(&[x], end).map_or("it has no answer".to_owned(), |fault| fault.to_string());
+        let complaint = format!("{}: {why}", settings.values.text(*bits));
+        if !settings.keep_going {
+            room.answer.failure = Some(Error::Item(complaint));
+            return false;
         }
+        match settings.form {
+            Encoding::Pairs { gaps } => {
+                let runs = Runs { of: room.of, gaps };
+                runs.put(room.buf, room.done(), *bits, missing(settings.answers), true);
+            }
+            _ => room.answer.bytes += leave_gap(settings, *bits, frame, &mut room.buf[room.answer.bytes..]),
+        }
+        room.answer.failed += 1;
+        room.answer.first_failed.get_or_insert(complaint);
+        done = end + 1;
     }
 }
 
@@ -173,79 +205,92 @@ fn missing(dtype: Dtype) -> u64 {
 }
 
 /// What is left where an answer would be, so that the others still stand beside their values.
-fn leave_gap(form: Encoding, dtype: Dtype, bits: u64, frame: &RowTemplate, buf: &mut [u8]) -> usize {
-    match form {
+fn leave_gap(settings: &MapSettings, bits: u64, frame: &RowTemplate, buf: &mut [u8]) -> usize {
+    match settings.form {
         Encoding::Raw => {
-            buf[..size_of::<u64>()].fill(0);
+            buf[..size_of::<u64>()].copy_from_slice(bytemuck::bytes_of(&missing(settings.answers)));
             size_of::<u64>()
         }
         Encoding::Pairs { gaps } => {
             let runs = Runs { of: 1, gaps };
-            runs.put(buf, 0, bits, missing(dtype), true);
+            runs.put(buf, 0, bits, missing(settings.answers), true);
             runs.close_up(buf, 1)
         }
         Encoding::Text => {
             buf[0] = b'\n';
             1
         }
-        Encoding::Rows(_) => render_rows(dtype, &[bits], &[], frame, buf),
+        Encoding::Rows(_) => render_rows(settings.value(&[bits]), settings.answer(&[]), frame, buf),
     }
 }
 
 /// The gap for a value that no process has answered.
-pub fn gap(form: Encoding, dtype: Dtype, bits: u64) -> Vec<u8> {
-    let mut buf = vec![0; form.width()];
-    let len = leave_gap(form, dtype, bits, &frame(form, None), &mut buf);
+pub fn gap(settings: &MapSettings, bits: u64) -> Vec<u8> {
+    let mut buf = vec![0; settings.form.width()];
+    let len = leave_gap(settings, bits, &frame(settings.form, None), &mut buf);
     buf.truncate(len);
     buf
 }
 
-impl Function for Numbers {
+impl Operator for Numbers {
     fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult {
-        let Self { settings, source, values: own, answers, frame } = self;
+        let Self { settings, program, lanes, source, values: own, answers, frame } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
-        let mut answer = BlockResult::default();
         let count = block.len() as usize;
         if let Encoding::Pairs { gaps: true } = settings.form {
             buf[2 * size_of::<u64>() * count..][..count].fill(0);
         }
+        let window = program.rows_at_once();
+        let mut room = Room { buf, of: count, answer: BlockResult::default() };
         let mut at = 0;
-        while at < count {
+        'block: while at < count {
             let (x, fault) = match source {
                 None => (&values[at..count], Ok(())),
                 Some(source) => {
                     let most = own.len().min(count - at);
-                    let (found, fault) =
-                        source.fill_at(block.start + at as u64, &mut own[..most], settings.lanes);
+                    let (found, fault) = source.fill_at(block.start + at as u64, &mut own[..most], *lanes);
                     (&own[..found], fault)
                 }
             };
             at += x.len();
-            answer.input_bytes += size_of_val(x) as u64;
-            if !x.chunks(PIECE).all(|x| settings.answer(x, answers, count, frame, buf, &mut answer)) {
-                break;
+            room.answer.input_bytes += size_of_val(x) as u64;
+            for x in x.chunks(window) {
+                // Of many at once each takes no time. A block that has been worked through is whole.
+                if window == 1
+                    && room.done() > 0
+                    && let Err(interrupted) = signals::check()
+                {
+                    room.answer.failure = Some(interrupted);
+                    break 'block;
+                }
+                if !answer_window(settings, program, x, answers, frame, &mut room) {
+                    break 'block;
+                }
             }
             if let Err(error) = fault {
-                answer.failure = Some(error);
+                room.answer.failure = Some(error);
                 break;
             }
         }
         if let Encoding::Pairs { gaps } = settings.form {
-            let done = (answer.items + answer.failed) as usize;
-            answer.bytes = Runs { of: count, gaps }.close_up(buf, done);
+            room.answer.bytes = Runs { of: count, gaps }.close_up(room.buf, room.done());
         }
-        answer
+        room.answer
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::schema::Schema;
+    use crate::op::formula::Formula;
     use crate::output::encode::{Rows, WIDEST};
     use proptest::prelude::*;
 
     fn numbers(dtype: Dtype, form: Encoding, lanes: Lanes, keep_going: bool) -> Numbers {
-        Numbers::new(MapSettings { function: Named::Square, dtype, form, lanes, keep_going }, 0, None)
+        let program = Formula::bind("square", &Schema::single("", dtype)).unwrap().program(lanes);
+        let settings = MapSettings { values: dtype, answers: dtype, form, keep_going };
+        Numbers::new(settings, program, lanes, 0, None)
     }
 
     fn text(mut numbers: Numbers, bits: &[u64]) -> (String, BlockResult) {
@@ -263,7 +308,13 @@ mod tests {
             let (out, answer) = text(numbers(Dtype::I64, Encoding::Text, lanes, false), &values);
             assert_eq!(out, "9\n".repeat(1600));
             assert_eq!(answer.items, 1600);
-            assert!(answer.failure.unwrap().to_string().starts_with("-9223372036854775808: its square"));
+            assert!(
+                answer
+                    .failure
+                    .unwrap()
+                    .to_string()
+                    .starts_with("-9223372036854775808: square(-9223372036854775808) does not fit")
+            );
         }
     }
 
@@ -274,7 +325,12 @@ mod tests {
             let (out, answer) = text(numbers(Dtype::I64, Encoding::Text, lanes, true), &values);
             assert_eq!(out, "9\n\n16\n\n");
             assert_eq!((answer.items, answer.failed, answer.failure.is_none()), (2, 2, true));
-            assert!(answer.first_failed.unwrap().starts_with("-9223372036854775808: its square"));
+            assert!(
+                answer
+                    .first_failed
+                    .unwrap()
+                    .starts_with("-9223372036854775808: square(-9223372036854775808) does not fit")
+            );
         }
         let (out, _) =
             text(numbers(Dtype::I64, Encoding::Rows(Rows::Tabs), Lanes::best(), true), &values[..3]);
@@ -297,31 +353,6 @@ mod tests {
             let bits: Vec<u64> = values.iter().map(|v| i64::from(*v) as u64).collect();
             let expected: String = values.iter().map(|v| format!("{}\n", i64::from(*v) * i64::from(*v))).collect();
             prop_assert_eq!(text(numbers(Dtype::I64, Encoding::Text, Lanes::best(), false), &bits).0, expected);
-        }
-
-        #[test]
-        fn every_lane_computes_as_the_reference(
-            values in prop::collection::vec(prop_oneof![
-                4 => any::<i32>().prop_map(i64::from),
-                1 => any::<i64>(),
-                1 => -3037000502i64..-3037000496,
-                1 => 3037000496i64..3037000502,
-            ], 0..300),
-        ) {
-            let mut expected = vec![0; values.len()];
-            let reference = Named::Square.whole(Lanes::Scalar, &values, &mut expected);
-            prop_assert_eq!(reference, values.iter().take_while(|v| v.checked_mul(**v).is_some()).count());
-            let floats: Vec<f64> = values.iter().map(|v| f64::from_bits(*v as u64)).collect();
-            for lanes in Lanes::all() {
-                let mut y = vec![0; values.len()];
-                prop_assert_eq!(Named::Square.whole(lanes, &values, &mut y), reference);
-                prop_assert_eq!(&y[..reference], &expected[..reference]);
-                let mut y = vec![0.0; values.len()];
-                Named::Square.float(lanes, &floats, &mut y);
-                for (x, y) in floats.iter().zip(&y) {
-                    prop_assert!((x * x).to_bits() == y.to_bits() || (x * x).is_nan() && y.is_nan());
-                }
-            }
         }
 
         #[test]

@@ -14,7 +14,7 @@ use crate::input::section::SectionReader;
 use crate::job::shard::{Shard, check_all_there};
 use crate::job::{Task, Work};
 use crate::observe::report::Report;
-use crate::op::BlockResult;
+use crate::op::{BlockResult, Bound};
 use crate::output::reader::{self, ReadChunk, damaged};
 use crate::sched::{Attempt, ChunkInfo, Collector, Opened};
 
@@ -27,14 +27,14 @@ pub fn run(task: &Task, parts: u64, attempt: &Attempt) -> Result<Report> {
     if let Some(whole) = task.output_file() {
         check_all_there(whole, parts)?;
     }
-    let Opened { began, source, info } = Opened::of(task)?;
-    let mut measure = Measure::of(task, &info, source.left().unwrap_or(0))?;
-    let mut collector = Collector::open(task, &info, &source, 1, began, attempt)?;
+    let Opened { began, source, bound } = Opened::of(task)?;
+    let mut measure = Measure::of(task, &bound.info, source.left().unwrap_or(0))?;
+    let mut collector = Collector::open(task, &bound, &source, 1, began, attempt)?;
     collector.whole(|collector| {
         Shard::all(parts).try_for_each(|part| {
             let expected = measure.block(part)?;
             let mut joint = Joint { task, part, expected };
-            joint.join(collector, &info)
+            joint.join(collector, &bound)
         })
     })?;
     // Not closed where that has failed: what has been joined is of no use, because the parts are still there.
@@ -75,10 +75,10 @@ struct Joint<'a> {
 
 impl Joint<'_> {
     /// Passes all of it to `collector`.
-    fn join(&mut self, collector: &mut Collector, info: &InputInfo) -> Result<()> {
+    fn join(&mut self, collector: &mut Collector, bound: &Bound) -> Result<()> {
         let Some(whole) = self.task.output_file() else { return Ok(()) };
         let path = self.part.file(whole);
-        let mut results = reader::open(self.task, &path, info).map_err(|error| self.explain(error))?;
+        let mut results = reader::open(self.task, &path, bound).map_err(|error| self.explain(error))?;
         let (mut bytes, mut seen, mut new_block, pid) = (Vec::new(), 0, true, std::process::id());
         loop {
             signals::check()?;

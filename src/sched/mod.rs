@@ -23,16 +23,16 @@ use std::time::Duration;
 use crate::base::error::{Error, Result};
 use crate::base::time::{Interval, Timestamp};
 use crate::data::block::Block;
+use crate::input;
 use crate::input::blocks::BlockSource;
-use crate::input::{self, InputInfo};
 use crate::job::schedule::ScheduleKind;
 use crate::job::{Do, Job, Task, Work};
 use crate::mpi::communicator::Communicator;
 use crate::observe::progress::Progress;
 use crate::observe::report::{OverMpi, Report, Seconds, WorkerReport};
 use crate::observe::trace::{BlockEvent, Phase, Timeline};
-use crate::op::BlockResult;
 use crate::op::lines::Tally;
+use crate::op::{BlockResult, Bound};
 use crate::output::encode::Encoding;
 use crate::output::{self, ResultChunk, Sink};
 
@@ -244,7 +244,7 @@ impl Stopwatch {
 struct Collector<'a> {
     task: &'a Task,
     attempt: &'a Attempt,
-    info: InputInfo,
+    bound: &'a Bound,
     watch: Stopwatch,
     sink: Box<dyn Sink + 'a>,
     workers: Vec<WorkerReport>,
@@ -260,7 +260,7 @@ impl<'a> Collector<'a> {
     /// For a run that `began`, over so many workers, with `source` to work on; `attempt` says which run of it this is.
     fn open(
         task: &'a Task,
-        info: &InputInfo,
+        bound: &'a Bound,
         source: &BlockSource,
         workers: usize,
         began: Timestamp,
@@ -271,9 +271,9 @@ impl<'a> Collector<'a> {
         Ok(Self {
             task,
             attempt,
-            info: *info,
+            bound,
             watch: Stopwatch { began, load: zero, map: zero, write: zero, timeline },
-            sink: output::open(task, info, attempt.is_first)?,
+            sink: output::open(task, bound, attempt.is_first)?,
             workers: (0..workers).map(WorkerReport::here).collect(),
             failed: 0,
             first_failed: None,
@@ -375,7 +375,7 @@ impl<'a> Collector<'a> {
             progress.end();
         }
         let finished = outcome.and_then(|()| {
-            input::check_same(self.task, &self.info)?;
+            input::check_same(self.task, &self.bound.info)?;
             let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
             report.mpi = self.mpi.take();
             report.failed = self.failed;
@@ -424,14 +424,14 @@ struct Opened {
     /// When the run began.
     began: Timestamp,
     source: BlockSource,
-    info: InputInfo,
+    bound: Bound,
 }
 
 impl Opened {
-    /// Opens the input of `task`; errors as [`BlockSource::open`].
+    /// Opens the input of `task`; errors as [`BlockSource::open`] and [`Bound::of`].
     fn of(task: &Task) -> Result<Self> {
         let began = Timestamp::now();
         let (source, info) = BlockSource::open(task)?;
-        Ok(Self { began, source, info })
+        Ok(Self { began, source, bound: Bound::of(task, info)? })
     }
 }

@@ -5,10 +5,10 @@ use crate::base::error::Result;
 use crate::base::lanes::Lanes;
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
-use crate::input::InputInfo;
 use crate::input::blocks::BlockSource;
 use crate::job::Task;
 use crate::observe::report::Report;
+use crate::op::Bound;
 use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened, instance};
 
 /// Runs `task` once. `attempt` says which run of it this is.
@@ -27,9 +27,9 @@ pub(super) fn run_opened(
     lanes: Lanes,
     attempt: &Attempt,
 ) -> Result<Report> {
-    let Opened { began, source, info } = opened;
-    let mut collector = Collector::open(task, &info, &source, 1, began, attempt)?;
-    let outcome = blocks(task, layout, source, &info, lanes, &mut collector);
+    let Opened { began, source, bound } = opened;
+    let mut collector = Collector::open(task, &bound, &source, 1, began, attempt)?;
+    let outcome = blocks(task, layout, source, &bound, lanes, &mut collector);
     collector.close(outcome)
 }
 
@@ -37,12 +37,12 @@ fn blocks(
     task: &Task,
     layout: &BlockSizing,
     mut source: BlockSource,
-    info: &InputInfo,
+    bound: &Bound,
     lanes: Lanes,
     collector: &mut Collector,
 ) -> Result<()> {
     tracing::debug!("lanes: {}", lanes.name());
-    let mut function = instance::make(task, info, 0, lanes)?;
+    let mut operator = instance::make(task, bound, 0, lanes)?;
     let pid = std::process::id();
     let mut values = vec![0; if source.is_stream() { layout.values } else { 0 }];
     // Of words, so that raw numbers are aligned.
@@ -57,8 +57,8 @@ fn blocks(
             signals::check()?;
             let began = Timestamp::now();
             let answer = collector.map(|| match new_block {
-                true => function.apply(&block, values, buf),
-                false => function.more(buf),
+                true => operator.apply(&block, values, buf),
+                false => operator.more(buf),
             });
             let (bytes, more) = (answer.bytes, answer.more);
             let of = ChunkInfo { worker: Some(0), block, pid, interval: Interval::since(began), new_block };

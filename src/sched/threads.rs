@@ -40,10 +40,10 @@ pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
         // A thread that works while this one waits gains nothing.
         return serial::run_opened(task, &layout, opened, Lanes::best(), attempt);
     }
-    let Opened { began, mut source, info } = opened;
+    let Opened { began, mut source, bound } = opened;
     let ring = new_ring(&layout, &source)?;
-    let mut collector = Collector::open(task, &info, &source, workers, began, attempt)?;
-    let context = TaskContext { task, info: &info, layout: &layout, ring: &ring };
+    let mut collector = Collector::open(task, &bound, &source, workers, began, attempt)?;
+    let context = TaskContext { task, bound: &bound, layout: &layout, ring: &ring };
     let outcome = thread::scope(|scope| {
         let spawn = ThreadSpawner { scope, context };
         collector.whole(|collector| {

@@ -117,7 +117,7 @@ fn the_exit_code_is_parpys() {
             |args| cluster.batch(&dir, "parpy.sbatch", "-N 2 -n 4").launch(launcher).args(args).submit();
         let [failing, passed_over, wrong] =
             ["map 1 2 3037000500 -o out.txt", "map 1 2 3037000500 4 5 -k -o passed.txt", "mop"].map(batch);
-        let fault = ["parpy: 3037000500: its square does not fit"];
+        let fault = ["parpy: 3037000500: square(3037000500) does not fit"];
         failing.done().ends_with(1).says(&fault);
         // What stands before it is kept, under a name that says that it is not all.
         assert_eq!(dir.read("out.txt.partial"), b"1\n4\n");

@@ -47,7 +47,7 @@ fn words_that_are_typed() {
     for (args, code, part) in [
         ("map @", 2, "is not a whole number"),
         ("map 1 @.", 2, "is not a whole number"),
-        ("map 1 -f @", 2, "unknown function"),
+        ("map 1 -f @", 2, "it has control characters"),
         ("map 1 -p @", 2, "invalid value"),
         ("map 1 --@", 2, "unexpected argument"),
         ("@", 2, "unrecognized subcommand"),
@@ -160,7 +160,7 @@ fn what_stands_in_files() {
         &[r"unknown field `x\x1b[2J\nparpy: all is well`"],
     );
     job("[[task]]\nmap = { values = [\"\\u001b[2J\"] }\n", &[r"'\x1b[2J' is not"]);
-    job("[[task]]\nmap = { function = \"\\u001b[2J\" }\n", &[r"unknown function '\x1b[2J'"]);
+    job("[[task]]\nmap = { function = \"\\u001b[2J\" }\n", &[r"'\x1b[2J': it has control characters"]);
     // And without, which is shown as the place.
     job("[[task]]\nmap = { values = [\"\x1b[2J\"] }\n", &["TOML parse error at line 2", r"\x1b[2J"]);
     job(&format!("[[task]]\nmap = {{ values = {long} }}\n"), &["TOML parse error at line 2"]);

@@ -16,6 +16,7 @@ mod escape;
 mod farm;
 mod files;
 mod formats;
+mod formulas;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod job;

@@ -97,7 +97,21 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         parpy("map --part 2/2 --from").arg(npy),
         parpy("map --range 3037000000..3037001000 --keep-going --part 2/4"),
         parpy("map --part 2/2 --from").arg(fault),
+        parpy("run").arg(dir.write("functions.toml", every_function())),
     ];
+    for expression in [
+        "x^2 + 3*sin(x)",
+        "x / 3",
+        "x",
+        "7",
+        "if(x > 500, x // 0, -x % 7)",
+        "if(x % 3 == 0, collatz(x + 1), isprime(x) and not x > 40)",
+        "max(x, 40, 2.5) * hypot(x, -1)",
+    ] {
+        jobs.push(parpy("map --range 0..1500 -k -f").arg(expression));
+        let of_floats = expression.replace("collatz(x + 1)", "cube(x)").replace("isprime(x)", "x");
+        jobs.push(parpy("map --range -3..300:0.75 -f").arg(of_floats));
+    }
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
         jobs.push(parpy("read").arg(&path));
@@ -108,6 +122,31 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         }
     }
     jobs
+}
+
+/// A job file of every function that there is, over whole numbers and over floats, of which some have no answer.
+fn every_function() -> String {
+    let listed = parpy("functions --json").text();
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
+    assert!(listed.len() > 30);
+    let mut job = String::new();
+    for function in &listed {
+        let name = function["name"].as_str().unwrap();
+        let (wholes, floats) = match name {
+            // Of the tests of what goes wrong.
+            "panic" | "die" | "nap" => continue,
+            "sleep" => ("values = [0, -1, 0]", "values = [0.001, -1.0, 'nan']"),
+            _ => ("range = '-40..2400'", "range = '-50..50:0.0625'"),
+        };
+        let mut task = |input| {
+            job += &format!("[[task]]\nmap = {{ {input}, function = '{name}' }}\nkeep_going = true\n");
+        };
+        task(wholes);
+        if function["f64"].is_string() {
+            task(floats);
+        }
+    }
+    job
 }
 
 /// Patterns of one machine, each with every schedule, and with fewer workers than blocks and more.
@@ -198,6 +237,9 @@ fn files_job(dir: &Dir) -> Run {
         ("range = '0..20000'", false),
         ("values = ['9223372036854775807', 3037000500, 5]", true),
         ("values = []", false),
+        ("range = '0..1000', function = 'x / 3'", false),
+        ("range = '-2..0:0.25', function = 'x // 0.25 - log(x)'", false),
+        ("range = '-500..500', function = '1000 // x'", true),
     ];
     let mut job = String::new();
     for (i, (input, keep_going)) in inputs.into_iter().enumerate() {

@@ -189,12 +189,12 @@ impl Table {
     /// It cannot be read to its end.
     pub fn of_numbers(
         source: &mut dyn Indexed,
-        dtype: Dtype,
         rows: usize,
         most: u64,
         missing: &HashSet<u64>,
     ) -> Result<Self> {
         let (total, mut room) = (source.count(), vec![0; source.piece()]);
+        let dtype = source.schema().number(0).unwrap_or(Dtype::I64);
         let mut table = Self { columns: vec![Summary::default()], ..Self::default() };
         let (first, last) = (rows as u64, total.saturating_sub(rows as u64));
         let places = looked_at(total, most, rows);
@@ -289,9 +289,10 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::Json) => json::look(path, rows),
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
         Some(Format::Npy) => {
-            let (mut values, dtype) = input::npy::open(path, None, None)?;
-            let mut table = Table::of_numbers(&mut values, dtype, rows, MOST_ROWS, &HashSet::new())?;
-            table.shape = format!("{} of type {}", counted(values.count(), "number"), dtype.name());
+            let mut values = input::npy::open(path, None, None)?;
+            let mut table = Table::of_numbers(&mut values, rows, MOST_ROWS, &HashSet::new())?;
+            let dtype = values.schema().number(0).map_or("no number", Dtype::name);
+            table.shape = format!("{} of type {dtype}", counted(values.count(), "number"));
             Ok(Look { tables: vec![table], ..Look::default() })
         }
         _ => table::look(path, rows),

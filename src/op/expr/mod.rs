@@ -13,8 +13,8 @@ use std::fmt;
 
 use crate::op::functions::Function;
 
-pub use parse::parse;
-pub use vector::{Program, WINDOW};
+pub use parse::{OF_SEVERAL, SOLE, call, check, is_name, parse};
+pub use vector::{Faults, Program, WINDOW};
 
 /// Type of a part of an expression. Truth values are whole numbers, 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,12 +105,21 @@ impl Fault {
         Self { why: why.into(), place }
     }
 
-    /// The text with a mark under the place, on two lines, each behind two blanks.
+    /// The text with a mark under the place, on two lines, each behind two blanks; of a long text what stands around
+    /// the place.
     pub fn shown_in(&self, text: &str) -> String {
-        let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        /// Characters that are shown before the place, and from there on.
+        const AROUND: (usize, usize) = (40, 80);
+        let line: Vec<char> = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let before = text[..self.place.0].chars().count();
         let marked = text[self.place.0..self.place.1].chars().count().max(1);
-        format!("  {line}\n  {}{}", " ".repeat(before), "^".repeat(marked))
+        let start = if line.len() > AROUND.0 + AROUND.1 { before.saturating_sub(AROUND.0) } else { 0 };
+        let end = line.len().min(before + AROUND.1);
+        let (cut, is_cut) = if start > 0 { ("… ", 2) } else { ("", 0) };
+        let rest = if end < line.len() { " …" } else { "" };
+        let shown: String = line[start..end].iter().collect();
+        let marks = "^".repeat(marked.min(end - before).max(1));
+        format!("  {cut}{shown}{rest}\n  {}{marks}", " ".repeat(is_cut + before - start))
     }
 }
 

@@ -9,11 +9,14 @@ use pest::pratt_parser::{Assoc, Op as Operator, PrattParser};
 
 use super::{Binary, Column, Fault, Kind, Node, Op};
 use crate::base::error::nearest;
-use crate::op::functions::{self, Whole};
+use crate::op::functions::{self, Function, Whole};
 
 #[derive(pest_derive::Parser)]
 #[grammar = "op/expr/grammar.pest"]
 struct Grammar;
+
+/// What the only column is called, beside its own name.
+pub const SOLE: &str = "x";
 
 /// Bytes of the longest expression.
 const LONGEST: usize = 10_000;
@@ -47,7 +50,39 @@ static OPERATORS: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
 /// # Errors
 /// Where it does not parse, names something that is not there, or mixes what does not go together.
 pub fn parse(text: &str, columns: &[Column]) -> Result<Node, Fault> {
-    let whole = (0, text.len());
+    let sum = syntax(text)?;
+    let builder = Builder { columns };
+    sum.map_or_else(|| Err(Fault::new((0, text.len()), "it is empty")), |sum| builder.sum(sum, 0))
+}
+
+/// `function` of the first of `columns`, as an expression that calls it would be.
+///
+/// # Errors
+/// As those of [`parse`].
+pub fn call(function: &'static Function, columns: &[Column]) -> Result<Node, Fault> {
+    let place = (0, function.name.len());
+    let kind = columns.first().and_then(|column| column.kind);
+    let kind = kind.ok_or_else(|| Fault::new(place, format!("{} is of a number", function.name)))?;
+    apply(function, Node::new(Op::Column(0), kind, place), place)
+}
+
+/// Is it a name as columns and functions have them, and no number that has a name?
+pub fn is_name(word: &str) -> bool {
+    let whole = Grammar::parse(Rule::name, word)
+        .is_ok_and(|mut pairs| pairs.next().is_some_and(|name| name.as_str() == word));
+    whole && constant(word).is_none()
+}
+
+/// Checks the syntax of an expression, whatever columns there may be.
+///
+/// # Errors
+/// Where it does not parse.
+pub fn check(text: &str) -> Result<(), Fault> {
+    syntax(text).map(|_| ())
+}
+
+/// An expression as the grammar cuts it up.
+fn syntax(text: &str) -> Result<Option<Pair<'_, Rule>>, Fault> {
     if text.len() > LONGEST {
         return Err(Fault::new((0, 0), format!("it has more than {LONGEST} bytes")));
     }
@@ -63,10 +98,7 @@ pub fn parse(text: &str, columns: &[Column]) -> Result<Node, Fault> {
         }
     }
     let mut pairs = Grammar::parse(Rule::expression, text).map_err(|error| explain(text, &error))?;
-    let builder = Builder { columns };
-    let sum = pairs.next().and_then(|expression| expression.into_inner().next());
-    let node = sum.map_or_else(|| Err(Fault::new(whole, "it is empty")), |sum| builder.sum(sum, 0))?;
-    Ok(node)
+    Ok(pairs.next().and_then(|expression| expression.into_inner().next()))
 }
 
 /// What a syntax error means, for people who have not read a grammar.
@@ -109,8 +141,21 @@ fn constant(name: &str) -> Option<f64> {
     }
 }
 
-/// Functions of two numbers and more, beside those of one.
-const OF_SEVERAL: [&str; 7] = ["min", "max", "atan2", "hypot", "pow", "if", "float"];
+/// Functions that expressions have beside those of one number: how they are called, and what they are.
+pub const OF_SEVERAL: [(&str, &str); 7] = [
+    ("min(x, y, …)", "the least of them; NaN where one is"),
+    ("max(x, y, …)", "the greatest of them; NaN where one is"),
+    ("pow(x, y)", "x^y"),
+    ("hypot(x, y)", "√(x² + y²), which does not overflow on the way"),
+    ("atan2(y, x)", "the angle of the point (x, y)"),
+    ("if(c, x, y)", "x where c is true (not 0), else y"),
+    ("float(x)", "x as a float"),
+];
+
+/// The names of [`OF_SEVERAL`].
+fn of_several() -> impl Iterator<Item = &'static str> {
+    OF_SEVERAL.into_iter().filter_map(|(call, _)| call.split('(').next())
+}
 
 struct Builder<'a> {
     columns: &'a [Column],
@@ -175,7 +220,7 @@ impl Builder<'_> {
 
     /// The only column is called x as well.
     fn is_sole(&self, name: &str) -> bool {
-        self.columns.len() == 1 && name == "x"
+        self.columns.len() == 1 && name == SOLE
     }
 
     fn column(&self, name: &str, place: (usize, usize)) -> Result<Node, Fault> {
@@ -183,7 +228,7 @@ impl Builder<'_> {
         let first = called.next().or(self.columns.iter().enumerate().next().filter(|_| self.is_sole(name)));
         let Some((number, column)) = first else {
             let names = || self.columns.iter().map(|column| &*column.name).filter(|name| !name.is_empty());
-            if functions::by_name(name).is_some() || OF_SEVERAL.contains(&name) {
+            if functions::by_name(name).is_some() || of_several().any(|known| known == name) {
                 return Err(Fault::new(place, format!("{name} is a function: {name}(…)")));
             }
             let known = names().chain(["pi", "e"]);
@@ -265,32 +310,35 @@ impl Builder<'_> {
             },
             _ => {
                 let Some(function) = functions::by_name(name) else {
-                    let known = functions::all().map(|function| function.name).chain(OF_SEVERAL);
+                    let known = functions::all().map(|function| function.name).chain(of_several());
                     let near =
                         nearest(name, known).map_or(String::new(), |near| format!("; did you mean {near}?"));
                     return Err(Fault::new(of_name, format!("there is no function {name}{near}")));
                 };
-                let Ok([mut of]) = <[Node; 1]>::try_from(given) else {
-                    return Err(Fault::new(at, format!("{name} is of 1 number")));
-                };
-                let kind = match (&function.whole, of.kind) {
-                    (Whole::Exact(_), Kind::Whole) => Kind::Whole,
-                    _ => Kind::Float,
-                };
-                if kind == Kind::Float {
-                    of = of.float();
-                    if function.float.is_none() {
-                        return Err(Fault::new(
-                            at,
-                            format!("{name} is of whole numbers, and this is a float"),
-                        ));
-                    }
+                match <[Node; 1]>::try_from(given) {
+                    Ok([of]) => apply(function, of, at)?,
+                    Err(_) => return Err(Fault::new(at, format!("{name} is of 1 number"))),
                 }
-                fold(Node::new(Op::Function(function, of.into()), kind, at))?
             }
         };
         node.limited()
     }
+}
+
+/// A function of one number.
+fn apply(function: &'static Function, mut of: Node, place: (usize, usize)) -> Result<Node, Fault> {
+    let kind = match (&function.whole, of.kind) {
+        (Whole::Exact(_), Kind::Whole) => Kind::Whole,
+        _ => Kind::Float,
+    };
+    if kind == Kind::Float {
+        of = of.float();
+        if function.float.is_none() {
+            let why = format!("{} is of whole numbers, and this is a float", function.name);
+            return Err(Fault::new(place, why));
+        }
+    }
+    fold(Node::new(Op::Function(function, of.into()), kind, place))
 }
 
 fn number(text: &str, place: (usize, usize)) -> Result<Node, Fault> {
@@ -377,8 +425,8 @@ fn power(a: Node, b: Node, place: (usize, usize)) -> Result<Node, Fault> {
 fn fold(node: Node) -> Result<Node, Fault> {
     let is_constant = |node: &Node| matches!(node.op, Op::Constant(_));
     let can_fold = match &node.op {
-        // It takes its time, which is not for the one who reads it to spend.
-        Op::Function(function, of) => is_constant(of) && function.name != "sleep",
+        // What takes its time is not for the one who reads it to spend.
+        Op::Function(function, of) => is_constant(of) && !function.is_slow,
         Op::Negate(of) | Op::Not(of) | Op::ToFloat(of) => is_constant(of),
         Op::Binary(_, a, b) => is_constant(a) && is_constant(b),
         Op::If(parts) => parts.iter().all(is_constant),

@@ -34,18 +34,46 @@ enum Step {
     If(Source, Source, Source),
 }
 
-/// Values of a window, and which rows have none.
+/// Which rows of a window have no answer, a bit for each.
+pub type Faults = [u64; FAULT_WORDS];
+
+/// The same while it is found out: the bits count only where `any` is set.
+#[derive(Debug)]
+struct Found {
+    any: bool,
+    bits: Box<Faults>,
+}
+
+impl Found {
+    fn new() -> Self {
+        Self { any: false, bits: Box::new([0; FAULT_WORDS]) }
+    }
+
+    fn get(&self) -> Option<&Faults> {
+        self.any.then_some(&*self.bits)
+    }
+
+    /// What has no value has no answer.
+    fn add(&mut self, from: Option<&Faults>) {
+        let Some(from) = from else { return };
+        if !self.any {
+            self.bits.fill(0);
+        }
+        self.any = true;
+        self.bits.iter_mut().zip(from).for_each(|(bits, from)| *bits |= from);
+    }
+}
+
+/// Values of a window.
 #[derive(Debug)]
 struct Register {
     values: Box<[u64; WINDOW]>,
-    /// The bits count only where this is set.
-    has_faults: bool,
-    faults: Box<[u64; FAULT_WORDS]>,
+    faults: Found,
 }
 
 impl Register {
     fn new() -> Self {
-        Self { values: Box::new([0; WINDOW]), has_faults: false, faults: Box::new([0; FAULT_WORDS]) }
+        Self { values: Box::new([0; WINDOW]), faults: Found::new() }
     }
 }
 
@@ -56,26 +84,22 @@ pub struct Program {
     lanes: Lanes,
     /// `None` while it is written to.
     registers: Vec<Option<Register>>,
-    /// Each with the register that its answer goes to.
+    /// Each with the register that its answer goes to; that of the last are the answers.
     steps: Vec<(Step, usize)>,
     result: Source,
+    /// A function of it takes its time: rows one by one.
+    is_slow: bool,
 }
 
-impl Program {
-    /// Works `node` out with `lanes`.
-    pub fn new(node: Node, lanes: Lanes) -> Self {
-        let mut program =
-            Self { lanes, registers: Vec::new(), steps: Vec::new(), result: Source::Column(0), node };
-        let node = program.node.clone();
-        program.result = program.compile(&node);
-        program
-    }
+/// An expression as operations one after the other.
+#[derive(Default)]
+struct Compiler {
+    registers: Vec<Option<Register>>,
+    steps: Vec<(Step, usize)>,
+    is_slow: bool,
+}
 
-    /// Type of the answers.
-    pub fn kind(&self) -> Kind {
-        self.node.kind
-    }
-
+impl Compiler {
     fn register(&mut self) -> usize {
         self.registers.push(Some(Register::new()));
         self.registers.len() - 1
@@ -94,7 +118,10 @@ impl Program {
             Op::ToFloat(of) => Step::ToFloat(self.compile(of)),
             Op::Negate(of) => Step::Negate(node.kind, self.compile(of)),
             Op::Not(of) => Step::Not(self.compile(of)),
-            Op::Function(function, of) => Step::Function(function, node.kind, self.compile(of)),
+            Op::Function(function, of) => {
+                self.is_slow |= function.is_slow;
+                Step::Function(function, node.kind, self.compile(of))
+            }
             Op::Binary(op, a, b) => Step::Binary(*op, a.kind, self.compile(a), self.compile(b)),
             Op::If(parts) => {
                 let [condition, yes, no] = &**parts;
@@ -105,48 +132,100 @@ impl Program {
         self.steps.push((step, register));
         Source::Register(register)
     }
+}
+
+impl Program {
+    /// Works `node` out with `lanes`.
+    pub fn new(node: Node, lanes: Lanes) -> Self {
+        let mut compiler = Compiler::default();
+        let result = compiler.compile(&node);
+        let Compiler { registers, steps, is_slow } = compiler;
+        Self { node, lanes, registers, steps, result, is_slow }
+    }
+
+    /// Type of the answers.
+    pub fn kind(&self) -> Kind {
+        self.node.kind
+    }
+
+    /// How many rows are best answered at once, [`WINDOW`] at the most: one where each takes its time.
+    pub fn rows_at_once(&self) -> usize {
+        if self.is_slow { 1 } else { WINDOW }
+    }
 
     /// Answers the rows of `columns`, bits of as many values each, into `answers`, which is as long and no longer than
-    /// [`WINDOW`]. Returns how many: fewer than all where the next has no answer, with what is wrong with it.
-    pub fn answer(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> (usize, Option<Fault>) {
-        let count = answers.len();
-        let of_row = |row: usize| move |column: usize| columns[column][row];
-        if self.lanes == Lanes::Scalar {
-            for (row, answer) in answers.iter_mut().enumerate() {
-                match self.node.answer(&of_row(row)) {
-                    Ok(bits) => *answer = bits,
-                    Err(fault) => return (row, Some(fault)),
-                }
-            }
-            return (count, None);
+    /// [`WINDOW`]. Returns which rows have no answer, where one has none; what stands in their places means nothing.
+    pub fn answer(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Faults> {
+        if self.lanes == Lanes::Scalar || self.is_slow {
+            return self.one_by_one(columns, answers);
         }
-        for (step, register) in &self.steps {
+        let count = answers.len();
+        let Some(((last, register), before)) = self.steps.split_last() else {
+            answers.copy_from_slice(look(self.result, columns, &self.registers, count).0);
+            return None;
+        };
+        for (step, register) in before {
             // It is none of the step's own sources.
             let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-            step.run(self.lanes, columns, &self.registers, count, &mut out);
+            step.run(self.lanes, columns, &self.registers, &mut out.values[..count], &mut out.faults);
             self.registers[*register] = Some(out);
         }
-        let (values, faults) = look(self.result, columns, &self.registers, count);
-        answers.copy_from_slice(values);
-        let first = faults.and_then(|faults| (0..count).find(|row| faults[row / 64] >> (row % 64) & 1 == 1));
-        match first {
-            None => (count, None),
-            Some(row) => (row, self.node.answer(&of_row(row)).err()),
+        let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
+        last.run(self.lanes, columns, &self.registers, answers, &mut out.faults);
+        let faults = out.faults.get().copied();
+        self.registers[*register] = Some(out);
+        faults
+    }
+
+    /// As [`Program::answer`], row by row.
+    fn one_by_one(&self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Faults> {
+        if !self.is_slow && self.function_alone(columns, answers) {
+            return None;
         }
+        let mut faults = None;
+        for (row, answer) in answers.iter_mut().enumerate() {
+            match self.node.answer(&|column| columns[column][row]) {
+                Ok(bits) => *answer = bits,
+                Err(_) => faults.get_or_insert([0; FAULT_WORDS])[row / 64] |= 1 << (row % 64),
+            }
+        }
+        faults
+    }
+
+    /// Answers where this is a function of a column as it is, and all rows have answers. A tree need not be walked for
+    /// each row then.
+    fn function_alone(&self, columns: &[&[u64]], answers: &mut [u64]) -> bool {
+        let Op::Function(function, of) = &self.node.op else { return false };
+        let Op::Column(column) = of.op else { return false };
+        let (x, y) = (columns[column], answers);
+        match self.node.kind {
+            Kind::Whole => {
+                function.answer_wholes(Lanes::Scalar, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y))
+            }
+            Kind::Float => {
+                function.answer_floats(Lanes::Scalar, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
+                true
+            }
+        }
+    }
+
+    /// Why a row of `columns` has no answer; `None` where it has one.
+    pub fn fault(&self, columns: &[&[u64]], row: usize) -> Option<Fault> {
+        self.node.answer(&|column| columns[column][row]).err()
     }
 }
 
-/// The values of a source, and the bits of the rows that have none.
+/// The values of a source, and which rows have none.
 fn look<'a>(
     source: Source,
     columns: &[&'a [u64]],
     registers: &'a [Option<Register>],
     count: usize,
-) -> (&'a [u64], Option<&'a [u64; FAULT_WORDS]>) {
+) -> (&'a [u64], Option<&'a Faults>) {
     match source {
         Source::Column(number) => (&columns[number][..count], None),
         Source::Register(number) => match &registers[number] {
-            Some(register) => (&register.values[..count], register.has_faults.then_some(&*register.faults)),
+            Some(register) => (&register.values[..count], register.faults.get()),
             None => unreachable!("no step is a source of itself"),
         },
     }
@@ -175,22 +254,13 @@ impl Step {
         lanes: Lanes,
         columns: &[&[u64]],
         registers: &[Option<Register>],
-        count: usize,
-        out: &mut Register,
+        answers: &mut [u64],
+        faults: &mut Found,
     ) {
+        let count = answers.len();
         let get = |source: Source| look(source, columns, registers, count);
-        let Register { values, has_faults, faults } = out;
-        let answers = &mut values[..count];
-        *has_faults = false;
-        let mut pass_on = |from: Option<&[u64; FAULT_WORDS]>| {
-            if let Some(from) = from {
-                if !*has_faults {
-                    faults.fill(0);
-                }
-                *has_faults = true;
-                faults.iter_mut().zip(from).for_each(|(bits, from)| *bits |= from);
-            }
-        };
+        faults.any = false;
+        let mut pass_on = |from: Option<&Faults>| faults.add(from);
         match self {
             Self::ToFloat(of) => {
                 let (x, from) = get(*of);
@@ -218,13 +288,18 @@ impl Step {
                 pass_on(from);
                 match (&function.whole, kind) {
                     (Whole::Exact(whole), Kind::Whole) => {
-                        let own =
-                            one_by_one(x, x, answers, |x, _| whole(x).map_err(|_| ()).map(|x| x as u64));
-                        pass_on(own.as_ref());
+                        // Faults are rare: they are looked for only when the fast pass has seen that there is one.
+                        let out = bytemuck::cast_slice_mut(&mut *answers);
+                        if !function.answer_wholes(lanes, bytemuck::cast_slice(x), out) {
+                            let each = |x: i64, _| whole(x).map_err(|_| ()).map(|x| x as u64);
+                            pass_on(one_by_one(x, x, answers, each).as_ref());
+                        }
                     }
-                    _ => {
-                        function.of_floats(lanes, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(answers))
-                    }
+                    _ => function.answer_floats(
+                        lanes,
+                        bytemuck::cast_slice(x),
+                        bytemuck::cast_slice_mut(answers),
+                    ),
                 }
             }
             Self::Binary(op, kind, a, b) => {
@@ -244,7 +319,7 @@ impl Step {
                 pass_on(of_c);
                 if of_x.is_some() || of_y.is_some() {
                     let mut chosen = [0; FAULT_WORDS];
-                    let has = |faults: Option<&[u64; FAULT_WORDS]>, i: usize| {
+                    let has = |faults: Option<&Faults>, i: usize| {
                         faults.map_or(0, |faults| faults[i / 64] >> (i % 64) & 1)
                     };
                     for (i, c) in c.iter().enumerate() {
@@ -263,7 +338,7 @@ fn one_by_one(
     y: &[u64],
     answers: &mut [u64],
     each: impl Fn(i64, i64) -> Result<u64, ()>,
-) -> Option<[u64; FAULT_WORDS]> {
+) -> Option<Faults> {
     let mut faults = None;
     for (i, answer) in answers.iter_mut().enumerate() {
         match each(x[i] as i64, y[i] as i64) {
@@ -301,7 +376,7 @@ fn floats(op: Binary, lanes: Lanes, x: &[u64], y: &[u64], answers: &mut [u64]) {
 }
 
 /// Answers whole numbers; the bits of those that have no answer, if any.
-fn whole(op: Binary, lanes: Lanes, x: &[u64], y: &[u64], answers: &mut [u64]) -> Option<[u64; FAULT_WORDS]> {
+fn whole(op: Binary, lanes: Lanes, x: &[u64], y: &[u64], answers: &mut [u64]) -> Option<Faults> {
     let slowly = |answers: &mut [u64]| one_by_one(x, y, answers, |x, y| op.of_whole(x, y).map_err(|_| ()));
     let (a, b): (&[i64], &[i64]) = (bytemuck::cast_slice(x), bytemuck::cast_slice(y));
     // Faults are rare: they are looked for only when the fast pass has seen that there is one.
@@ -401,7 +476,7 @@ mod tests {
         ]
     }
 
-    /// All answers, a hole where there is none, of rows that stand in four columns.
+    /// All answers, or why there is none, of rows that stand in four columns.
     fn all(text: &str, rows: &[[u64; 4]], lanes: Lanes) -> (Kind, Vec<Result<u64, Fault>>) {
         let mut program =
             Program::new(parse(text, &columns()).unwrap_or_else(|f| panic!("{text}: {f}")), lanes);
@@ -409,12 +484,16 @@ mod tests {
         let mut answers = Vec::new();
         while answers.len() < rows.len() {
             let from = answers.len();
-            let count = (rows.len() - from).min(WINDOW);
+            let count = (rows.len() - from).min(program.rows_at_once());
             let windows: Vec<&[u64]> = by_column.iter().map(|column| &column[from..from + count]).collect();
             let mut out = vec![0; count];
-            let (done, fault) = program.answer(&windows, &mut out);
-            answers.extend(out[..done].iter().copied().map(Ok));
-            answers.extend(fault.map(Err));
+            let faults = program.answer(&windows, &mut out);
+            answers.extend(out.into_iter().enumerate().map(|(row, bits)| {
+                let is_fault = faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
+                let fault = program.fault(&windows, row);
+                assert_eq!(is_fault, fault.is_some(), "{text} of row {row}");
+                fault.map_or(Ok(bits), Err)
+            }));
         }
         (program.kind(), answers)
     }

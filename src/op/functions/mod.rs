@@ -5,12 +5,12 @@
 
 mod angles;
 mod exponentials;
+#[cfg(feature = "fault-injection")]
+mod faults;
 mod powers;
 mod rounding;
 mod special;
 mod work;
-
-use std::hint::black_box;
 
 use crate::base::lanes::Lanes;
 
@@ -25,8 +25,12 @@ pub struct Function {
     pub whole: Whole,
     /// Of a float; `None` where it is of whole numbers alone.
     pub float: Option<OfFloat>,
+    /// Of many whole numbers at once, where that is faster.
+    wholes: Option<OfWholes>,
     /// Of many floats at once, where that is faster.
-    pub floats: Option<OfFloats>,
+    floats: Option<OfFloats>,
+    /// It takes its time, or does more than answer: a row at a time, and only where its answer is needed.
+    pub is_slow: bool,
 }
 
 /// A function of a float.
@@ -38,6 +42,9 @@ pub type OfFloats = fn(Lanes, &[f64], &mut [f64]);
 /// A function of a whole number, or why there is no answer.
 pub type OfWhole = fn(i64) -> Result<i64, &'static str>;
 
+/// A function of many whole numbers, which answers into as many; false where one may have no answer.
+pub type OfWholes = fn(Lanes, &[i64], &mut [i64]) -> bool;
+
 /// What a function does with whole numbers.
 #[derive(Debug)]
 pub enum Whole {
@@ -48,18 +55,20 @@ pub enum Whole {
 }
 
 /// All functions, by kind.
-static ALL: [&[Function]; 6] = [
+static ALL: &[&[Function]] = &[
     powers::FUNCTIONS,
     exponentials::FUNCTIONS,
     angles::FUNCTIONS,
     rounding::FUNCTIONS,
     special::FUNCTIONS,
     work::FUNCTIONS,
+    #[cfg(feature = "fault-injection")]
+    faults::FUNCTIONS,
 ];
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    ALL.into_iter().flatten()
+    ALL.iter().copied().flatten()
 }
 
 /// The function of that name.
@@ -68,16 +77,56 @@ pub fn by_name(name: &str) -> Option<&'static Function> {
 }
 
 impl Function {
+    /// Of floats alone, to which whole numbers are floats.
+    const fn of_floats(name: &'static str, formula: &'static str, float: OfFloat) -> Self {
+        let (whole, float) = (Whole::AsFloat, Some(float));
+        Self { name, formula, whole, float, wholes: None, floats: None, is_slow: false }
+    }
+
+    /// Of whole numbers, and of floats where there is `float`.
+    const fn of_both(
+        name: &'static str,
+        formula: &'static str,
+        whole: OfWhole,
+        float: Option<OfFloat>,
+    ) -> Self {
+        let whole = Whole::Exact(whole);
+        Self { name, formula, whole, float, wholes: None, floats: None, is_slow: false }
+    }
+
+    /// The same, of floats as [`in_lanes`] has it.
+    const fn with_floats(self, (float, floats): (OfFloat, OfFloats)) -> Self {
+        Self { float: Some(float), floats: Some(floats), ..self }
+    }
+
+    /// The same, which knows of a faster way for many whole numbers.
+    const fn with_wholes(self, wholes: OfWholes) -> Self {
+        Self { wholes: Some(wholes), ..self }
+    }
+
+    /// The same, which takes its time.
+    const fn slow(self) -> Self {
+        Self { is_slow: true, ..self }
+    }
+
     /// Answers floats, where it is a function of floats: one by one with [`Lanes::Scalar`].
-    pub fn of_floats(&self, lanes: Lanes, x: &[f64], y: &mut [f64]) {
+    pub fn answer_floats(&self, lanes: Lanes, x: &[f64], y: &mut [f64]) {
         match (self.floats, self.float) {
-            (Some(floats), _) if lanes != Lanes::Scalar => floats(lanes, x, y),
-            (_, Some(float)) => {
-                // The compiler must not know which: the reference would become a vector kernel.
-                let float = black_box(float);
-                x.iter().zip(y).for_each(|(x, y)| *y = float(*x));
+            (Some(floats), _) => floats(lanes, x, y),
+            (None, Some(float)) => x.iter().zip(y).for_each(|(x, y)| *y = float(*x)),
+            (None, None) => y.fill(f64::NAN),
+        }
+    }
+
+    /// Answers whole numbers, where it does so: one by one with [`Lanes::Scalar`]. False where one of them has no
+    /// answer, and then not all have been answered.
+    pub fn answer_wholes(&self, lanes: Lanes, x: &[i64], y: &mut [i64]) -> bool {
+        match (self.wholes, &self.whole) {
+            (Some(wholes), _) => wholes(lanes, x, y),
+            (None, Whole::Exact(whole)) => {
+                x.iter().zip(y).all(|(x, y)| whole(*x).map(|answer| *y = answer).is_ok())
             }
-            (_, None) => y.fill(f64::NAN),
+            (None, Whole::AsFloat) => false,
         }
     }
 }
@@ -85,21 +134,21 @@ impl Function {
 /// Why a whole number has no answer.
 const TOO_LARGE: &str = "does not fit in a 64-bit whole number; for floats: --dtype f64";
 
-/// A function of floats alone, to which whole numbers are floats.
-const fn of_floats(name: &'static str, formula: &'static str, float: OfFloat) -> Function {
-    Function { name, formula, whole: Whole::AsFloat, float: Some(float), floats: None }
-}
-
-/// `in_lanes!(|x| …)`: that closure over many floats, compiled for each [`Lanes`].
+/// `in_lanes!(|x| …)`: that closure over one float, and over many, compiled for each [`Lanes`].
 macro_rules! in_lanes {
     ($each:expr) => {
-        Some(|lanes, x: &[f64], y: &mut [f64]| {
+        ($each, |lanes, x: &[f64], y: &mut [f64]| {
+            fn one_by_one(x: &[f64], y: &mut [f64]) {
+                let each: fn(f64) -> f64 = $each;
+                // The compiler must not see through it: the reference would become a vector kernel.
+                x.iter().zip(y).for_each(|(x, y)| *y = each(std::hint::black_box(*x)));
+            }
             #[inline(always)]
             fn many(x: &[f64], y: &mut [f64]) {
                 let each: fn(f64) -> f64 = $each;
                 x.iter().zip(y).for_each(|(x, y)| *y = each(*x));
             }
-            crate::base::lanes::kernel!(lanes, many, many(x: &[f64], y: &mut [f64]) -> ())
+            crate::base::lanes::kernel!(lanes, one_by_one, many(x: &[f64], y: &mut [f64]) -> ())
         })
     };
 }
@@ -120,16 +169,42 @@ mod tests {
     }
 
     #[test]
+    fn every_lane_answers_whole_numbers_as_the_reference() {
+        let ends = [i64::MIN, i64::MAX, 3_037_000_499, 3_037_000_500, -3_037_000_499, -3_037_000_500];
+        let mut x: Vec<i64> = (-500..500).collect();
+        x.extend((0..100).map(|i| i * 30_369_999 - 1_000_000_000));
+        for function in all().filter(|function| !function.is_slow) {
+            let Whole::Exact(whole) = function.whole else { continue };
+            for end in [None].into_iter().chain(ends.map(Some)) {
+                let x: Vec<i64> =
+                    x.iter().copied().chain(end).filter(|x| whole(*x).is_ok() || Some(*x) == end).collect();
+                let expected: Result<Vec<i64>, _> = x.iter().map(|x| whole(*x)).collect();
+                for lanes in Lanes::all() {
+                    let mut y = vec![0; x.len()];
+                    let found = function.answer_wholes(lanes, &x, &mut y).then_some(y);
+                    // In lanes a function may be careful.
+                    assert!(
+                        found.is_none() && lanes != Lanes::Scalar || found == expected.clone().ok(),
+                        "{} {lanes:?}",
+                        function.name
+                    );
+                    assert!(function.name != "square" || found.is_some() == expected.is_ok());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_lane_computes_as_the_reference() {
         let mut x =
             vec![0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1e300, -1e300, 5e-324, f64::INFINITY, f64::NAN];
         x.extend((0..1000).map(|i| f64::from(i).mul_add(0.37, -150.0)));
-        for function in all().filter(|function| function.float.is_some() && function.name != "sleep") {
+        for function in all().filter(|function| function.float.is_some() && !function.is_slow) {
             let mut expected = vec![0.0; x.len()];
-            function.of_floats(Lanes::Scalar, &x, &mut expected);
+            function.answer_floats(Lanes::Scalar, &x, &mut expected);
             for lanes in Lanes::all() {
                 let mut y = vec![0.0; x.len()];
-                function.of_floats(lanes, &x, &mut y);
+                function.answer_floats(lanes, &x, &mut y);
                 for (i, (y, expected)) in y.iter().zip(&expected).enumerate() {
                     let is_same = y.to_bits() == expected.to_bits() || y.is_nan() && expected.is_nan();
                     assert!(is_same, "{} of {}: {y} and {expected}, {lanes:?}", function.name, x[i]);

@@ -1,53 +1,58 @@
 //! Powers and roots.
 
-use super::{Function, TOO_LARGE, Whole, in_lanes, of_floats};
+use std::hint::black_box;
+
+use super::{Function, TOO_LARGE, in_lanes};
+use crate::base::lanes::kernel;
 
 pub const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "identity",
-        formula: "x",
-        whole: Whole::Exact(Ok),
-        float: Some(|x| x),
-        floats: in_lanes!(|x| x),
-    },
-    Function {
-        name: "square",
-        formula: "x·x",
-        whole: Whole::Exact(|x| x.checked_mul(x).ok_or(TOO_LARGE)),
-        float: Some(|x| x * x),
-        floats: in_lanes!(|x| x * x),
-    },
-    Function {
-        name: "cube",
-        formula: "x·x·x",
-        whole: Whole::Exact(|x| x.checked_pow(3).ok_or(TOO_LARGE)),
-        // Two roundings would not be the nearest float.
-        float: Some(|x| core_math::pow(x, 3.0)),
-        floats: None,
-    },
-    Function {
-        name: "abs",
-        formula: "|x|",
-        whole: Whole::Exact(|x| x.checked_abs().ok_or(TOO_LARGE)),
-        float: Some(f64::abs),
-        floats: in_lanes!(|x| x.abs()),
-    },
-    Function {
-        name: "sign",
-        formula: "-1, 0 or 1",
-        whole: Whole::Exact(|x| Ok(x.signum())),
-        float: Some(sign),
-        floats: in_lanes!(sign),
-    },
-    Function {
-        name: "sqrt",
-        formula: "√x",
-        whole: Whole::AsFloat,
-        float: Some(f64::sqrt),
-        floats: in_lanes!(|x| x.sqrt()),
-    },
-    of_floats("cbrt", "the third root of x", core_math::cbrt),
+    Function::of_both("identity", "x", Ok, Some(|x| x)).with_floats(in_lanes!(|x| x)).with_wholes(
+        |_, x, y| {
+            y.copy_from_slice(x);
+            true
+        },
+    ),
+    Function::of_both("square", "x·x", square, None).with_floats(in_lanes!(|x| x * x)).with_wholes(
+        |lanes, x, y| kernel!(lanes, squares_one_by_one, squares(x: &[i64], y: &mut [i64]) -> bool),
+    ),
+    // Two roundings would not be the nearest float.
+    Function::of_both(
+        "cube",
+        "x·x·x",
+        |x| x.checked_pow(3).ok_or(TOO_LARGE),
+        Some(|x| core_math::pow(x, 3.0)),
+    ),
+    Function::of_both("abs", "|x|", |x| x.checked_abs().ok_or(TOO_LARGE), None)
+        .with_floats(in_lanes!(|x| x.abs())),
+    Function::of_both("sign", "-1, 0 or 1", |x| Ok(x.signum()), None).with_floats(in_lanes!(sign)),
+    Function::of_floats("sqrt", "√x", f64::sqrt).with_floats(in_lanes!(|x| x.sqrt())),
+    Function::of_floats("cbrt", "the third root of x", core_math::cbrt),
 ];
+
+/// The largest whole number whose square fits in an `i64`: ⌊√(2^63 − 1)⌋.
+const LARGEST_ROOT: u64 = 3_037_000_499;
+
+fn square(x: i64) -> Result<i64, &'static str> {
+    x.checked_mul(x).ok_or(TOO_LARGE)
+}
+
+fn squares_one_by_one(x: &[i64], y: &mut [i64]) -> bool {
+    // The compiler must not see through it: the reference would become a vector kernel.
+    x.iter().zip(y).all(|(x, y)| square(black_box(*x)).map(|answer| *y = answer).is_ok())
+}
+
+#[inline(always)]
+fn squares(x: &[i64], y: &mut [i64]) -> bool {
+    let mut fits = true;
+    for (x, y) in x.iter().zip(y) {
+        let size = x.unsigned_abs();
+        fits &= size <= LARGEST_ROOT;
+        // What fits has its root in 32 bits, and those can be multiplied in vector lanes everywhere.
+        let low = size & 0xffff_ffff;
+        *y = low.wrapping_mul(low) as i64;
+    }
+    fits
+}
 
 /// Of 0 itself, and of what is no number, too.
 #[inline(always)]
@@ -58,5 +63,51 @@ fn sign(x: f64) -> f64 {
         -1.0
     } else {
         x
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::lanes::Lanes;
+    use crate::op::functions::by_name;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_largest_root_is_the_largest() {
+        let root = LARGEST_ROOT as i64;
+        assert!(root.checked_mul(root).is_some());
+        assert!((root + 1).checked_mul(root + 1).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn every_lane_squares_as_the_reference(
+            values in prop::collection::vec(prop_oneof![
+                4 => any::<i32>().prop_map(i64::from),
+                1 => any::<i64>(),
+                1 => -3037000502i64..-3037000496,
+                1 => 3037000496i64..3037000502,
+            ], 0..300),
+        ) {
+            let function = by_name("square").unwrap();
+            let expected: Option<Vec<i64>> = values.iter().map(|x| x.checked_mul(*x)).collect();
+            let fitting: Vec<i64> = values.iter().copied().filter(|x| x.checked_mul(*x).is_some()).collect();
+            let squares: Vec<i64> = fitting.iter().map(|x| x * x).collect();
+            let floats: Vec<f64> = values.iter().map(|v| f64::from_bits(*v as u64)).collect();
+            for lanes in Lanes::all() {
+                let mut y = vec![0; values.len()];
+                prop_assert_eq!(function.answer_wholes(lanes, &values, &mut y), expected.is_some());
+                prop_assert!(expected.as_ref().is_none_or(|expected| *expected == y));
+                let mut y = vec![0; fitting.len()];
+                prop_assert!(function.answer_wholes(lanes, &fitting, &mut y));
+                prop_assert_eq!(&y, &squares);
+                let mut y = vec![0.0; floats.len()];
+                function.answer_floats(lanes, &floats, &mut y);
+                for (x, y) in floats.iter().zip(&y) {
+                    prop_assert!((x * x).to_bits() == y.to_bits() || (x * x).is_nan() && y.is_nan());
+                }
+            }
+        }
     }
 }

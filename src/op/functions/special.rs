@@ -1,10 +1,10 @@
 //! Special functions.
 
-use super::{Function, of_floats};
+use super::Function;
 
 pub const FUNCTIONS: &[Function] = &[
-    of_floats("gamma", "Γ(x)", core_math::tgamma),
-    of_floats("lgamma", "the logarithm of |Γ(x)|", core_math::lgamma),
-    of_floats("erf", "the error function of x", core_math::erf),
-    of_floats("erfc", "1 - erf(x)", core_math::erfc),
+    Function::of_floats("gamma", "Γ(x)", core_math::tgamma),
+    Function::of_floats("lgamma", "the logarithm of |Γ(x)|", core_math::lgamma),
+    Function::of_floats("erf", "the error function of x", core_math::erf),
+    Function::of_floats("erfc", "1 - erf(x)", core_math::erfc),
 ];

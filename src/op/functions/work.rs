@@ -1,32 +1,32 @@
 //! Functions that take time, and not the same for all numbers: to teach with, and to try schedules on.
 
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Function, TOO_LARGE, Whole};
+use super::{Function, TOO_LARGE};
+use crate::base::signals;
 
 pub const FUNCTIONS: &[Function] = &[
-    Function {
-        name: "collatz",
-        formula: "steps from x to 1: x/2 of an even number, 3x + 1 of an odd one",
-        whole: Whole::Exact(collatz),
-        float: None,
-        floats: None,
-    },
-    Function {
-        name: "isprime",
-        formula: "1 for a prime, else 0, by trial division",
-        whole: Whole::Exact(|x| Ok(i64::from(is_prime(x)))),
-        float: None,
-        floats: None,
-    },
-    Function {
-        name: "sleep",
-        formula: "x, after x seconds",
-        whole: Whole::Exact(|x| nap(x as f64).map(|()| x)),
-        float: Some(|x| nap(x).map_or(f64::NAN, |()| x)),
-        floats: None,
-    },
+    Function::of_both(
+        "collatz",
+        "steps from x to 1: x/2 of an even number, 3x + 1 of an odd one",
+        collatz,
+        None,
+    )
+    .slow(),
+    Function::of_both(
+        "isprime",
+        "1 for a prime, else 0, by trial division",
+        |x| Ok(i64::from(is_prime(x))),
+        None,
+    )
+    .slow(),
+    Function::of_both(
+        "sleep",
+        "x, after x seconds",
+        |x| sleep(x as f64).map(|()| x),
+        Some(|x| sleep(x).map_or(f64::NAN, |()| x)),
+    )
+    .slow(),
 ];
 
 fn collatz(x: i64) -> Result<i64, &'static str> {
@@ -54,9 +54,15 @@ fn is_prime(x: i64) -> bool {
     }
 }
 
-fn nap(seconds: f64) -> Result<(), &'static str> {
+/// Ends early when a signal comes, which whoever asked for the answer then hears of.
+fn sleep(seconds: f64) -> Result<(), &'static str> {
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| "is no time to sleep")?;
-    thread::sleep(time);
+    let began = Instant::now();
+    while let left @ 1.. = time.saturating_sub(began.elapsed()).as_nanos() {
+        if signals::sleep(Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))).is_err() {
+            break;
+        }
+    }
     Ok(())
 }
 

@@ -22,11 +22,12 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::isolate;
 use crate::base::names::Alias;
+use crate::input;
 use crate::input::hdf5_library::plain;
 use crate::input::section::SectionReader;
-use crate::input::{self, InputInfo};
 use crate::job::{Task, Work};
 use crate::observe::report::Report;
+use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::encode::Encoding;
 use crate::output::hdf5_library::Library;
@@ -45,23 +46,24 @@ pub fn provide() {
 struct Linked;
 
 impl Library for Linked {
-    fn create<'a>(&self, task: &'a Task, path: &Path, info: &InputInfo) -> Result<Box<dyn Sink + 'a>> {
+    fn create<'a>(&self, task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Sink + 'a>> {
         #[cfg(feature = "mpio")]
         if shared::serves(task) {
             return Ok(Box::new(shared::ToShared::create(task, path)?));
         }
-        Ok(Box::new(ToHdf5::create(task, path, info)?))
+        Ok(Box::new(ToHdf5::create(task, path, bound)?))
     }
 
     #[cfg(feature = "mpio")]
     fn join(
         &self,
         task: &Task,
+        bound: &Bound,
         plan: &Plan,
         rank: usize,
         over: mpi::ffi::MPI_Comm,
     ) -> Result<Box<dyn SharedFile>> {
-        Ok(Box::new(shared::Part::create(task, plan, rank, over)?))
+        Ok(Box::new(shared::Part::create(task, bound, plan, rank, over)?))
     }
 
     fn job(&self, path: &Path) -> Result<String> {
@@ -72,8 +74,8 @@ impl Library for Linked {
         })
     }
 
-    fn read_back(&self, task: &Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader>> {
-        reader::open(task, path, info)
+    fn read_back(&self, task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>> {
+        reader::open(task, path, bound)
     }
 }
 
@@ -113,7 +115,7 @@ struct Values {
 }
 
 impl<'a> ToHdf5<'a> {
-    fn create(task: &'a Task, path: &Path, info: &InputInfo) -> Result<Self> {
+    fn create(task: &'a Task, path: &Path, bound: &Bound) -> Result<Self> {
         // Not `create`, which would empty a file that is there: ext4 then writes all of it to the disk when it
         // is closed, which takes as long as the job.
         let create = |new: &Path| {
@@ -124,16 +126,16 @@ impl<'a> ToHdf5<'a> {
         let compress = task.compress;
         let tables = match &task.work {
             Work::Map { who, .. } => Tables::Values(Box::new(Values {
-                input: Numbers::new(info.dtype, "input", compress),
-                output: Numbers::new(info.dtype, "output", compress),
+                input: Numbers::new(bound.info.dtype(), "input", compress),
+                output: Numbers::new(bound.answers(), "output", compress),
                 rank: who.then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
             Work::Read { file, .. } => {
                 // Of a part, behind those of the parts before it.
-                let first = match task.share.of(info.total).start {
+                let first = match task.share.of(bound.info.total).start {
                     0 => 0,
-                    at => SectionReader::open(file, info)?.line_from(at)?,
+                    at => SectionReader::open(file, &bound.info)?.line_from(at)?,
                 };
                 Tables::Sections(Column::new(SECTIONS, compress), first)
             }

@@ -10,22 +10,22 @@ use super::tables::Section;
 use super::{NOBODY, SECTIONS};
 use crate::base::error::{Error, Result};
 use crate::data::dtype::Dtype;
-use crate::input::InputInfo;
 use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::input::hdf5_library::plain;
 use crate::job::{Task, Work};
+use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::reader::{Column, ReadChunk, ResultReader, check_job, damaged};
 
 /// See [`crate::output::hdf5_library::Library::read_back`].
-pub fn open(task: &Task, path: &Path, info: &InputInfo) -> Result<Box<dyn ResultReader>> {
+pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>> {
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
     for name in ["/input", "/output"] {
         probe(path, Some(name), None)?;
     }
     let column = |name: &str, dtype| Column::new(path, name, open_dataset(path, Some(name), None)?, dtype);
-    let (input, output) = (column("/input", info.dtype)?, column("/output", info.dtype)?);
+    let (input, output) = (column("/input", bound.info.dtype())?, column("/output", bound.answers())?);
     let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
     // Only of a run that has passed over some, or would have.
     let has_gaps = open_hdf5(path)?.link_exists("failed");

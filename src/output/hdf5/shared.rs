@@ -25,6 +25,7 @@ use crate::job::output::Output;
 use crate::job::pattern::PatternName;
 use crate::job::{Task, Work};
 use crate::observe::report::Report;
+use crate::op::Bound;
 use crate::output::hdf5_library::{Plan, SharedFile};
 use crate::output::provenance::Origin;
 use crate::output::{ResultChunk, Sink};
@@ -97,7 +98,8 @@ pub struct Part {
     name: PathBuf,
     /// This rank.
     rank: u32,
-    dtype: Dtype,
+    values: Dtype,
+    answers: Dtype,
     // Before the file, because fields are dropped in order.
     input: Dataset,
     output: Dataset,
@@ -115,11 +117,12 @@ impl Part {
     ///
     /// # Errors
     /// It cannot be written on this rank.
-    pub fn create(task: &Task, plan: &Plan, rank: usize, over: MPI_Comm) -> Result<Self> {
+    pub fn create(task: &Task, bound: &Bound, plan: &Plan, rank: usize, over: MPI_Comm) -> Result<Self> {
         let name = match &task.output {
             Output::File(path, _) => path,
             _ => &plan.path,
         };
+        let (values, answers) = (bound.info.dtype(), bound.answers());
         let create = || {
             let alias = Alias::of(&plan.path).map_err(|e| ::hdf5::Error::from(plain(&e)))?;
             let file =
@@ -128,11 +131,11 @@ impl Part {
             let file = ManuallyDrop::new(file);
             let extent = plan.extent.unwrap_or(0);
             let chunk = plan.extent.map_or(CHUNK, |extent| (extent as usize).clamp(1, CHUNK));
-            let numbers = |name| match plan.dtype {
+            let numbers = |name, dtype| match dtype {
                 Dtype::I64 => create::<i64>(&file, name, extent as usize, chunk, task.compress),
                 Dtype::F64 => create::<f64>(&file, name, extent as usize, chunk, task.compress),
             };
-            let (input, output) = (numbers("input")?, numbers("output")?);
+            let (input, output) = (numbers("input", values)?, numbers("output", answers)?);
             let who = matches!(task.work, Work::Map { who: true, .. });
             let ranks = who.then(|| create::<u32>(&file, "rank", extent as usize, chunk, task.compress));
             let (ranks, manner) = (ranks.transpose()?, Manner::collective()?);
@@ -140,7 +143,8 @@ impl Part {
             Ok(Self {
                 name: name.clone(),
                 rank: rank as u32,
-                dtype: plan.dtype,
+                values,
+                answers,
                 input,
                 output,
                 ranks,
@@ -165,8 +169,8 @@ impl Part {
     }
 
     /// As [`Part::put`], of numbers by their bits.
-    fn put_numbers(&self, dataset: &Dataset, start: u64, bits: &[u64]) -> ::hdf5::Result<()> {
-        match self.dtype {
+    fn put_numbers(&self, dataset: &Dataset, dtype: Dtype, start: u64, bits: &[u64]) -> ::hdf5::Result<()> {
+        match dtype {
             Dtype::I64 => self.put::<i64>(dataset, start, bytemuck::cast_slice(bits)),
             Dtype::F64 => self.put::<f64>(dataset, start, bytemuck::cast_slice(bits)),
         }
@@ -210,8 +214,8 @@ impl SharedFile for Part {
         let ranks = vec![self.rank; values.len()];
         let write = |part: &mut Self| {
             part.resize(extent.max(part.extent))?;
-            part.put_numbers(&part.input, start, &values)?;
-            part.put_numbers(&part.output, start, &answers)?;
+            part.put_numbers(&part.input, part.values, start, &values)?;
+            part.put_numbers(&part.output, part.answers, start, &answers)?;
             part.ranks.as_ref().map_or(Ok(()), |dataset| part.put(dataset, start, &ranks))
         };
         write(self).map_err(|e| cannot(&self.name, &e))

@@ -12,10 +12,11 @@ use crate::data::block::Block;
 use crate::input;
 use crate::job::Work;
 use crate::observe::report::WorkerReport;
-use crate::output::encode::{self, Encoding, WIDEST};
+use crate::output::encode::{self, WIDEST};
 use crate::sched::manager::ring::State;
 use crate::sched::manager::worker::Start;
-use crate::sched::{ChunkInfo, Collector, map};
+use crate::sched::map::{self, MapSettings};
+use crate::sched::{ChunkInfo, Collector};
 
 impl<H: Spawn> Manager<'_, H> {
     /// Answers block `head`, which has killed too many workers, part by part.
@@ -97,7 +98,7 @@ impl<H: Spawn> Manager<'_, H> {
         let what = match value {
             Some(bits) => {
                 let mut text = [0; WIDEST];
-                let len = encode::render(self.context.info.dtype, &[bits], &mut text);
+                let len = encode::render(self.context.bound.info.dtype(), &[bits], &mut text);
                 format!("value {} (no. {})", String::from_utf8_lossy(&text[..len - 1]), item.start + 1)
             }
             None => self.context.describe(&item),
@@ -109,8 +110,7 @@ impl<H: Spawn> Manager<'_, H> {
         }
         tracing::warn!("{complaint}; passed over");
         collector.pass_over(1, Some(complaint));
-        let gap =
-            value.map_or(Vec::new(), |bits| map::gap(Encoding::of(task), self.context.info.dtype, bits));
+        let gap = value.map_or(Vec::new(), |bits| map::gap(&MapSettings::of(task, self.context.bound), bits));
         let known = self.progress.see(gap.len());
         let of =
             ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
@@ -119,14 +119,14 @@ impl<H: Spawn> Manager<'_, H> {
 
     /// The value that block `item`, a part of block `head`, consists of.
     fn value(&self, whole: Block, item: Block) -> Option<u64> {
-        let TaskContext { task, info, ring, .. } = self.context;
+        let TaskContext { task, bound, ring, .. } = self.context;
         let Work::Map { numbers, .. } = &task.work else { return None };
-        if !info.indexed {
+        if !bound.info.indexed {
             return ring.value(self.head, item.start - whole.start);
         }
         let mut value = [0];
         let (found, _) =
-            input::open_indexed(numbers, info).ok()?.fill_at(item.start, &mut value, Lanes::best());
+            input::open_indexed(numbers, &bound.info).ok()?.fill_at(item.start, &mut value, Lanes::best());
         (found == 1).then_some(value[0])
     }
 }

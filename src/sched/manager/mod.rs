@@ -28,11 +28,11 @@ use worker::{Start, Worker};
 use crate::base::error::{Error, Result, plain};
 use crate::base::signals;
 use crate::data::block::Block;
-use crate::input::InputInfo;
 use crate::input::blocks::BlockSource;
 use crate::job::Task;
 use crate::job::schedule::ScheduleKind;
 use crate::observe::report::Report;
+use crate::op::Bound;
 use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened};
 
 /// How long workers stay.
@@ -59,8 +59,8 @@ const OWN: usize = 0;
 pub struct TaskContext<'a> {
     /// What is to be done.
     pub task: &'a Task,
-    /// What is known of the input.
-    pub info: &'a InputInfo,
+    /// What is known of the input, and what follows from it.
+    pub bound: &'a Bound,
     /// How large blocks are.
     pub layout: &'a BlockSizing,
     /// Where blocks and answers are.
@@ -452,11 +452,11 @@ pub fn over_processes(
     stay: Lifetime,
     attempt: &Attempt,
 ) -> Result<Report> {
-    let Opened { began, mut source, info } = opened;
+    let Opened { began, mut source, bound } = opened;
     let ring = new_ring(layout, &source)?;
-    let context = TaskContext { task, info: &info, layout, ring: &ring };
+    let context = TaskContext { task, bound: &bound, layout, ring: &ring };
     let spawn = ForkSpawner::new(context)?;
-    let mut collector = Collector::open(task, &info, &source, layout.workers, began, attempt)?;
+    let mut collector = Collector::open(task, &bound, &source, layout.workers, began, attempt)?;
     let outcome = collector.whole(|collector| Manager::new(context, spawn, stay).run(&mut source, collector));
     collector.close(outcome)
 }

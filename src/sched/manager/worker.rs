@@ -52,7 +52,7 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// It cannot open the file.
     pub fn ready(mut self) -> Result<Self> {
-        self.instance.open(self.context.task, self.context.info)?;
+        self.instance.open(self.context.task, self.context.bound)?;
         Ok(self)
     }
 
@@ -99,12 +99,12 @@ impl<'a> Worker<'a> {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
         }
         let space = buf.len() - MESSAGE;
-        let TaskContext { task, info, .. } = self.context;
+        let TaskContext { task, bound, .. } = self.context;
         let begun = new_block.then_some((&block, values));
-        let work = || self.instance.answer(task, info, begun, &mut buf[..space]);
+        let work = || self.instance.answer(task, bound, begun, &mut buf[..space]);
         // A fault in parpy itself ends the run with a message, and not with a dead worker that is replaced.
-        let answer = catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|panic| BlockResult { failure: Some(fault(&*panic)), ..BlockResult::default() });
+        let answer =
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| BlockResult::failed(fault(&*panic)));
         let more = answer.more;
         let interval = Interval::since(began);
         let header = ResultHeader::pack(answer, self.instance.pid(), interval, buf, Error::to_string);

@@ -10,6 +10,7 @@
 //! own; messages hold those of all its workers, one after the other, and MPI is called by one thread alone.
 
 mod command;
+mod info;
 mod memory;
 mod names;
 mod shared_file;
@@ -18,7 +19,7 @@ use std::env;
 
 use bytemuck::Zeroable;
 use command::{
-    CHECK, CLOCKS, CLOSE, COMMAND_WORDS, Command, MORE, NAME, OPEN, SHARE, STOP, TEAM, WAIT, WORK,
+    BEGIN, CHECK, CLOCKS, CLOSE, COMMAND_WORDS, Command, MORE, NAME, OPEN, SHARE, STOP, WAIT, WORK,
 };
 use memory::Memory;
 use mpi::datatype::{Partition, PartitionMut};
@@ -30,17 +31,17 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::fork_join;
 use crate::base::signals::{self, Waiting};
-use crate::data::dtype::Dtype;
+use crate::input;
 use crate::input::blocks::BlockSource;
-use crate::input::{self, InputInfo};
 use crate::job::{Do, Job, Task, Work};
 use crate::mpi::communicator::Communicator;
 use crate::mpi::linked::segment::{Address, Segment};
 use crate::mpi::linked::{self, Mpi, ROOT, outcome_from_word, outcome_to_word};
 use crate::node::cpus::{self, Cpus};
-use crate::node::host::{node, peak_memory};
+use crate::node::host::peak_memory;
 use crate::observe::report::{OverMpi, Report};
 use crate::observe::trace::offsets;
+use crate::op::Bound;
 use crate::output::hdf5_library::Plan;
 use crate::sched::instance::Instance;
 use crate::sched::result_header::ResultHeader;
@@ -127,8 +128,8 @@ pub struct RankContext<'a> {
     instances: Vec<Instance>,
     /// This rank's end of a file that all ranks write to.
     file: OwnPart,
-    /// What is known of the input, as far as this rank sees it itself; `None` before the first block.
-    info: Option<InputInfo>,
+    /// What is known of the input, as far as this rank sees it itself, when rank 0 has said so.
+    bound: Bound,
     /// Blocks and items done, for the log.
     share: (u64, u64),
 }
@@ -150,7 +151,7 @@ impl<'a> RankContext<'a> {
             stream: true,
             instances: vec![],
             file: OwnPart::default(),
-            info: None,
+            bound: Bound::default(),
             share: (0, 0),
         }
     }
@@ -167,25 +168,20 @@ impl<'a> RankContext<'a> {
     /// # Errors
     /// The first thing that failed, in block order; all answers before it have been written.
     pub fn root_loop(&mut self, job: &Job, attempt: &Attempt) -> Result<Report> {
-        let Opened { began, mut source, info } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
+        let Opened { began, mut source, bound } = Opened::of(self.task).map_err(|e| self.mpi.at_home(e))?;
         let threads = threads_for(self.mpi, self.task, source.left())?;
-        if threads > 1 {
-            self.command_all(TEAM, threads as u64);
-            self.set_threads(threads);
-        }
-        let mut collector = Collector::open(self.task, &info, &source, self.layout.workers, began, attempt)?;
+        self.command_all(BEGIN, threads as u64);
+        info::send(self.mpi, &bound.info);
+        self.set_threads(threads);
+        self.stream = !bound.info.indexed;
+        self.bound = bound.clone();
+        let mut collector = Collector::open(self.task, &bound, &source, self.layout.workers, began, attempt)?;
         collector.mpi =
             Some(OverMpi { library: linked::library(), ranks: self.ranks, threads: self.threads });
-        self.stream = !info.indexed;
         if let Some(path) = collector.sink.shared_file() {
-            let plan = Plan {
-                path: path.to_owned(),
-                dtype: info.dtype,
-                first: source.first(),
-                extent: source.left(),
-            };
+            let plan = Plan { path: path.to_owned(), first: source.first(), extent: source.left() };
             self.command_all(OPEN, 0);
-            if let Err(error) = self.file.open(self.mpi, self.task, Some(&plan)) {
+            if let Err(error) = self.file.open(self.mpi, self.task, &bound, Some(&plan)) {
                 return collector.close(Err(error));
             }
         }
@@ -193,7 +189,7 @@ impl<'a> RankContext<'a> {
             self.command_all(SHARE, 0);
             self.set_up_shared();
         }
-        let mut outcome = self.rounds(&mut source, &info, &mut collector);
+        let mut outcome = self.rounds(&mut source, &mut collector);
         if self.file.is_open() {
             let count = collector.workers.iter().map(|worker| worker.items).sum();
             self.command_all(CLOSE, count);
@@ -201,7 +197,7 @@ impl<'a> RankContext<'a> {
             collector.sink.parts_closed(closed.is_ok());
             outcome = outcome.and(closed);
         }
-        if outcome.is_ok() && !info.stamp.is_none() {
+        if outcome.is_ok() && !bound.info.stamp.is_none() {
             self.command_all(CHECK, 0);
             // Rank 0 looks itself when it closes the collector.
             outcome = self.mpi.all_fine(Ok(()));
@@ -245,14 +241,17 @@ impl<'a> RankContext<'a> {
                 SHARE => self.set_up_shared(),
                 NAME => self.send_name(),
                 CLOCKS => self.send_clock(),
-                TEAM => self.set_threads(command.number as usize),
-                // Rank 0 hears how these went, and says what follows.
-                OPEN => _ = self.file.open(self.mpi, self.task, None),
-                CLOSE => _ = self.file.close(self.mpi, command.number),
-                CHECK => {
-                    let info = self.info.take();
-                    _ = self.mpi.all_fine(info.map_or(Ok(()), |info| input::check_same(self.task, &info)));
+                BEGIN => {
+                    let info = info::receive(self.mpi, self.task);
+                    self.set_threads(command.number as usize);
+                    self.stream = !info.indexed;
+                    // What rank 0 could make of it, every rank can.
+                    self.bound = Bound::of(self.task, info).unwrap_or_default();
                 }
+                // Rank 0 hears how these went, and says what follows.
+                OPEN => _ = self.file.open(self.mpi, self.task, &self.bound, None),
+                CLOSE => _ = self.file.close(self.mpi, command.number),
+                CHECK => _ = self.mpi.all_fine(input::check_same(self.task, &self.bound.info)),
                 STOP => {
                     self.say_share();
                     return outcome_from_word(command.number);
@@ -262,15 +261,9 @@ impl<'a> RankContext<'a> {
         }
     }
 
-    fn rounds(
-        &mut self,
-        source: &mut BlockSource,
-        info: &InputInfo,
-        collector: &mut Collector,
-    ) -> Result<()> {
-        let indexed = u64::from(info.indexed);
-        let waiting = Command { kind: WAIT, indexed, ..Command::zeroed() };
-        let (everybody, node) = (self.mpi.ranks() * self.threads, node());
+    fn rounds(&mut self, source: &mut BlockSource, collector: &mut Collector) -> Result<()> {
+        let waiting = Command { kind: WAIT, ..Command::zeroed() };
+        let everybody = self.mpi.ranks() * self.threads;
         let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
         loop {
             let buf = self.memory().values_mut();
@@ -285,12 +278,7 @@ impl<'a> RankContext<'a> {
                     start: block.start,
                     end: block.end,
                     offset: if self.values_come() { block.start - blocks[0].start } else { 0 },
-                    total: info.total,
-                    float: u64::from(info.dtype == Dtype::F64),
-                    indexed,
                     number: end,
-                    stamp: info.stamp,
-                    node,
                 };
             }
             let headers = collector.map(|| self.round(&commands))?;
@@ -384,7 +372,6 @@ impl<'a> RankContext<'a> {
 
     /// One round on another rank.
     fn take_part(&mut self, commands: &[Command]) {
-        self.stream = commands[0].indexed == 0;
         let am_far = self.off_node[self.mpi.rank()];
         let root = self.mpi.world.process_at_rank(ROOT);
         // A rank on rank 0's node finds its values and its slots in rank 0's memory.
@@ -421,14 +408,9 @@ impl<'a> RankContext<'a> {
         }
         let values_come = self.values_come();
         let rank = self.mpi.rank();
-        let info = match commands.iter().find(|command| command.kind == WORK) {
-            Some(command) => *self.info.get_or_insert_with(|| command.info(self.task)),
-            // More of an answer, by a function that has been made.
-            None => self.info.unwrap_or_else(|| commands[0].info(self.task)),
-        };
         self.instances.resize_with(commands.len(), || Instance::of(rank));
         self.memory();
-        let Self { memory: Some(memory), instances, task, layout, mpi, .. } = self else {
+        let Self { memory: Some(memory), instances, task, bound, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
         let (values, slots) = memory.work(first_slot, commands.len());
@@ -439,9 +421,9 @@ impl<'a> RankContext<'a> {
                 true => &values[(command.offset - first_value) as usize..][..command.values() as usize],
                 false => &[],
             };
-            let (task, mpi, buf) = (*task, *mpi, layout.buf);
+            let (task, bound, mpi, buf) = (*task, &*bound, *mpi, layout.buf);
             let tell = mpi.teller();
-            move || command.carry_out((task, &info), instance, values, slot, buf, tell)
+            move || command.carry_out((task, bound), instance, values, slot, buf, tell)
         });
         let mut done = fork_join::run(jobs.collect::<Vec<_>>().into_iter()).into_iter();
         let idle = ResultHeader::idle(&signals::check());

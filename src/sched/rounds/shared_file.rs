@@ -10,9 +10,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::time::{Duration, Instant};
 
 use crate::base::error::{Error, Result, plain};
-use crate::data::dtype::Dtype;
 use crate::job::Task;
 use crate::mpi::linked::Mpi;
+use crate::op::Bound;
 use crate::output::hdf5_library::{Plan, SharedFile};
 
 /// One rank's end of a file that all ranks write to, or of none.
@@ -32,7 +32,7 @@ impl OwnPart {
     ///
     /// # Errors
     /// A rank does not find it, or cannot write to it.
-    pub fn open(&mut self, mpi: &Mpi, task: &Task, plan: Option<&Plan>) -> Result<()> {
+    pub fn open(&mut self, mpi: &Mpi, task: &Task, bound: &Bound, plan: Option<&Plan>) -> Result<()> {
         let plan = tell(mpi, plan);
         // A rank that does not find the file would leave the others alone in what comes next.
         let found = File::options().write(true).open(&plan.path).map(|_| ()).map_err(|e| {
@@ -43,7 +43,7 @@ impl OwnPart {
             ))
         });
         mpi.all_fine(found)?;
-        match join(mpi, task, &plan) {
+        match join(mpi, task, bound, &plan) {
             Ok(file) => {
                 let outcome = mpi.all_fine(Ok(()));
                 match outcome {
@@ -98,35 +98,25 @@ impl OwnPart {
 
 /// Rank 0's plan, on every rank. Collective.
 fn tell(mpi: &Mpi, plan: Option<&Plan>) -> Plan {
-    /// Words before the name: 1 for floats, 1 where the extent is known, the extent, the first value.
-    const WORDS: usize = 4;
+    /// Words before the name: 1 where the extent is known, the extent, the first value.
+    const WORDS: usize = 3;
     let mut bytes = plan.map_or(Vec::new(), |plan| {
-        let words = [
-            u64::from(plan.dtype == Dtype::F64),
-            u64::from(plan.extent.is_some()),
-            plan.extent.unwrap_or(0),
-            plan.first,
-        ];
+        let words = [u64::from(plan.extent.is_some()), plan.extent.unwrap_or(0), plan.first];
         [bytemuck::bytes_of(&words), plan.path.as_os_str().as_encoded_bytes()].concat()
     });
     mpi.broadcast(&mut bytes);
     let name = bytes.split_off(WORDS * size_of::<u64>());
-    let [float, is_known, extent, first]: [u64; WORDS] = bytemuck::pod_read_unaligned(&bytes);
-    Plan {
-        path: OsString::from_vec(name).into(),
-        dtype: if float == 1 { Dtype::F64 } else { Dtype::I64 },
-        first,
-        extent: (is_known == 1).then_some(extent),
-    }
+    let [is_known, extent, first]: [u64; WORDS] = bytemuck::pod_read_unaligned(&bytes);
+    Plan { path: OsString::from_vec(name).into(), first, extent: (is_known == 1).then_some(extent) }
 }
 
 #[cfg(feature = "mpio")]
-fn join(mpi: &Mpi, task: &Task, plan: &Plan) -> Result<Box<dyn SharedFile>> {
+fn join(mpi: &Mpi, task: &Task, bound: &Bound, plan: &Plan) -> Result<Box<dyn SharedFile>> {
     use mpi::traits::AsRaw;
-    crate::output::hdf5_library::library()?.join(task, plan, mpi.rank(), mpi.world.as_raw())
+    crate::output::hdf5_library::library()?.join(task, bound, plan, mpi.rank(), mpi.world.as_raw())
 }
 
 #[cfg(not(feature = "mpio"))]
-fn join(_mpi: &Mpi, _task: &Task, _plan: &Plan) -> Result<Box<dyn SharedFile>> {
+fn join(_mpi: &Mpi, _task: &Task, _bound: &Bound, _plan: &Plan) -> Result<Box<dyn SharedFile>> {
     Err(Error::Failed("this parpy was built without the feature mpio".into()))
 }

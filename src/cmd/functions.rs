@@ -1,0 +1,54 @@
+//! `parpy functions`: what `-f` knows.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::base::table;
+use crate::op::expr::OF_SEVERAL;
+use crate::op::functions::{self, Function, Whole};
+
+/// What expressions are made of, beside functions.
+const OPERATORS: &str = "  + - *              of whole numbers: exact in 64 bits, or there is no answer
+  /                  a float, of whole numbers too
+  // %               quotient, rounded down, and remainder, of the sign of the divisor (as in Python)
+  ^ or **            power: 2^3^2 is 2^(3^2), and -x^2 is -(x^2)
+  < <= > >= == !=    1 where it is so, else 0
+  and or not         also && || !
+  pi e inf nan       numbers that have names, unless a column is called so
+  `a column`         a column whose name is no word
+";
+
+/// All functions, for people.
+pub fn text() -> String {
+    let mut table = table::headed(&["function", "whole numbers", "floats", "formula"], &[0, 1, 2, 3]);
+    for function in functions::all() {
+        let (of_wholes, of_floats) = types(function);
+        let [of_wholes, of_floats] = [of_wholes, of_floats].map(Option::unwrap_or_default);
+        table.add_row([function.name, of_wholes, of_floats, function.formula]);
+    }
+    table::align(&mut table, &[0, 1, 2, 3]);
+    let mut text = format!("{}\n\nIn expressions, as in -f 'sqrt(x^2 + 1)', also\n", table::text(&table));
+    for (call, formula) in OF_SEVERAL {
+        let _ = writeln!(text, "  {call:<18} {formula}");
+    }
+    text + OPERATORS
+}
+
+/// The same for programs: a list of objects.
+pub fn json() -> String {
+    let of_one = functions::all().map(|function| {
+        let (of_wholes, of_floats) = types(function);
+        json!({ "name": function.name, "i64": of_wholes, "f64": of_floats, "formula": function.formula })
+    });
+    format!("{:#}\n", json!(of_one.collect::<Vec<_>>()))
+}
+
+/// What a function makes of whole numbers, and of floats.
+fn types(function: &Function) -> (Option<&'static str>, Option<&'static str>) {
+    let of_wholes = match function.whole {
+        Whole::Exact(_) => "i64",
+        Whole::AsFloat => "f64",
+    };
+    (Some(of_wholes), function.float.map(|_| "f64"))
+}

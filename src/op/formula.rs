@@ -1,0 +1,154 @@
+//! What `-f` means over the columns of an input: a column, a function of one column, or an expression, in this order.
+
+use std::fmt::Write as _;
+
+use crate::base::error::{Error, Result, nearest};
+use crate::base::escape;
+use crate::base::lanes::Lanes;
+use crate::data::dtype::Dtype;
+use crate::data::schema::{ColumnType, Schema};
+use crate::op::expr::{self, Column, Fault, Kind, Node, Program, SOLE};
+use crate::op::functions;
+
+/// A formula bound to the columns that it is of: its type is known, and so is each part's.
+#[derive(Debug, Clone)]
+pub struct Formula {
+    node: Node,
+}
+
+impl Formula {
+    /// The formula that `text` is over columns of `schema`. Pure: the same on every rank.
+    ///
+    /// # Errors
+    /// There is no such column or function, the expression does not parse, or mixes what does not go together; says
+    /// where.
+    pub fn bind(text: &str, schema: &Schema) -> Result<Self> {
+        let columns: Vec<Column> = schema
+            .fields
+            .iter()
+            .map(|field| Column { name: field.name.clone(), kind: kind(field.dtype) })
+            .collect();
+        let is_column = |name: &str| schema.position(name).is_some() || schema.len() == 1 && name == SOLE;
+        let word = text.trim();
+        let node = match functions::by_name(word).filter(|_| !is_column(word)) {
+            Some(_) if schema.len() > 1 => {
+                return Err(Error::Usage(format!(
+                    "-f {word}: it is a function of one column, and there are {}; say of which: -f '{word}({})'",
+                    names(schema),
+                    schema.fields[0].name
+                )));
+            }
+            Some(function) => expr::call(function, &columns),
+            None if expr::is_name(word) && !is_column(word) => return Err(unknown(word, schema)),
+            None => expr::parse(text, &columns),
+        };
+        node.map(|node| Self { node }).map_err(|fault| explain(text, &fault))
+    }
+
+    /// Checks what can be checked before it is known which columns there are.
+    ///
+    /// # Errors
+    /// The expression does not parse, or has control characters.
+    pub fn check(text: &str) -> Result<()> {
+        if text.chars().any(escape::is_order) {
+            return Err(Error::Usage(format!("-f '{text}': it has control characters")));
+        }
+        match functions::by_name(text) {
+            Some(_) => Ok(()),
+            None => expr::check(text).map_err(|fault| explain(text, &fault)),
+        }
+    }
+
+    /// Type of its answers.
+    pub fn dtype(&self) -> Dtype {
+        match self.node.kind() {
+            Kind::Whole => Dtype::I64,
+            Kind::Float => Dtype::F64,
+        }
+    }
+
+    /// The same, ready to be worked out with `lanes`. One per worker.
+    pub fn program(&self, lanes: Lanes) -> Program {
+        Program::new(self.node.clone(), lanes)
+    }
+}
+
+fn kind(dtype: ColumnType) -> Option<Kind> {
+    dtype.number().map(|dtype| match dtype {
+        Dtype::I64 => Kind::Whole,
+        Dtype::F64 => Kind::Float,
+    })
+}
+
+/// A few names of columns, for a message.
+fn names(schema: &Schema) -> String {
+    const SHOWN: usize = 20;
+    let names: Vec<&str> = schema.fields.iter().map(|field| &*field.name).take(SHOWN).collect();
+    let more = schema.len().saturating_sub(SHOWN);
+    let mut text = names.join(", ");
+    if more > 0 {
+        let _ = write!(text, " and {more} more");
+    }
+    text
+}
+
+/// `word` is neither a column nor a function.
+fn unknown(word: &str, schema: &Schema) -> Error {
+    let columns = || schema.fields.iter().map(|field| &*field.name).filter(|name| !name.is_empty());
+    let known = columns().chain(functions::all().map(|function| function.name));
+    let hint = match nearest(word, known) {
+        Some(near) => format!("did you mean '{near}'?"),
+        None => {
+            "parpy functions lists those that there are, and an expression will do too, as in -f 'x^2 + 1'"
+                .into()
+        }
+    };
+    match columns().next() {
+        None => Error::Usage(format!("unknown function '{word}'; {hint}")),
+        Some(_) => Error::Usage(format!("-f {word}: no column and no function is called '{word}'; {hint}")),
+    }
+}
+
+/// `fault` of the expression `text`, with a mark under the place.
+fn explain(text: &str, fault: &Fault) -> Error {
+    Error::Marked(format!("-f: {fault}\n{}", fault.shown_in(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::Field;
+
+    fn bound(text: &str, fields: &[(&str, ColumnType)]) -> std::result::Result<Dtype, String> {
+        let fields = fields.iter().map(|(name, dtype)| Field { name: (*name).to_owned(), dtype: *dtype });
+        let schema = Schema { fields: fields.collect() };
+        Formula::bind(text, &schema).map(|formula| formula.dtype()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_word_is_a_column_or_a_function_or_an_expression() {
+        let whole = [("", ColumnType::I64)];
+        assert_eq!(bound("square", &whole), Ok(Dtype::I64));
+        assert_eq!(bound("sqrt", &whole), Ok(Dtype::F64));
+        assert_eq!(bound("x", &whole), Ok(Dtype::I64));
+        assert_eq!(bound("x / 2", &whole), Ok(Dtype::F64));
+        assert_eq!(bound("pi", &whole), Ok(Dtype::F64));
+        // A column before a function of its name.
+        assert_eq!(bound("sin", &[("sin", ColumnType::I64)]), Ok(Dtype::I64));
+        let two = [("a", ColumnType::I64), ("b", ColumnType::F64)];
+        assert_eq!(bound("b", &two), Ok(Dtype::F64));
+        assert!(bound("sin", &two).unwrap_err().contains("say of which: -f 'sin(a)'"));
+        assert!(bound("sine", &whole).unwrap_err().contains("unknown function 'sine'; did you mean 'sin'?"));
+        assert!(bound("bb", &two).unwrap_err().contains("did you mean 'b'?"));
+        assert!(bound("collatz", &[("", ColumnType::F64)]).unwrap_err().contains("of whole numbers"));
+    }
+
+    #[test]
+    fn what_does_not_parse_is_known_before_there_are_columns() {
+        assert!(Formula::check("x +").unwrap_err().to_string().contains("it ends where"));
+        assert!(Formula::check("x\u{1b}[2J").is_err());
+        for fine in ["square", "whatever + 1", "`a column`*2"] {
+            assert!(Formula::check(fine).is_ok(), "{fine}");
+        }
+    }
+}
