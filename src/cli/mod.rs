@@ -125,7 +125,7 @@ Examples:
   parpy map 1 2 3 -f 'x^2 + 3*sin(x)'        an expression; parpy functions lists what there is
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
-  parpy map --from table.csv:price --dtype f64 -o prices.json
+  parpy map --from table.csv:price -o prices.json
   parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10

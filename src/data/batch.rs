@@ -176,6 +176,16 @@ impl<'a> BatchWriter<'a> {
         bytemuck::cast_slice_mut(&mut self.buf[words])
     }
 
+    /// The same by their bits, whatever their type.
+    ///
+    /// # Panics
+    /// The column is one of bytes.
+    pub fn words_mut(&mut self, column: usize) -> &mut [u64] {
+        assert_ne!(header(self.buf, column).dtype, ColumnType::Bytes.code(), "column {column}");
+        let words = self.words(column);
+        bytemuck::cast_slice_mut(&mut self.buf[words])
+    }
+
     /// Puts the value of row `row` of a column of bytes behind all others.
     ///
     /// # Errors
@@ -332,6 +342,17 @@ impl<'a> BatchRef<'a> {
         bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
     }
 
+    /// The same by their bits, whatever their type.
+    ///
+    /// # Panics
+    /// The column is one of bytes.
+    pub fn words(&self, column: usize) -> &'a [u64] {
+        let header = self.header(column);
+        assert_ne!(header.dtype, ColumnType::Bytes.code(), "column {column}");
+        let start = header.words as usize + self.rows.start * WORD;
+        bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
+    }
+
     /// The value of a row of a column of bytes; empty where there is none.
     ///
     /// # Panics
@@ -343,6 +364,28 @@ impl<'a> BatchRef<'a> {
         let at = header.words as usize + (self.rows.start + row) * WORD;
         let span: &Span = bytemuck::from_bytes(&self.buf[at..at + WORD]);
         &self.buf[span.start as usize..][..span.len as usize]
+    }
+
+    /// Writes these rows as a batch of their own to the front of `buf`, which is aligned to 8 bytes at least; how many
+    /// bytes. `None` where it is too small.
+    pub fn pack(&self, schema: &Schema, buf: &mut [u8]) -> Option<usize> {
+        let mut batch = BatchWriter::begin(buf, schema, self.len())?;
+        for column in 0..self.columns {
+            match self.dtype(column) {
+                ColumnType::Bytes => {
+                    for row in 0..self.len() {
+                        batch.put_bytes(column, row, self.bytes(column, row)).ok()?;
+                    }
+                }
+                _ => batch.words_mut(column).copy_from_slice(self.words(column)),
+            }
+            if self.may_lack(column) {
+                let lacking = (0..self.len()).filter(|row| !self.is_valid(column, *row));
+                lacking.for_each(|row| batch.set_null(column, row));
+            }
+        }
+        batch.set_rows(self.len());
+        Some(batch.end())
     }
 
     /// May rows of a column lack a value? Of the whole batch, of which these rows may be a part.
@@ -454,6 +497,11 @@ mod tests {
             prop_assert_eq!(read(&batch), &rows[..count]);
             let start = cut.index(count + 1);
             prop_assert_eq!(read(&batch.rows(start..count)), &rows[start..count]);
+            // And some of the rows by themselves.
+            let mut packed = vec![0u64; end.div_ceil(WORD) + 8];
+            let packed: &mut [u8] = bytemuck::cast_slice_mut(&mut packed);
+            let end = batch.rows(start..count).pack(&schema, packed).unwrap();
+            prop_assert_eq!(read(&BatchRef::new(&packed[..end]).unwrap()), &rows[start..count]);
         }
 
         #[test]

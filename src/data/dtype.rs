@@ -26,6 +26,14 @@ impl Dtype {
         }
     }
 
+    /// Type of values that are spelled so: floats where one of them is a float, and no whole number.
+    pub fn of_words<'a>(mut words: impl Iterator<Item = &'a str>) -> Self {
+        match words.any(|word| !is_whole_literal(word) && word.parse::<f64>().is_ok()) {
+            true => Self::F64,
+            false => Self::I64,
+        }
+    }
+
     /// As typed.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,7 +69,7 @@ impl Dtype {
 }
 
 /// Digits alone: a whole number even where 64 bits cannot hold it, so never silently a float.
-pub fn is_whole_literal(word: &str) -> bool {
+fn is_whole_literal(word: &str) -> bool {
     let digits = word.strip_prefix(['-', '+']).unwrap_or(word);
     !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
 }

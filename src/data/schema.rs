@@ -1,5 +1,7 @@
 //! Columns of rows: their names and types.
 
+use std::fmt;
+
 use crate::data::dtype::Dtype;
 
 /// Type of a column.
@@ -115,6 +117,18 @@ impl Schema {
     /// Types of the columns.
     pub fn dtypes(&self) -> impl Iterator<Item = ColumnType> {
         self.fields.iter().map(|field| field.dtype)
+    }
+}
+
+/// Types of the columns, as people write them, with their names where they have names.
+impl fmt::Display for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for (i, Field { name, dtype }) in self.fields.iter().enumerate() {
+            let (between, colon) = (if i > 0 { ", " } else { "" }, if name.is_empty() { "" } else { ": " });
+            let dtype = dtype.number().map_or("text", Dtype::name);
+            write!(f, "{between}{name}{colon}{dtype}")?;
+        }
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::{InputInfo, Source, Values, file, open_numbers, open_text, text_stamp};
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result};
+use crate::data::batch::{self, BatchWriter};
 use crate::data::block::Block;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
@@ -35,8 +36,10 @@ pub struct BlockSource {
     /// Blocks handed out in rounds so far, of those that all is cut into.
     parts: std::ops::Range<u64>,
     ended: bool,
-    /// 8 for values, 1 for bytes.
+    /// Of a row, or 1 for bytes.
     item_bytes: u64,
+    /// Columns of rows that travel.
+    schema: Schema,
 }
 
 impl BlockSource {
@@ -76,15 +79,15 @@ impl BlockSource {
     }
 
     fn open_whole(task: &Task) -> Result<(Self, InputInfo)> {
-        let item_bytes = if matches!(task.work, Work::Map { .. }) { 8 } else { 1 };
-        let of = |stream, end| Self {
+        let of = |stream, end, schema: &Schema| Self {
             stream,
             first: 0,
             end,
             next: 0,
             parts: 0..0,
             ended: end == Some(0),
-            item_bytes,
+            item_bytes: if schema.is_empty() { 1 } else { 8 * schema.len() as u64 },
+            schema: schema.clone(),
         };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
@@ -105,14 +108,17 @@ impl BlockSource {
                 Ok(match open_numbers(numbers, *dtype, readers(task))? {
                     Values::Stream(source) => {
                         let (schema, total, stamp) = (source.schema(), source.count(), source.stamp());
-                        (of(Some(source), total), InputInfo { schema, total: 0, indexed: false, stamp })
+                        (
+                            of(Some(source), total, &schema),
+                            InputInfo { schema, total: 0, indexed: false, stamp },
+                        )
                     }
                     Values::Indexed(values) => {
                         let (schema, total, stamp) = (values.schema(), values.count(), values.stamp());
                         if let Some(note) = values.note() {
                             tracing::warn!("{note}");
                         }
-                        (of(None, Some(total)), InputInfo { schema, total, indexed: true, stamp })
+                        (of(None, Some(total), &schema), InputInfo { schema, total, indexed: true, stamp })
                     }
                 })
             }
@@ -120,18 +126,18 @@ impl BlockSource {
                 let (opened, total) = open_text(file)?;
                 let stamp = text_stamp(file, &opened);
                 let info = InputInfo { schema: Schema::default(), total, indexed: false, stamp };
-                Ok((of(None, Some(total)), info))
+                Ok((of(None, Some(total), &info.schema), info))
             }
         }
     }
 
-    /// The blocks of the next round, in order, one per worker, of `most` values or bytes each at the most
-    /// and of nearly the same size. Values that travel stand in `buf`, which has room for them all, one
-    /// after the other. `None` at the end.
+    /// The blocks of the next round, in order, one per worker, of `most` rows or bytes each at the most
+    /// and of nearly the same size. Rows that travel become one batch of all at the front of `buf`, which has room for
+    /// it. `None` at the end.
     ///
     /// # Errors
     /// As [`Source::fill`].
-    pub fn next_round(&mut self, workers: usize, most: u64, buf: &mut [u64]) -> Result<Option<Vec<Block>>> {
+    pub fn next_round(&mut self, workers: usize, most: u64, buf: &mut [u8]) -> Result<Option<Vec<Block>>> {
         let workers = workers as u64;
         match (&mut self.stream, self.end) {
             (None, Some(end)) => {
@@ -153,20 +159,26 @@ impl BlockSource {
         }
     }
 
-    /// The next block, of `most` values or bytes at the most. Values that travel stand in `buf`, which has
-    /// room for them. `None` at the end.
+    /// The next block, of `most` rows or bytes at the most. Rows that travel become a batch at the front of `buf`, which
+    /// has room for it. `None` at the end.
     ///
     /// # Errors
     /// As [`Source::fill`].
-    pub fn next_block(&mut self, most: u64, buf: &mut [u64]) -> Result<Option<Block>> {
+    pub fn next_block(&mut self, most: u64, buf: &mut [u8]) -> Result<Option<Block>> {
         if self.ended {
             return Ok(None);
         }
         let count = match &mut self.stream {
             Some(source) => {
                 let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
-                let most = buf.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-                source.fill(&mut buf[..most])? as u64
+                let most = batch::rows_for(self.schema.len(), buf.len())
+                    .min(usize::try_from(most).unwrap_or(usize::MAX));
+                let Some(mut batch) = BatchWriter::begin(buf, &self.schema, most) else {
+                    return Err(Error::Failed("a row has more columns than there is room for".into()));
+                };
+                let count = source.fill(&mut batch)?;
+                batch.set_rows(count);
+                count as u64
             }
             None => self.left().unwrap_or(0).min(most),
         };

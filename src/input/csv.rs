@@ -11,11 +11,13 @@ use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
 use crate::base::error::{Error, Result, nearest};
 use crate::base::fmt::shown;
+use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::delimiter;
 use crate::data::schema::Schema;
+use crate::input::look::Ahead;
 use crate::input::stamp::Stamp;
-use crate::input::text::Input;
+use crate::input::text::{Input, LOOKED_AT};
 use crate::input::{Source, open_regular, start};
 use crate::job::input::TableLayout;
 
@@ -209,7 +211,7 @@ pub struct Column {
 
 impl Column {
     /// The column of that name (or, where no column has it, of that number, from 1) as numbers of type
-    /// `dtype`; without a name the only one.
+    /// `dtype`, or else of that of the first of them; without a name the only one.
     ///
     /// # Errors
     /// There is no such column, or there are several, or it has a number where its name should be; says which
@@ -219,9 +221,12 @@ impl Column {
         path: &Path,
         name: Option<&str>,
         layout: TableLayout,
-        dtype: Dtype,
+        dtype: Option<Dtype>,
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
+        let ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
+        let start = if dtype.is_none() { ahead.start().to_vec() } else { Vec::new() };
+        let reader: Box<dyn Input> = Box::new(ahead);
         let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
         let header = match records.advance() {
             Ok(Some(record)) => record.clone(),
@@ -236,6 +241,7 @@ impl Column {
         }
         let columns = Columns { path, delimiter, header: &header, has_names: !layout.no_header };
         let index = columns.find(name)?;
+        let dtype = dtype.unwrap_or_else(|| first_type(&start, delimiter, index, layout.no_header));
         let name = header.get(index).filter(|_| !layout.no_header).unwrap_or_default();
         let name = String::from_utf8_lossy(name).into_owned();
         Ok(Self {
@@ -264,6 +270,24 @@ impl Column {
             None => Err(self.records.wrong_here(&self.dtype.complaint(&shown(field)))),
         }
     }
+}
+
+/// Type of the numbers of column `index` in the bytes that a file starts with. Of what is cut off there, or is wrong,
+/// it knows nothing.
+fn first_type(start: &[u8], delimiter: u8, index: usize, no_header: bool) -> Dtype {
+    let mut builder = ReaderBuilder::new();
+    let mut reader = builder
+        .has_headers(!no_header)
+        .delimiter(delimiter)
+        .flexible(true)
+        .trim(Trim::All)
+        .from_reader(start);
+    let mut fields: Vec<ByteRecord> = reader.byte_records().map_while(|record| record.ok()).collect();
+    if start.len() == LOOKED_AT {
+        fields.pop();
+    }
+    let words = fields.iter().filter_map(|record| std::str::from_utf8(record.get(index)?).ok());
+    Dtype::of_words(words)
 }
 
 /// As much of a column's name as a message shows.
@@ -365,7 +389,8 @@ impl Source for Column {
         Schema::single(&self.name, self.dtype)
     }
 
-    fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
+    fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
+        let buf = batch.words_mut(0);
         if let Some(error) = self.failed.take() {
             return Err(error);
         }

@@ -175,7 +175,8 @@ impl Indexed for Flat {
         self.count
     }
 
-    fn fill_at(&mut self, start: u64, buf: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+    fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], _lanes: Lanes) -> (usize, Result<()>) {
+        let buf = &mut *columns[0];
         let bytes = self.stored.bytes;
         let at = self.first_byte + start * bytes as u64;
         let (read, converted, outcome) = if self.is_native() {

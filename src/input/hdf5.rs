@@ -94,8 +94,8 @@ pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<(
         let piece = count.min(values.piece() as u64);
         // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
         let mut buf = vec![0; piece as usize];
-        let _ = values.fill_at(0, &mut buf, Lanes::best());
-        let _ = values.fill_at(count - piece, &mut buf, Lanes::best());
+        let _ = values.fill_at(0, &mut [&mut buf], Lanes::best());
+        let _ = values.fill_at(count - piece, &mut [&mut buf], Lanes::best());
         Ok(String::new())
     });
     tried.map(drop)
@@ -372,7 +372,8 @@ impl Indexed for Slab {
         self.count
     }
 
-    fn fill_at(&mut self, start: u64, buf: &mut [u64], _lanes: Lanes) -> (usize, Result<()>) {
+    fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], _lanes: Lanes) -> (usize, Result<()>) {
+        let buf = &mut *columns[0];
         let (start, end) = (start as usize, start as usize + buf.len());
         if let Some(column) = self.column {
             let selection =

@@ -10,6 +10,7 @@ pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod hdf5_library;
+mod look;
 pub mod npy;
 pub mod section;
 pub mod stamp;
@@ -27,6 +28,7 @@ use crate::base::blocking::{self, Patient, STDIN, Stdin};
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::base::signals;
+use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::data::schema::Schema;
@@ -35,24 +37,23 @@ use crate::job::{Task, Work};
 
 pub use stamp::Stamp;
 
-/// A stream of 64-bit numbers that rank 0 reads once, front to back.
+/// A stream of rows that rank 0 reads once, front to back.
 pub trait Source {
-    /// The column that they are of.
+    /// Their columns.
     fn schema(&self) -> Schema;
 
-    /// Fills `buf` from its front with the next values (the bits of an `i64` or an `f64`, as the source's
-    /// [`Schema`] says) and returns how many: 0 only at the end, and fewer than `buf.len()` also where the
-    /// next is long in coming.
+    /// Fills `batch`, which is empty and of that schema, with the next rows and returns how many: 0 only at the end, and
+    /// fewer than there is space for also where the next is long in coming.
     ///
     /// # Errors
-    /// What is wrong with the input. Values before the fault are delivered first, by a shorter fill, so
+    /// What is wrong with the input. Rows before the fault are delivered first, by a shorter fill, so
     /// that what is written before the run stops does not depend on the size of a round.
-    fn fill(&mut self, buf: &mut [u64]) -> Result<usize>;
+    fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize>;
 
-    /// How many values there are in all, where that is known without reading them.
+    /// How many rows there are in all, where that is known without reading them.
     fn count(&self) -> Option<u64>;
 
-    /// Passes over the next `count` values, without looking at them more than it takes to tell one from the
+    /// Passes over the next `count` rows, without looking at them more than it takes to tell one from the
     /// next. Returns how many there were: fewer only at the end.
     ///
     /// # Errors
@@ -70,17 +71,17 @@ pub trait Source {
     }
 }
 
-/// Values that each worker finds by their numbers, so that they need not travel.
+/// Rows of numbers that each worker finds by their numbers, so that they need not travel.
 pub trait Indexed: Send {
-    /// The column that they are of.
+    /// Their columns.
     fn schema(&self) -> Schema;
 
     /// How many there are.
     fn count(&self) -> u64;
 
-    /// Fills `buf` from its front with the values from number `start` on, of which there must be as many.
-    /// Returns how many were found, and why not all. What is computed is computed with `lanes`.
-    fn fill_at(&mut self, start: u64, buf: &mut [u64], lanes: Lanes) -> (usize, Result<()>);
+    /// Fills `columns`, all of one length, from their fronts with the rows from number `start` on, of which there must
+    /// be as many. Returns how many were found, and why not all. What is computed is computed with `lanes`.
+    fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], lanes: Lanes) -> (usize, Result<()>);
 
     /// How many are best asked for at once.
     fn piece(&self) -> usize;
@@ -122,13 +123,13 @@ enum Values {
 }
 
 fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<Values> {
-    let text = |reader: Box<dyn text::Input>, name| {
-        Values::Stream(Box::new(text::Text::new(reader, name, dtype.unwrap_or(Dtype::I64), readers)))
+    let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
+        Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers)?)))
     };
     Ok(match numbers {
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
-        Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
+        Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
         Numbers::File { path, part, layout } => {
             let part = part.as_deref();
             match Format::of_name(path) {
@@ -137,7 +138,6 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
                 }
                 Some(Format::Npy) => Values::Indexed(Box::new(npy::open(path, part, dtype)?)),
                 _ if delimiter(path).is_some() => {
-                    let dtype = dtype.unwrap_or(Dtype::I64);
                     let reader = Box::new(open(path)?);
                     Values::Stream(Box::new(csv::Column::open(reader, path, part, *layout, dtype)?))
                 }
@@ -147,7 +147,7 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
                         path.display()
                     )));
                 }
-                _ => text(Box::new(open(path)?), path.clone()),
+                _ => text(Box::new(open(path)?), path.clone())?,
             }
         }
     })

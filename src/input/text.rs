@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use crate::base::error::{Error, Result};
 use crate::base::fmt::shown;
 use crate::base::fork_join;
+use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::partition;
 use crate::data::schema::Schema;
@@ -24,6 +25,8 @@ const BUFFER: usize = 1024 * 1024;
 const FIRST_BUFFER: usize = 64 * 1024;
 /// No line is longer in most files.
 const LIKELY_LINE: usize = 64;
+/// Bytes that are looked at for the type of the numbers.
+pub const LOOKED_AT: usize = FIRST_BUFFER;
 /// Text that is worth a thread of its own.
 const WORTH_SHARING: usize = 128 * 1024;
 /// No number needs a longer line: past this the input is something else, perhaps without any newline.
@@ -63,8 +66,20 @@ pub struct Text {
 }
 
 impl Text {
-    /// Numbers of type `dtype` from `reader`, parsed by so many threads; `name` is for messages.
-    pub fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype, threads: usize) -> Self {
+    /// Numbers from `reader`, parsed by so many threads; `name` is for messages. Their type is `dtype`, or else that of
+    /// those among the first [`LOOKED_AT`] bytes, or of a pipe that come at once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn open(reader: Box<dyn Input>, name: PathBuf, dtype: Option<Dtype>, threads: usize) -> Result<Self> {
+        let mut new = Self::new(reader, name, dtype.unwrap_or(Dtype::I64), threads);
+        if dtype.is_none() {
+            new.dtype = new.look()?;
+        }
+        Ok(new)
+    }
+
+    fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype, threads: usize) -> Self {
         let (buffer, unread) = (Vec::new(), 0..0);
         Self {
             reader,
@@ -79,6 +94,23 @@ impl Text {
             ended: false,
             failed: None,
         }
+    }
+
+    /// Type of the first numbers.
+    fn look(&mut self) -> Result<Dtype> {
+        loop {
+            let waiting = &self.buffer[self.unread.clone()];
+            let has_line = memchr::memchr(b'\n', waiting).is_some();
+            let is_enough = waiting.len() >= LOOKED_AT || waiting.len() > LONGEST_LINE && !has_line;
+            if self.ended || is_enough || has_line && !self.reader.comes_soon() {
+                break;
+            }
+            self.read_more()?;
+        }
+        let waiting = &self.buffer[self.unread.clone()];
+        let whole = if self.ended { Some(waiting.len()) } else { memchr::memrchr(b'\n', waiting) };
+        let lines = waiting[..whole.unwrap_or(0)].split(|byte| *byte == b'\n');
+        Ok(Dtype::of_words(lines.filter_map(|line| std::str::from_utf8(line.trim_ascii()).ok())))
     }
 
     /// Bytes of whole lines that wait to be parsed; 0 at the end, and where there are none yet and `may_wait`
@@ -271,7 +303,8 @@ impl Source for Text {
         Schema::single("", self.dtype)
     }
 
-    fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
+    fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
+        let buf = batch.words_mut(0);
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
@@ -334,6 +367,7 @@ impl Source for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::batch::bytes_for;
     use proptest::prelude::*;
 
     /// Delivers one byte per read, as a slow pipe may.
@@ -365,11 +399,13 @@ mod tests {
 
     fn all(reader: Box<dyn Input>, dtype: Dtype, buf: usize, threads: usize) -> (Vec<u64>, Option<String>) {
         let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
-        let (mut out, mut buffer) = (Vec::new(), vec![0; buf]);
+        let (mut out, mut memory) = (Vec::new(), vec![0u64; bytes_for(1, buf) / size_of::<u64>()]);
         loop {
-            match text.fill(&mut buffer) {
+            let memory = bytemuck::cast_slice_mut(&mut memory);
+            let mut batch = BatchWriter::begin(memory, &Schema::single("", dtype), buf).unwrap();
+            match text.fill(&mut batch) {
                 Ok(0) => return (out, None),
-                Ok(count) => out.extend_from_slice(&buffer[..count]),
+                Ok(count) => out.extend_from_slice(&batch.words_mut(0)[..count]),
                 Err(error) => return (out, Some(error.to_string())),
             }
         }

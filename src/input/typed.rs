@@ -2,6 +2,7 @@
 
 use crate::base::error::Result;
 use crate::base::lanes::{Lanes, kernel};
+use crate::data::batch::BatchWriter;
 use crate::data::schema::Schema;
 use crate::input::{Indexed, Source};
 use crate::job::values::{Bounds, Range, Typed};
@@ -24,7 +25,8 @@ impl Source for List {
         Schema::single("", self.values.dtype)
     }
 
-    fn fill(&mut self, buf: &mut [u64]) -> Result<usize> {
+    fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
+        let buf = batch.words_mut(0);
         let left = &self.values.bits[self.next..];
         let count = left.len().min(buf.len());
         buf[..count].copy_from_slice(&left[..count]);
@@ -68,7 +70,8 @@ impl Indexed for Range {
         self.count
     }
 
-    fn fill_at(&mut self, start: u64, buf: &mut [u64], lanes: Lanes) -> (usize, Result<()>) {
+    fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], lanes: Lanes) -> (usize, Result<()>) {
+        let buf = &mut *columns[0];
         match self.bounds {
             Bounds::Whole { first, step } => {
                 // Wrapping: the product can leave 64 bits where the value itself does not.
@@ -105,7 +108,7 @@ mod tests {
         let mut out = vec![0; range.count as usize];
         let mut start = 0;
         for buf in out.chunks_mut(buf) {
-            let (count, outcome) = range.fill_at(start, buf, Lanes::best());
+            let (count, outcome) = range.fill_at(start, &mut [buf], Lanes::best());
             outcome.unwrap();
             assert_eq!(count, buf.len());
             start += count as u64;

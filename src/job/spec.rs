@@ -44,7 +44,7 @@ pub struct MapSpec {
     #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// Type of the values [default: that of the file; i64 for text and CSV, unless a typed value is a float]
+    /// Type of the values [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,

@@ -1,7 +1,7 @@
 //! Values as typed: a list, or a range that is never held in memory.
 
 use crate::base::error::{Error, Result};
-use crate::data::dtype::{Dtype, is_whole_literal};
+use crate::data::dtype::Dtype;
 
 /// Values typed one by one. All of them are checked before the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,9 +18,7 @@ impl Typed {
     /// # Errors
     /// Names the first that is not a number (of that type).
     pub fn parse(words: &[String], dtype: Option<Dtype>) -> Result<Self> {
-        let is_float = |word: &String| !is_whole_literal(word) && word.parse::<f64>().is_ok();
-        let found = if words.iter().any(is_float) { Dtype::F64 } else { Dtype::I64 };
-        let dtype = dtype.unwrap_or(found);
+        let dtype = dtype.unwrap_or_else(|| Dtype::of_words(words.iter().map(String::as_str)));
         let complain = |word| Error::Usage(dtype.complaint(word) + hint(word));
         let bits = words
             .iter()

@@ -2,6 +2,7 @@
 
 use crate::base::error::Result;
 use crate::base::lanes::Lanes;
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::input::InputInfo;
 use crate::input::section::SectionReader;
@@ -48,7 +49,7 @@ impl Text {
 }
 
 impl Operator for Text {
-    fn apply(&mut self, block: &Block, _values: &[u64], buf: &mut [u8]) -> BlockResult {
+    fn apply(&mut self, block: &Block, _rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
         or_failure(self.reader.start(block).map(|()| self.fill(buf)))
     }
 
@@ -128,7 +129,7 @@ impl Count {
 }
 
 impl Operator for Count {
-    fn apply(&mut self, block: &Block, _values: &[u64], buf: &mut [u8]) -> BlockResult {
+    fn apply(&mut self, block: &Block, _rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
         or_failure(self.count(block).map(|(tally, items)| {
             buf[..Tally::SIZE].copy_from_slice(&tally.to_bytes());
             BlockResult { bytes: Tally::SIZE, items, input_bytes: tally.bytes, ..BlockResult::default() }

@@ -13,8 +13,10 @@ pub mod reduce;
 use bytemuck::{Pod, Zeroable};
 
 use crate::base::error::{Error, Result};
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
+use crate::data::schema::{Field, Schema};
 use crate::input::InputInfo;
 use crate::job::{Task, Work};
 use crate::op::formula::Formula;
@@ -45,7 +47,33 @@ impl Bound {
     pub fn answers(&self) -> Dtype {
         self.formula.as_ref().map_or(Dtype::I64, Formula::dtype)
     }
+
+    /// The columns of a table of results: those of the input, and the answers. Each has a name, and no two the same.
+    pub fn table(&self) -> Schema {
+        let mut names: Vec<String> = Vec::new();
+        for field in &self.info.schema.fields {
+            let mut name = match &*field.name {
+                "" => NAMELESS.to_owned(),
+                // As where one parpy reads what another has written.
+                ANSWERS if self.info.schema.len() == 1 => NAMELESS.to_owned(),
+                name => name.to_owned(),
+            };
+            while name == ANSWERS || names.contains(&name) {
+                name.push('_');
+            }
+            names.push(name);
+        }
+        let dtypes = self.info.schema.dtypes().chain([self.answers().into()]);
+        let names = names.into_iter().chain([ANSWERS.to_owned()]);
+        Schema { fields: names.zip(dtypes).map(|(name, dtype)| Field { name, dtype }).collect() }
+    }
 }
+
+/// What a column of the input without a name is called in results.
+const NAMELESS: &str = "input";
+
+/// What answers are called in results.
+const ANSWERS: &str = "output";
 
 /// What a worker reports of one block, or of one more piece of a long answer.
 #[derive(Debug, Default)]
@@ -75,9 +103,9 @@ impl BlockResult {
 
 /// What to do with one block. One per worker; made anew for each run of a task.
 pub trait Operator: Send {
-    /// Works on `block` and writes the answer to the front of `buf`. `values` are the block's values as
-    /// bits of the task's type; empty for a section of a file.
-    fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult;
+    /// Works on `block` and writes the answer to the front of `buf`. `rows` are those of the block, where they travel
+    /// with it.
+    fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult;
 
     /// Goes on with an answer that was longer than the room. Only after an answer whose `more` was set.
     fn more(&mut self, _room: &mut [u8]) -> BlockResult {

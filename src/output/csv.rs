@@ -3,14 +3,16 @@
 use std::path::Path;
 
 use crate::base::error::Result;
+use crate::data::schema::Schema;
 use crate::job::{Task, Work};
+use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
 use crate::output::first_numbers;
-use crate::output::text::ToFile;
+use crate::output::text::{ToFile, separated};
 
 /// A row; `who` is `None` without the columns for it, and has `None` where nobody has answered.
-pub fn frame(who: Option<Option<&Who>>) -> RowTemplate {
+pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
     let close = match who {
         None => "\n".to_owned(),
         Some(None) => ",,,\n".to_owned(),
@@ -18,7 +20,7 @@ pub fn frame(who: Option<Option<&Who>>) -> RowTemplate {
             format!(",{rank},{pid},{}\n", String::from_utf8_lossy(&field(host.as_bytes())))
         }
     };
-    RowTemplate { open: "", between: ",", missing: "", close, is_json: false }
+    RowTemplate { before: separated(table, ","), missing: "", close, is_json: false }
 }
 
 /// A field, in quotes where it needs them. It need not be UTF-8.
@@ -45,27 +47,27 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
     first_numbers(row, |byte| *byte == b',')
 }
 
-/// Is a row that of a value without an answer?
-pub fn is_gap(row: &[u8]) -> bool {
-    let answer = row.split(|byte| matches!(byte, b',' | b'\n')).nth(1);
+/// Is a row, in which so many columns stand before the answer, that of a value without one?
+pub fn is_gap(row: &[u8], columns: usize) -> bool {
+    let answer = row.split(|byte| matches!(byte, b',' | b'\n')).nth(columns);
     answer.is_some_and(<[u8]>::is_empty)
 }
 
 /// The line that a file begins with.
-pub fn heading(task: &Task) -> &'static str {
-    match &task.work {
-        Work::Map { who: false, .. } => "input,output\n",
-        Work::Map { who: true, .. } => "input,output,rank,pid,host\n",
-        Work::Read { .. } => "lines,words,bytes,file\n",
-    }
+pub fn heading(task: &Task, bound: &Bound) -> Vec<u8> {
+    let Work::Map { who, .. } = &task.work else { return b"lines,words,bytes,file\n".to_vec() };
+    let names: Vec<Vec<u8>> =
+        bound.table().fields.iter().map(|column| field(column.name.as_bytes())).collect();
+    let who: &[u8] = if *who { b",rank,pid,host" } else { b"" };
+    [&names.join(&b','), who, b"\n"].concat()
 }
 
 /// A file that begins with its header.
 ///
 /// # Errors
 /// It cannot be created.
-pub fn create(task: &Task, path: &Path) -> Result<ToFile> {
+pub fn create(task: &Task, path: &Path, bound: &Bound) -> Result<ToFile> {
     let mut file = ToFile::create(path)?;
-    file.begin(heading(task).as_bytes());
+    file.begin(&heading(task, bound));
     Ok(file)
 }

@@ -11,11 +11,13 @@ use crate::base::error::{Error, Result};
 use crate::base::escape;
 use crate::base::fmt::counted;
 use crate::base::lanes::Lanes;
+use crate::data::batch::{BatchRef, bytes_for};
 use crate::data::block::Block;
 use crate::input;
 use crate::input::blocks::BlockSource;
 use crate::job::{Task, Work};
 use crate::observe::report::Report;
+use crate::op::pages;
 use crate::output::encode::{WIDEST, render};
 use crate::output::{ResultChunk, Sink};
 
@@ -96,16 +98,21 @@ impl<'a> DemoReport<'a> {
 
 /// The first `count` values of a map, one per line.
 fn values(task: &Task, count: u64) -> Result<String> {
-    let mut buf = vec![0; count as usize];
     let (mut source, info) = BlockSource::open(task)?;
-    match &task.work {
+    let (count, mut memory) = (count as usize, pages(bytes_for(1, count as usize)));
+    let mut text = vec![0; count * WIDEST];
+    let memory: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
+    let len = match &task.work {
         Work::Map { numbers, .. } if info.indexed => {
-            input::open_indexed(numbers, &info)?.fill_at(0, &mut buf, Lanes::best()).1?;
+            let values: &mut [u64] = &mut bytemuck::cast_slice_mut(memory)[..count];
+            input::open_indexed(numbers, &info)?.fill_at(0, &mut [values], Lanes::best()).1?;
+            render(info.dtype(), values, &mut text)
         }
-        _ => _ = source.next_block(count, &mut buf)?,
-    }
-    let mut text = vec![0; buf.len() * WIDEST];
-    let len = render(info.dtype(), &buf, &mut text);
+        _ => {
+            source.next_block(count as u64, memory)?;
+            BatchRef::new(memory).map_or(0, |rows| render(info.dtype(), rows.words(0), &mut text))
+        }
+    };
     Ok(String::from_utf8_lossy(&text[..len]).into_owned())
 }
 

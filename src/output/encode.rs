@@ -1,8 +1,11 @@
 //! Results on their way from a worker: raw numbers, or the text that the sink wants. Workers turn numbers into text,
 //! because that takes longer than computing them.
 
+use std::ops::Range;
+
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
+use crate::data::schema::Schema;
 use crate::job::output::Output;
 use crate::job::{Task, Work};
 use crate::output::{csv, json, text};
@@ -11,24 +14,24 @@ use crate::output::{csv, json, text};
 /// that takes longer than computing them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// 64-bit numbers, little-endian, one after the other.
-    Raw,
-    /// The values of the block, little-endian, and behind them its answers; with `gaps` behind those a byte
-    /// for each, 1 where there is no answer.
-    Pairs {
-        /// Some values may have no answer.
+    /// Columns of 64-bit numbers, little-endian, one behind the other: the first ones of the input, and the answers; with
+    /// `gaps` behind those a byte for each row, 1 where there is no answer.
+    Columns {
+        /// How many of the input.
+        inputs: usize,
+        /// Some rows may have no answer.
         gaps: bool,
     },
-    /// One per line.
+    /// One answer per line.
     Text,
-    /// One row of text for each value.
+    /// One row of text for each row.
     Rows(Rows),
 }
 
 /// Kinds of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// Value, answer and process, with tabs between.
+    /// Values, answer and process, with tabs between.
     Tabs,
     /// As in a CSV file.
     Csv {
@@ -45,27 +48,28 @@ pub enum Rows {
 }
 
 impl Encoding {
-    /// The form in which the output of `task` wants its answers.
-    pub fn of(task: &Task) -> Self {
+    /// That in which the output of `task` wants its answers, of rows with so many columns.
+    pub fn of(task: &Task, columns: usize) -> Self {
         let Work::Map { who, .. } = task.work else { return Self::Text };
         match &task.output {
-            Output::None | Output::File(_, Format::Npy) => Self::Raw,
+            // A table where there are several columns, else the answers alone.
+            Output::File(_, Format::Npy) if columns > 1 => Self::Columns { inputs: columns, gaps: false },
+            Output::None | Output::File(_, Format::Npy) => Self::Columns { inputs: 0, gaps: false },
             Output::Stdout | Output::File(_, Format::Text) if who => Self::Rows(Rows::Tabs),
             Output::Stdout | Output::File(_, Format::Text) | Output::People => Self::Text,
             Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
-            Output::File(_, Format::Hdf5) => Self::Pairs { gaps: task.keep_going },
+            Output::File(_, Format::Hdf5) => Self::Columns { inputs: columns, gaps: task.keep_going },
         }
     }
 
-    /// Bytes that the answer to one value takes at the most.
-    pub fn width(self) -> usize {
+    /// Bytes that the answer to a row of `input` takes at the most; `table` has the names in results.
+    pub fn width(self, table: &Schema) -> usize {
         match self {
-            Self::Raw => size_of::<u64>(),
-            Self::Pairs { gaps } => 2 * size_of::<u64>() + usize::from(gaps),
+            Self::Columns { inputs, gaps } => (inputs + 1) * size_of::<u64>() + usize::from(gaps),
             Self::Text => WIDEST,
-            Self::Rows(rows) => rows.width(),
+            Self::Rows(rows) => rows.width(table),
         }
     }
 }
@@ -95,10 +99,8 @@ impl Who {
 /// What stands around the numbers of a row.
 #[derive(Debug, Default)]
 pub struct RowTemplate {
-    /// Before the value.
-    pub open: &'static str,
-    /// Between value and answer.
-    pub between: &'static str,
+    /// Before each column, the answer the last.
+    pub before: Vec<String>,
     /// In place of an answer that is missing.
     pub missing: &'static str,
     /// Behind the answer, with the end of the line.
@@ -108,23 +110,23 @@ pub struct RowTemplate {
 }
 
 impl Rows {
-    /// What these rows look like; `who` has answered, or nobody.
-    pub fn frame(self, who: Option<&Who>) -> RowTemplate {
+    /// What these rows look like, whose columns are those of `table`; `who` has answered, or nobody.
+    pub fn template(self, table: &Schema, who: Option<&Who>) -> RowTemplate {
         match self {
-            Self::Tabs => text::frame(who),
-            Self::Csv { who: false } => csv::frame(None),
-            Self::Csv { who: true } => csv::frame(Some(who)),
-            Self::Json { who: false, list } => json::frame(list, None),
-            Self::Json { who: true, list } => json::frame(list, Some(who)),
+            Self::Tabs => text::template(table, who),
+            Self::Csv { who: false } => csv::template(table, None),
+            Self::Csv { who: true } => csv::template(table, Some(who)),
+            Self::Json { who: false, list } => json::template(table, list, None),
+            Self::Json { who: true, list } => json::template(table, list, Some(who)),
         }
     }
 
-    /// Bytes that a row takes at the most: the frame around the widest numbers, the same on every host.
-    fn width(self) -> usize {
+    /// Bytes that a row takes at the most: the template around the widest numbers, the same on every host.
+    fn width(self, table: &Schema) -> usize {
         // The longest name that Linux gives a host, each character escaped.
         let widest = Who { rank: usize::MAX, pid: u32::MAX, host: "\u{1}".repeat(64) };
-        let RowTemplate { open, between, close, .. } = self.frame(Some(&widest));
-        open.len() + between.len() + close.len() + 2 * WIDEST
+        let RowTemplate { before, close, .. } = self.template(table, Some(&widest));
+        before.iter().map(|text| text.len() + WIDEST).sum::<usize>() + close.len()
     }
 }
 
@@ -162,6 +164,16 @@ impl<'a> Line<'a> {
         self.at += word.len();
     }
 
+    /// The answer of a row, if there is one, and the end of the row.
+    #[inline(always)]
+    fn answer(&mut self, dtype: Dtype, bits: Option<&u64>, template: &RowTemplate) {
+        match bits {
+            Some(bits) => self.field(dtype, *bits, template.is_json),
+            None => self.word(template.missing),
+        }
+        self.word(&template.close);
+    }
+
     /// A number of a row.
     fn field(&mut self, dtype: Dtype, bits: u64, is_json: bool) {
         match (dtype, f64::from_bits(bits)) {
@@ -192,32 +204,56 @@ pub struct Numbers<'a> {
     pub bits: &'a [u64],
 }
 
-/// As [`render`], but a row for each value, as `frame` has it; where there are fewer answers than values the
-/// rest have none. [`Encoding::width`] bytes for each.
-pub fn render_rows(values: Numbers, answers: Numbers, frame: &RowTemplate, buf: &mut [u8]) -> usize {
-    use Dtype::{F64, I64};
-    let (x, y) = (values.bits, answers.bits);
-    // Told apart once and not for each number.
-    match (values.dtype, answers.dtype) {
-        (I64, I64) => rows(Numbers { dtype: I64, bits: x }, Numbers { dtype: I64, bits: y }, frame, buf),
-        (I64, F64) => rows(Numbers { dtype: I64, bits: x }, Numbers { dtype: F64, bits: y }, frame, buf),
-        (F64, I64) => rows(Numbers { dtype: F64, bits: x }, Numbers { dtype: I64, bits: y }, frame, buf),
-        (F64, F64) => rows(Numbers { dtype: F64, bits: x }, Numbers { dtype: F64, bits: y }, frame, buf),
+impl<'a> Numbers<'a> {
+    /// Some of them.
+    pub fn rows(self, rows: Range<usize>) -> Self {
+        Self { bits: &self.bits[rows], ..self }
     }
 }
 
-#[inline(always)]
-fn rows(values: Numbers, answers: Numbers, frame: &RowTemplate, buf: &mut [u8]) -> usize {
+/// As [`render`], but a row for each of `columns`, as `template` has it; where there are fewer answers than rows the
+/// rest have none. [`Encoding::width`] bytes for each.
+pub fn render_rows(columns: &[Numbers], answers: Numbers, template: &RowTemplate, buf: &mut [u8]) -> usize {
+    use Dtype::{F64, I64};
+    let RowTemplate { before, .. } = template;
+    if let ([values], [first, second]) = (columns, &before[..]) {
+        let (x, y) = (values.bits, answers.bits);
+        let pair = (&**first, &**second);
+        // The types told apart once and not for each number.
+        return match (values.dtype, answers.dtype) {
+            (I64, I64) => pairs((I64, x), (I64, y), pair, template, buf),
+            (I64, F64) => pairs((I64, x), (F64, y), pair, template, buf),
+            (F64, I64) => pairs((F64, x), (I64, y), pair, template, buf),
+            (F64, F64) => pairs((F64, x), (F64, y), pair, template, buf),
+        };
+    }
     let mut line = Line::new(buf);
-    for (i, value) in values.bits.iter().enumerate() {
-        line.word(frame.open);
-        line.field(values.dtype, *value, frame.is_json);
-        line.word(frame.between);
-        match answers.bits.get(i) {
-            Some(answer) => line.field(answers.dtype, *answer, frame.is_json),
-            None => line.word(frame.missing),
+    for i in 0..columns.first().map_or(0, |column| column.bits.len()) {
+        for (column, before) in columns.iter().zip(before) {
+            line.word(before);
+            line.field(column.dtype, column.bits[i], template.is_json);
         }
-        line.word(&frame.close);
+        line.word(before.last().map_or("", |before| before));
+        line.answer(answers.dtype, answers.bits.get(i), template);
+    }
+    line.at
+}
+
+/// Rows of a value and its answer.
+#[inline(always)]
+fn pairs(
+    (of_values, values): (Dtype, &[u64]),
+    (of_answers, answers): (Dtype, &[u64]),
+    (open, between): (&str, &str),
+    template: &RowTemplate,
+    buf: &mut [u8],
+) -> usize {
+    let mut line = Line::new(buf);
+    for (i, value) in values.iter().enumerate() {
+        line.word(open);
+        line.field(of_values, *value, template.is_json);
+        line.word(between);
+        line.answer(of_answers, answers.get(i), template);
     }
     line.at
 }

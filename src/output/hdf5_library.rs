@@ -62,11 +62,11 @@ pub struct Plan {
 /// One rank's end of a file that all ranks write to. All calls but [`SharedFile::leave`] are collective.
 pub trait SharedFile {
     /// Makes room for `extent` values in all, and writes this rank's, which begin at place `start` of the
-    /// file: their bytes, and behind them as many of their answers. There may be none.
+    /// file: their columns, one behind the other, and the answers behind them. There may be none.
     ///
     /// # Errors
     /// They cannot be written.
-    fn write(&mut self, extent: u64, start: u64, pairs: &[u8]) -> Result<()>;
+    fn write(&mut self, extent: u64, start: u64, columns: &[u8]) -> Result<()>;
 
     /// The file is complete with `count` values; what has been written behind them goes.
     ///

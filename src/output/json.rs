@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
 use crate::base::names;
+use crate::data::schema::Schema;
 use crate::input::open_regular;
 use crate::job::{Task, Work};
 use crate::observe::report::Report;
@@ -21,8 +22,8 @@ use crate::output::reader::{PIECE, ReadChunk, ResultReader, check_job, damaged};
 use crate::output::text::ToFile;
 use crate::output::{ResultChunk, Sink};
 
-/// A row; `who` as in [`crate::output::csv::frame`].
-pub fn frame(list: bool, who: Option<Option<&Who>>) -> RowTemplate {
+/// A row; `who` as in [`crate::output::csv::template`].
+pub fn template(table: &Schema, list: bool, who: Option<Option<&Who>>) -> RowTemplate {
     let who = match who {
         None => String::new(),
         Some(None) => r#","rank":null,"pid":null,"host":null"#.to_owned(),
@@ -30,8 +31,11 @@ pub fn frame(list: bool, who: Option<Option<&Who>>) -> RowTemplate {
             format!(r#","rank":{rank},"pid":{pid},"host":{}"#, json!(host))
         }
     };
-    let (open, end) = if list { (",\n{\"input\":", "}") } else { ("{\"input\":", "}\n") };
-    RowTemplate { open, between: ",\"output\":", missing: "null", close: who + end, is_json: true }
+    let (open, end) = if list { (",\n{", "}") } else { ("{", "}\n") };
+    let before = table.fields.iter().enumerate();
+    let before =
+        before.map(|(i, field)| format!("{}{}:", if i == 0 { open } else { "," }, json!(field.name)));
+    RowTemplate { before: before.collect(), missing: "null", close: who + end, is_json: true }
 }
 
 /// What is counted of a file.

@@ -100,9 +100,9 @@ pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Si
         Output::File(path, Format::Hdf5) => {
             crate::output::hdf5_library::library()?.create(task, path, bound)?
         }
-        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, bound.answers())?),
+        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, bound)?),
         Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
-        Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path)?),
+        Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path, bound)?),
         Output::File(path, Format::Text | Format::JsonLines) => {
             Total::around(task, text::ToFile::create(path)?)
         }

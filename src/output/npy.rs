@@ -6,18 +6,29 @@ use npyz::WriterBuilder;
 
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::Result;
-use crate::data::dtype::Dtype;
+use crate::data::schema::{ColumnType, Field, Schema};
 use crate::input::npy;
 use crate::observe::report::Report;
-use crate::output::reader::{Column, PIECE, ReadChunk, ResultReader};
+use crate::op::Bound;
+use crate::output::reader::{Columns, PIECE, ReadChunk, ResultReader};
 use crate::output::text::ToFile;
 use crate::output::{ResultChunk, Sink};
 
 /// A file whose header is written again when the number of answers is known.
 pub struct ToNpy {
     file: ToFile,
-    dtype: Dtype,
+    table: Schema,
     count: u64,
+    /// Rows, where they are put together of columns.
+    rows: Vec<u64>,
+}
+
+/// What is written: the answers alone where they are of a single column, else a table.
+fn table(bound: &Bound) -> Schema {
+    match bound.info.schema.len() {
+        0 | 1 => Schema::single("", bound.answers()),
+        _ => bound.table(),
+    }
 }
 
 impl ToNpy {
@@ -25,31 +36,76 @@ impl ToNpy {
     ///
     /// # Errors
     /// It cannot be created, or is no regular file.
-    pub fn create(path: &Path, dtype: Dtype) -> Result<Self> {
+    pub fn create(path: &Path, bound: &Bound) -> Result<Self> {
+        let table = table(bound);
         let mut file = ToFile::of(AtomicFile::create_regular(path)?);
-        file.begin(&header(dtype, 0));
-        Ok(Self { file, dtype, count: 0 })
+        file.begin(&header(&table, 0));
+        Ok(Self { file, table, count: 0, rows: Vec::new() })
     }
 }
 
-/// The header for so many numbers. Of the same length for any count, because it is padded to a multiple of
-/// 64 bytes, and 20 more digits do not change which.
-fn header(dtype: Dtype, count: u64) -> Vec<u8> {
-    let kind = match dtype {
-        Dtype::I64 => "<i8",
-        Dtype::F64 => "<f8",
+/// The header for so many rows of a table, or numbers where that is a single column without a name. Of the same length
+/// for any count.
+fn header(table: &Schema, count: u64) -> Vec<u8> {
+    let mut bytes = header_of(table, count);
+    let missing = header_of(table, u64::MAX).len() - bytes.len();
+    // Blanks before the end of the line, which the length before the header counts.
+    let end = bytes.len() - 1;
+    bytes.splice(end..end, std::iter::repeat_n(b' ', missing));
+    match bytes[6] {
+        1 => {
+            let len = (bytes.len() - 10) as u16;
+            bytes[8..10].copy_from_slice(&len.to_le_bytes());
+        }
+        _ => {
+            let len = (bytes.len() - 12) as u32;
+            bytes[8..12].copy_from_slice(&len.to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn header_of(table: &Schema, count: u64) -> Vec<u8> {
+    let plain = |dtype: ColumnType| {
+        let kind = if dtype == ColumnType::F64 { "<f8" } else { "<i8" };
+        npyz::DType::Plain(kind.parse().expect("one of numpy's own types"))
     };
-    let dtype = npyz::DType::Plain(kind.parse().expect("one of numpy's own types"));
+    let dtype = match &table.fields[..] {
+        [Field { name, dtype }] if name.is_empty() => plain(*dtype),
+        fields => npyz::DType::Record(
+            fields
+                .iter()
+                .map(|field| npyz::Field { name: field.name.clone(), dtype: plain(field.dtype) })
+                .collect(),
+        ),
+    };
     let mut bytes = Vec::new();
     let options = npyz::WriteOptions::new_header_only().dtype(dtype).shape(&[count]);
     options.writer(&mut bytes).write_header_only().expect("memory takes everything");
     bytes
 }
 
+/// Rows of so many columns, which lie one behind the other in `bytes`.
+fn interleave(bytes: &[u8], columns: usize, rows: &mut Vec<u64>) {
+    let count = bytes.len() / size_of::<u64>() / columns;
+    rows.clear();
+    rows.resize(count * columns, 0);
+    for (number, column) in bytes.chunks_exact(count.max(1) * size_of::<u64>()).enumerate() {
+        for (word, row) in column.as_chunks().0.iter().zip(rows.chunks_exact_mut(columns)) {
+            row[number] = u64::from_ne_bytes(*word);
+        }
+    }
+}
+
 impl Sink for ToNpy {
     fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
-        self.count += (chunk.bytes.len() / size_of::<u64>()) as u64;
-        self.file.take(chunk)
+        let columns = self.table.len();
+        self.count += (chunk.bytes.len() / size_of::<u64>() / columns) as u64;
+        if columns == 1 {
+            return self.file.take(chunk);
+        }
+        interleave(chunk.bytes, columns, &mut self.rows);
+        self.file.take(&ResultChunk { bytes: bytemuck::cast_slice(&self.rows), ..*chunk })
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -57,28 +113,28 @@ impl Sink for ToNpy {
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {
-        self.file.begin_anew(&header(self.dtype, self.count))?;
+        self.file.begin_anew(&header(&self.table, self.count))?;
         self.file.finish(report)
     }
 
     fn fail(&mut self) {
         // What is kept should open, and the disk may have taken less than it was given.
-        let dtype = self.dtype;
-        self.file.keep(|bytes| header(dtype, bytes / size_of::<u64>() as u64));
+        let Self { file, table, .. } = self;
+        file.keep(|bytes| header(table, bytes / (size_of::<u64>() * table.len()) as u64));
     }
 }
 
 /// What [`ToNpy`] has written.
-pub struct FromNpy(Column);
+pub struct FromNpy(Columns);
 
 impl FromNpy {
-    /// Opens `path`, which holds numbers of type `dtype`.
+    /// Opens `path`, which holds results of a task with that input.
     ///
     /// # Errors
     /// It cannot be read, or holds others.
-    pub fn open(path: &Path, dtype: Dtype) -> Result<Self> {
+    pub fn open(path: &Path, bound: &Bound) -> Result<Self> {
         let numbers = npy::open(path, None, None)?;
-        Column::new(path, "", Box::new(numbers), dtype).map(Self)
+        Columns::new(path, "", Box::new(numbers), &table(bound)).map(Self)
     }
 }
 
@@ -87,7 +143,7 @@ impl ResultReader for FromNpy {
         let words = self.0.take((PIECE / size_of::<u64>()) as u64)?;
         bytes.clear();
         bytes.extend_from_slice(bytemuck::cast_slice(&words));
-        let items = words.len() as u64;
+        let items = (words.len() / self.0.columns()) as u64;
         Ok((items > 0).then_some(ReadChunk { items, ..ReadChunk::default() }))
     }
 }
@@ -95,12 +151,23 @@ impl ResultReader for FromNpy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input;
 
     #[test]
     fn headers_are_of_one_length() {
-        for dtype in [Dtype::I64, Dtype::F64] {
-            assert_eq!(header(dtype, 0).len(), 128);
-            assert_eq!(header(dtype, u64::MAX).len(), 128);
+        for dtype in [ColumnType::I64, ColumnType::F64] {
+            for name in ["", "a", "größe", &"long ".repeat(30)] {
+                let field = |name: &str| Field { name: name.to_owned(), dtype };
+                for fields in [vec![field(name)], vec![field(name), field("b"), field("output")]] {
+                    let table = Schema { fields };
+                    let len = header(&table, 0).len();
+                    assert!(
+                        len.is_multiple_of(64)
+                            && [1, 12345, u64::MAX].iter().all(|n| header(&table, *n).len() == len)
+                    );
+                    assert_eq!(input::npy::Header::parse(&header(&table, 7)).unwrap().len, len as u64);
+                }
+            }
         }
     }
 }

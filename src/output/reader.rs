@@ -7,12 +7,13 @@ use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
+use crate::data::schema::Schema;
 use crate::input::Indexed;
 use crate::job::output::Output;
 use crate::job::{Do, Task, Work};
 use crate::op::Bound;
 use crate::op::lines::Tally;
-use crate::output::text::{FromFile, Rule};
+use crate::output::text::{FromFile, IsGap, Rule};
 use crate::output::{csv, json, npy, read_total};
 
 /// Bytes of a piece, or somewhat more.
@@ -41,31 +42,40 @@ pub struct ReadChunk {
     pub rank: Option<usize>,
 }
 
-/// Numbers that are read front to back.
-pub struct Column {
+/// Columns of numbers that are read front to back.
+pub struct Columns {
     numbers: Box<dyn Indexed>,
+    columns: usize,
     next: u64,
 }
 
-impl Column {
-    /// `numbers`, which should be of type `dtype`; they are called `name` in `path`, if they
-    /// have a name there.
+impl Columns {
+    /// `numbers`, which should be of the columns `expected`; they are called `name` in `path`, if they have a name
+    /// there.
     ///
     /// # Errors
-    /// They are of the other type.
-    pub fn new(path: &Path, name: &str, numbers: Box<dyn Indexed>, dtype: Dtype) -> Result<Self> {
-        let found = numbers.schema().number(0);
-        if found == Some(dtype) {
-            return Ok(Self { numbers, next: 0 });
+    /// They are of other types, or of other names.
+    pub fn new(path: &Path, name: &str, numbers: Box<dyn Indexed>, expected: &Schema) -> Result<Self> {
+        let found = numbers.schema();
+        let is_same = match expected.len() {
+            1 => found.number(0) == expected.number(0) && found.len() == 1,
+            _ => found == *expected,
+        };
+        if is_same {
+            return Ok(Self { numbers, columns: expected.len(), next: 0 });
         }
         let whose = if name.is_empty() { "its type is".to_owned() } else { format!("{name} is of type") };
-        let found = found.map_or("another", Dtype::name);
-        Err(damaged(path, &format!("{whose} {found}, and not {}", dtype.name())))
+        Err(damaged(path, &format!("{whose} {found}, and not {expected}")))
     }
 
-    /// How many there are in all.
+    /// How many rows there are in all.
     pub fn count(&self) -> u64 {
         self.numbers.count()
+    }
+
+    /// How many columns.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
     /// How many have been taken.
@@ -73,15 +83,16 @@ impl Column {
         self.next
     }
 
-    /// The next `most`, or what is left.
+    /// The next `most` rows, or what is left: their columns, one behind the other.
     ///
     /// # Errors
     /// They cannot be read.
     pub fn take(&mut self, most: u64) -> Result<Vec<u64>> {
         let count = (self.count() - self.next).min(most);
-        let mut words = vec![0; count as usize];
+        let mut words = vec![0; count as usize * self.columns];
         if count > 0 {
-            self.numbers.fill_at(self.next, &mut words, Lanes::best()).1?;
+            let mut columns: Vec<&mut [u64]> = words.chunks_exact_mut(count as usize).collect();
+            self.numbers.fill_at(self.next, &mut columns, Lanes::best()).1?;
         }
         self.next += count;
         Ok(words)
@@ -96,22 +107,25 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
     let Output::File(_, format) = task.output else {
         return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
     };
-    let rows = |heading: &str, is_gap: Option<fn(&[u8]) -> bool>| -> Result<Box<dyn ResultReader>> {
+    let rows = |heading: &[u8], is_gap: Option<IsGap>| -> Result<Box<dyn ResultReader>> {
         Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
     };
+    let columns = bound.info.schema.len();
     let from_file = match (format, &task.work) {
         (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, bound),
         (_, Work::Read { action: Do::Text, .. }) => {
-            return Ok(Box::new(FromFile::open(path, "", Rule::Lines)?));
+            return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?));
         }
-        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, bound.answers())?)),
+        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, bound)?)),
         (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
-        (Format::Csv, _) => rows(csv::heading(task), Some(csv::is_gap))?,
+        (Format::Csv, _) => {
+            rows(&csv::heading(task, bound), Some(Box::new(move |row| csv::is_gap(row, columns))))?
+        }
         // In JSON infinity is null, too.
         (Format::JsonLines, _) => {
-            rows("", (bound.answers() == Dtype::I64).then_some(json::is_gap as fn(&[u8]) -> bool))?
+            rows(b"", (bound.answers() == Dtype::I64).then(|| Box::new(json::is_gap) as IsGap))?
         }
-        (Format::Text, _) => rows("", Some(crate::output::text::is_gap))?,
+        (Format::Text, _) => rows(b"", Some(Box::new(crate::output::text::is_gap)))?,
     };
     Ok(match task.work {
         Work::Read { action: Do::Count, .. } => {

@@ -9,6 +9,7 @@ use crate::base::blocking::{Outlet, STDOUT};
 use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::{escape, streams};
+use crate::data::schema::Schema;
 use crate::input::open_regular;
 use crate::observe::report::Report;
 use crate::op::lines::Tally;
@@ -19,10 +20,15 @@ use crate::output::{ResultChunk, Sink, first_numbers};
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
 
-/// A row of value, answer and process.
-pub fn frame(who: Option<&Who>) -> RowTemplate {
+/// A row of values, answer and process.
+pub fn template(table: &Schema, who: Option<&Who>) -> RowTemplate {
     let close = who.map_or("\t\n".to_owned(), |who| format!("\t{}\n", who.pid));
-    RowTemplate { open: "", between: "\t", missing: "", close, is_json: false }
+    RowTemplate { before: separated(table, "\t"), missing: "", close, is_json: false }
+}
+
+/// What stands before each column where `separator` stands between them.
+pub fn separated(table: &Schema, separator: &str) -> Vec<String> {
+    (0..table.len()).map(|i| if i == 0 { String::new() } else { separator.to_owned() }).collect()
 }
 
 /// What is counted of a file, as `wc` writes it.
@@ -194,15 +200,17 @@ impl Sink for ToFile {
     }
 }
 
+/// Says whether a row is that of a value without an answer.
+pub type IsGap = Box<dyn Fn(&[u8]) -> bool>;
+
 /// What stands in a file that is read back.
-#[derive(Debug, Clone, Copy)]
 pub enum Rule {
     /// The lines of a file, whatever they are; the last need not end.
     Lines,
     /// Rows, each a line that parpy has written. `is_gap` says which have no answer, where that is asked for.
     Rows {
         /// Of a whole row.
-        is_gap: Option<fn(&[u8]) -> bool>,
+        is_gap: Option<IsGap>,
     },
 }
 
@@ -223,14 +231,15 @@ impl FromFile {
     ///
     /// # Errors
     /// It cannot be read, or begins otherwise.
-    pub fn open(path: &Path, heading: &str, rule: Rule) -> Result<Self> {
+    pub fn open(path: &Path, heading: &[u8], rule: Rule) -> Result<Self> {
         let file = open_regular(path)?;
         let mut new =
             Self { file, path: path.to_owned(), rule, begun: Vec::new(), last: b'\n', ended: false };
         let mut begins = Vec::new();
         new.read(heading.len(), &mut begins)?;
-        if begins != heading.as_bytes() {
-            return Err(damaged(path, &format!("it does not begin with '{}'", heading.trim_end())));
+        if begins != heading {
+            let heading = String::from_utf8_lossy(heading.trim_ascii_end());
+            return Err(damaged(path, &format!("it does not begin with '{heading}'")));
         }
         Ok(new)
     }
@@ -261,7 +270,7 @@ impl ResultReader for FromFile {
             self.read(PIECE, bytes)?;
         }
         let mut found = ReadChunk::default();
-        match self.rule {
+        match &self.rule {
             Rule::Lines => {
                 found.line_bytes = bytes.len() as u64;
                 self.last = *bytes.last().unwrap_or(&self.last);

@@ -3,11 +3,12 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::input;
 use crate::job::{Do, Task, Work};
 use crate::op::{BlockResult, Bound, Operator, lines};
-use crate::sched::map::{MapSettings, Numbers};
+use crate::sched::map::{MapRows, MapSettings};
 
 /// One worker's own operator for a task, in vector lanes.
 pub struct Instance {
@@ -40,17 +41,17 @@ impl Instance {
         Ok(&mut **self.operator.insert(operator))
     }
 
-    /// The first piece of the answer to a block, of which the values are given too where they travel; with
+    /// The first piece of the answer to a block, of which the rows are given too where they travel; with
     /// `None` the next chunk of the same answer. That nothing could be opened is an answer, too.
     pub fn answer(
         &mut self,
         task: &Task,
         bound: &Bound,
-        block: Option<(&Block, &[u64])>,
+        block: Option<(&Block, Option<BatchRef>)>,
         buf: &mut [u8],
     ) -> BlockResult {
         match (self.open(task, bound), block) {
-            (Ok(operator), Some((block, values))) => operator.apply(block, values, buf),
+            (Ok(operator), Some((block, rows))) => operator.apply(block, rows, buf),
             (Ok(operator), None) => operator.more(buf),
             (Err(error), _) => BlockResult::failed(error),
         }
@@ -68,7 +69,7 @@ pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box
         (Work::Map { numbers, .. }, Some(formula)) => {
             let source = if info.indexed { Some(input::open_indexed(numbers, info)?) } else { None };
             let settings = MapSettings::of(task, bound);
-            Box::new(Numbers::new(settings, formula.program(lanes), lanes, rank, source))
+            Box::new(MapRows::new(settings, formula.program(lanes), lanes, rank, source))
         }
         (Work::Map { .. }, None) => return Err(Error::Failed("there is nothing to do with values".into())),
         (Work::Read { file, action: Do::Text }, _) => Box::new(lines::Text::open(file, info)?),

@@ -1,68 +1,95 @@
-//! One worker's part in a map: values from its own source or as they are handed over, the function, and the encoding
+//! One worker's part in a map: rows from its own source or as they are handed over, the formula, and the encoding
 //! of the answers, a piece at a time, so that all of it happens in the first-level cache.
 
 use crate::base::error::Error;
 use crate::base::lanes::Lanes;
 use crate::base::signals;
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
+use crate::data::schema::Schema;
 use crate::input::Indexed;
 use crate::job::Task;
 use crate::op::expr::{Faults, Program, WINDOW};
 use crate::op::{BlockResult, Bound, Operator, Page, pages};
-use crate::output::encode::{self, Encoding, RowTemplate, Who, render, render_rows};
+use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, render, render_rows};
 
-/// How values are answered.
-#[derive(Debug, Clone, Copy)]
+/// How rows are answered.
+#[derive(Debug, Clone)]
 pub struct MapSettings {
-    /// Their type.
-    pub values: Dtype,
-    /// That of the answers.
-    pub answers: Dtype,
+    /// Types of their columns.
+    columns: Vec<Dtype>,
+    /// Their names, and that of the answers, in results.
+    table: Schema,
+    /// Type of the answers.
+    answers: Dtype,
     /// What the answers should look like.
-    pub form: Encoding,
-    /// Values without an answer are passed over.
-    pub keep_going: bool,
+    encoding: Encoding,
+    /// Rows without an answer are passed over.
+    keep_going: bool,
 }
 
 impl MapSettings {
     /// Those of `task`.
     pub fn of(task: &Task, bound: &Bound) -> Self {
+        let schema = &bound.info.schema;
         Self {
-            values: bound.info.dtype(),
+            columns: schema.dtypes().map(|dtype| dtype.number().unwrap_or(Dtype::I64)).collect(),
+            table: bound.table(),
             answers: bound.answers(),
-            form: Encoding::of(task),
+            encoding: Encoding::of(task, schema.len()),
             keep_going: task.keep_going,
         }
     }
 
-    fn value<'a>(&self, bits: &'a [u64]) -> encode::Numbers<'a> {
-        encode::Numbers { dtype: self.values, bits }
+    /// What stands around answers that `rank` has given, or nobody.
+    fn template(&self, rank: Option<usize>) -> RowTemplate {
+        match self.encoding {
+            Encoding::Rows(rows) => rows.template(&self.table, rank.map(Who::here).as_ref()),
+            Encoding::Columns { .. } | Encoding::Text => RowTemplate::default(),
+        }
     }
 
-    fn answer<'a>(&self, bits: &'a [u64]) -> encode::Numbers<'a> {
-        encode::Numbers { dtype: self.answers, bits }
+    fn numbers<'a>(&self, columns: &[&'a [u64]]) -> Vec<Numbers<'a>> {
+        self.columns.iter().zip(columns).map(|(dtype, bits)| Numbers { dtype: *dtype, bits }).collect()
+    }
+
+    fn answers<'a>(&self, bits: &'a [u64]) -> Numbers<'a> {
+        Numbers { dtype: self.answers, bits }
+    }
+
+    /// A row in a message: its value, or where it has several, each with its name.
+    pub fn describe(&self, row: &[u64]) -> String {
+        let text = |(dtype, bits): (&Dtype, &u64)| dtype.text(*bits);
+        match row {
+            [bits] => text((&self.columns[0], bits)),
+            _ => {
+                let names = self.table.fields.iter().map(|field| &field.name);
+                let words = self.columns.iter().zip(row).map(text).zip(names);
+                words.map(|(word, name)| format!("{name} = {word}")).collect::<Vec<_>>().join(", ")
+            }
+        }
     }
 }
 
-/// A formula over blocks of values.
-pub struct Numbers {
+/// A formula over blocks of rows.
+pub struct MapRows {
     settings: MapSettings,
     program: Program,
     /// The instructions that values are found with.
     lanes: Lanes,
-    /// Where this worker finds the values of a block itself, when they are not handed to it.
+    /// Where this worker finds the rows of a block itself, when they are not handed to it.
     source: Option<Box<dyn Indexed>>,
-    /// Values from the source.
-    values: Vec<Page>,
+    /// Columns from the source, one behind the other.
+    own: Vec<Page>,
     /// Answers before they are text.
     answers: Vec<u64>,
     /// What stands around them.
-    frame: RowTemplate,
+    template: RowTemplate,
 }
 
-impl Numbers {
-    /// Answers with `program` as `settings` says, as worker `rank`, the values from `source` or else as they are handed
+impl MapRows {
+    /// Answers with `program` as `settings` says, as worker `rank`, the rows from `source` or else as they are handed
     /// over. Both with `lanes`.
     pub fn new(
         settings: MapSettings,
@@ -71,62 +98,85 @@ impl Numbers {
         rank: usize,
         source: Option<Box<dyn Indexed>>,
     ) -> Self {
-        let values = pages(source.as_ref().map_or(0, |source| source.piece() * size_of::<u64>()));
-        let frame = frame(settings.form, Some(rank));
-        Self { settings, program, lanes, source, values, answers: vec![0; WINDOW], frame }
+        let words = source.as_ref().map_or(0, |source| source.piece() * settings.columns.len());
+        let template = settings.template(Some(rank));
+        let (own, answers) = (pages(words * size_of::<u64>()), vec![0; WINDOW]);
+        Self { settings, program, lanes, source, own, answers, template }
     }
 }
 
-/// What stands around answers of `form`, which `rank` has given, or nobody.
-fn frame(form: Encoding, rank: Option<usize>) -> RowTemplate {
-    match form {
-        Encoding::Rows(rows) => rows.frame(rank.map(Who::here).as_ref()),
-        Encoding::Raw | Encoding::Pairs { .. } | Encoding::Text => RowTemplate::default(),
-    }
-}
-
-/// Where the runs of [`Encoding::Pairs`] stand in the buffer of a block that has `of` values.
+/// Where the runs of [`Encoding::Columns`] stand in the buffer of a block that has `of` rows.
 #[derive(Clone, Copy)]
 struct Runs {
     of: usize,
+    /// Columns of the input.
+    inputs: usize,
     gaps: bool,
 }
 
 impl Runs {
-    /// Value number `i`, its answer, and whether it is a gap.
-    fn put(self, buf: &mut [u8], i: usize, value: u64, answer: u64, is_gap: bool) {
-        let (values, rest) = buf.split_at_mut(self.of * size_of::<u64>());
-        let (answers, gaps) = rest.split_at_mut(self.of * size_of::<u64>());
-        let at = i * size_of::<u64>()..(i + 1) * size_of::<u64>();
-        values[at.clone()].copy_from_slice(bytemuck::bytes_of(&value));
-        answers[at].copy_from_slice(bytemuck::bytes_of(&answer));
-        if self.gaps {
-            gaps[i] = u8::from(is_gap);
+    /// Where words of a column, the answers behind those of the input, begin at row `row`.
+    fn at(self, column: usize, row: usize) -> usize {
+        (column * self.of + row) * size_of::<u64>()
+    }
+
+    /// Puts `columns` of the input from row number `row` on.
+    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[&[u64]]) {
+        for (number, column) in columns.iter().take(self.inputs).enumerate() {
+            let start = self.at(number, row);
+            buf[start..start + size_of_val(*column)].copy_from_slice(bytemuck::cast_slice(column));
         }
     }
 
-    /// Moves the runs together when there are only `count` values. Returns how many bytes that are.
+    /// Room for so many answers from row number `row` on.
+    fn answers(self, buf: &mut [u8], row: usize, count: usize) -> &mut [u64] {
+        let start = self.at(self.inputs, row);
+        bytemuck::cast_slice_mut(&mut buf[start..start + count * size_of::<u64>()])
+    }
+
+    /// No row of the block is a gap.
+    fn begin(self, buf: &mut [u8]) {
+        if self.gaps {
+            buf[self.at(self.inputs + 1, 0)..][..self.of].fill(0);
+        }
+    }
+
+    /// Row number `row` has no answer.
+    fn leave_gap(self, buf: &mut [u8], row: usize, missing: u64) {
+        // Not as words: in the room of a single gap they may lie anywhere.
+        let start = self.at(self.inputs, row);
+        buf[start..start + size_of::<u64>()].copy_from_slice(bytemuck::bytes_of(&missing));
+        if self.gaps {
+            buf[self.at(self.inputs + 1, 0) + row] = 1;
+        }
+    }
+
+    /// Moves the runs together when there are only `count` rows. Returns how many bytes that are.
     fn close_up(self, buf: &mut [u8], count: usize) -> usize {
         let words = count * size_of::<u64>();
-        let start = self.of * size_of::<u64>();
-        buf.copy_within(start..start + words, words);
-        if self.gaps {
-            buf.copy_within(2 * start..2 * start + count, 2 * words);
+        for column in 1..=self.inputs {
+            let start = self.at(column, 0);
+            buf.copy_within(start..start + words, column * words);
         }
-        Encoding::Pairs { gaps: self.gaps }.width() * count
+        let columns = self.inputs + 1;
+        if self.gaps {
+            let start = self.at(columns, 0);
+            buf.copy_within(start..start + count, columns * words);
+        }
+        columns * words + if self.gaps { count } else { 0 }
     }
 }
 
 /// The room for the answers to a block, and how far it is filled.
 struct Room<'a> {
     buf: &'a mut [u8],
-    /// Values of the block.
+    /// Rows of the block.
     of: usize,
     answer: BlockResult,
 }
 
 impl Room<'_> {
-    /// Values answered or passed over.
+    /// Rows answered or passed over.
     fn done(&self) -> usize {
         (self.answer.items + self.answer.failed) as usize
     }
@@ -137,58 +187,59 @@ fn lacks(faults: Option<&Faults>, row: usize) -> bool {
     faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
 }
 
-/// Answers the values `x`, a window of them, behind what `room` already has; false when the run is to stop.
+/// Answers a window of rows, whose columns are `x`, behind what `room` already has; false when the run is to stop.
 fn answer_window(
     settings: &MapSettings,
     program: &mut Program,
-    x: &[u64],
+    x: &[&[u64]],
     y: &mut [u64],
-    frame: &RowTemplate,
+    template: &RowTemplate,
     room: &mut Room,
 ) -> bool {
-    // Raw numbers are answered where they are to be.
-    let (mut at, words) = (room.answer.bytes, size_of_val(x));
-    if let Encoding::Pairs { .. } = settings.form {
-        // Bytes are counted when all is done: until then the runs grow apart from each other.
-        let (values, behind) = (room.done() * size_of::<u64>(), room.of * size_of::<u64>());
-        room.buf[values..values + words].copy_from_slice(bytemuck::cast_slice(x));
-        at = behind + values;
-    }
-    let is_in_place = matches!(settings.form, Encoding::Raw | Encoding::Pairs { .. });
-    let faults = match is_in_place {
-        true => program.answer(&[x], bytemuck::cast_slice_mut(&mut room.buf[at..at + words])),
-        false => program.answer(&[x], &mut y[..x.len()]),
+    let (count, before) = (y.len(), room.done());
+    let faults = match settings.encoding {
+        // Numbers are answered where they are to be.
+        Encoding::Columns { inputs, gaps } => {
+            let runs = Runs { of: room.of, inputs, gaps };
+            runs.put_inputs(room.buf, before, x);
+            program.answer(x, runs.answers(room.buf, before, count))
+        }
+        Encoding::Text | Encoding::Rows(_) => program.answer(x, y),
     };
     let mut done = 0;
     loop {
         // What has answers, up to the next that has none.
         let end = match &faults {
-            None => x.len(),
-            faults => (done..x.len()).find(|row| lacks(faults.as_ref(), *row)).unwrap_or(x.len()),
+            None => count,
+            faults => (done..count).find(|row| lacks(faults.as_ref(), *row)).unwrap_or(count),
         };
         let space = &mut room.buf[room.answer.bytes..];
-        room.answer.bytes += match settings.form {
-            Encoding::Raw => (end - done) * size_of::<u64>(),
-            Encoding::Pairs { .. } => 0,
+        room.answer.bytes += match settings.encoding {
+            // Bytes are counted when all is done: until then the columns grow apart from each other.
+            Encoding::Columns { .. } => 0,
             Encoding::Text => render(settings.answers, &y[done..end], space),
             Encoding::Rows(_) => {
-                render_rows(settings.value(&x[done..end]), settings.answer(&y[done..end]), frame, space)
+                let x: Vec<&[u64]> = x.iter().map(|column| &column[done..end]).collect();
+                render_rows(&settings.numbers(&x), settings.answers(&y[done..end]), template, space)
             }
         };
         room.answer.items += (end - done) as u64;
-        let Some(bits) = x.get(end) else { return true };
-        let why = program.fault(&[x], end).map_or("it has no answer".to_owned(), |fault| fault.to_string());
-        let complaint = format!("{}: {why}", settings.values.text(*bits));
+        if end == count {
+            return true;
+        }
+        let row: Vec<u64> = x.iter().map(|column| column[end]).collect();
+        let why = program.fault(x, end).map_or("it has no answer".to_owned(), |fault| fault.to_string());
+        let complaint = format!("{}: {why}", settings.describe(&row));
         if !settings.keep_going {
             room.answer.failure = Some(Error::Item(complaint));
             return false;
         }
-        match settings.form {
-            Encoding::Pairs { gaps } => {
-                let runs = Runs { of: room.of, gaps };
-                runs.put(room.buf, room.done(), *bits, missing(settings.answers), true);
+        match settings.encoding {
+            Encoding::Columns { inputs, gaps } => {
+                let runs = Runs { of: room.of, inputs, gaps };
+                runs.leave_gap(room.buf, before + end, missing(settings.answers));
             }
-            _ => room.answer.bytes += leave_gap(settings, *bits, frame, &mut room.buf[room.answer.bytes..]),
+            _ => room.answer.bytes += leave_gap(settings, &row, template, &mut room.buf[room.answer.bytes..]),
         }
         room.answer.failed += 1;
         room.answer.first_failed.get_or_insert(complaint);
@@ -205,56 +256,64 @@ fn missing(dtype: Dtype) -> u64 {
 }
 
 /// What is left where an answer would be, so that the others still stand beside their values.
-fn leave_gap(settings: &MapSettings, bits: u64, frame: &RowTemplate, buf: &mut [u8]) -> usize {
-    match settings.form {
-        Encoding::Raw => {
-            buf[..size_of::<u64>()].copy_from_slice(bytemuck::bytes_of(&missing(settings.answers)));
-            size_of::<u64>()
-        }
-        Encoding::Pairs { gaps } => {
-            let runs = Runs { of: 1, gaps };
-            runs.put(buf, 0, bits, missing(settings.answers), true);
+fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &mut [u8]) -> usize {
+    let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
+    match settings.encoding {
+        Encoding::Columns { inputs, gaps } => {
+            let runs = Runs { of: 1, inputs, gaps };
+            runs.put_inputs(buf, 0, &columns);
+            runs.leave_gap(buf, 0, missing(settings.answers));
             runs.close_up(buf, 1)
         }
         Encoding::Text => {
             buf[0] = b'\n';
             1
         }
-        Encoding::Rows(_) => render_rows(settings.value(&[bits]), settings.answer(&[]), frame, buf),
+        Encoding::Rows(_) => render_rows(&settings.numbers(&columns), settings.answers(&[]), template, buf),
     }
 }
 
-/// The gap for a value that no process has answered.
-pub fn gap(settings: &MapSettings, bits: u64) -> Vec<u8> {
-    let mut buf = vec![0; settings.form.width()];
-    let len = leave_gap(settings, bits, &frame(settings.form, None), &mut buf);
+/// The gap for a row that no process has answered.
+pub fn gap(settings: &MapSettings, row: &[u64]) -> Vec<u8> {
+    let mut buf = vec![0; settings.encoding.width(&settings.table)];
+    let len = leave_gap(settings, row, &settings.template(None), &mut buf);
     buf.truncate(len);
     buf
 }
 
-impl Operator for Numbers {
-    fn apply(&mut self, block: &Block, values: &[u64], buf: &mut [u8]) -> BlockResult {
-        let Self { settings, program, lanes, source, values: own, answers, frame } = self;
+impl Operator for MapRows {
+    fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
+        let Self { settings, program, lanes, source, own, answers, template } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let count = block.len() as usize;
-        if let Encoding::Pairs { gaps: true } = settings.form {
-            buf[2 * size_of::<u64>() * count..][..count].fill(0);
-        }
-        let window = program.rows_at_once();
+        let runs = match settings.encoding {
+            Encoding::Columns { inputs, gaps } => Some(Runs { of: count, inputs, gaps }),
+            Encoding::Text | Encoding::Rows(_) => None,
+        };
         let mut room = Room { buf, of: count, answer: BlockResult::default() };
+        if let Some(runs) = runs {
+            runs.begin(room.buf);
+        }
+        let (window, columns) = (program.rows_at_once(), settings.columns.len());
         let mut at = 0;
         'block: while at < count {
-            let (x, fault) = match source {
-                None => (&values[at..count], Ok(())),
-                Some(source) => {
-                    let most = own.len().min(count - at);
-                    let (found, fault) = source.fill_at(block.start + at as u64, &mut own[..most], *lanes);
-                    (&own[..found], fault)
+            let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
+                (Some(source), _) => {
+                    let piece = own.len() / columns;
+                    let most = piece.min(count - at);
+                    let mut space: Vec<&mut [u64]> =
+                        own.chunks_exact_mut(piece).map(|column| &mut column[..most]).collect();
+                    let (found, fault) = source.fill_at(block.start + at as u64, &mut space, *lanes);
+                    (own.chunks_exact(piece).map(|column| &column[..found]).collect(), found, fault)
                 }
+                (None, Some(rows)) => {
+                    ((0..columns).map(|column| rows.words(column)).collect(), rows.len(), Ok(()))
+                }
+                (None, None) => (Vec::new(), 0, Err(Error::Failed("rows have not come along".into()))),
             };
-            at += x.len();
-            room.answer.input_bytes += size_of_val(x) as u64;
-            for x in x.chunks(window) {
+            at += found;
+            room.answer.input_bytes += (found * columns * size_of::<u64>()) as u64;
+            for start in (0..found).step_by(window) {
                 // Of many at once each takes no time. A block that has been worked through is whole.
                 if window == 1
                     && room.done() > 0
@@ -263,7 +322,10 @@ impl Operator for Numbers {
                     room.answer.failure = Some(interrupted);
                     break 'block;
                 }
-                if !answer_window(settings, program, x, answers, frame, &mut room) {
+                let end = found.min(start + window);
+                let x: Vec<&[u64]> = x.iter().map(|column| &column[start..end]).collect();
+                let y = &mut answers[..end - start];
+                if !answer_window(settings, program, &x, y, template, &mut room) {
                     break 'block;
                 }
             }
@@ -272,8 +334,8 @@ impl Operator for Numbers {
                 break;
             }
         }
-        if let Encoding::Pairs { gaps } = settings.form {
-            room.answer.bytes = Runs { of: count, gaps }.close_up(room.buf, room.done());
+        if let Some(runs) = runs {
+            room.answer.bytes = runs.close_up(room.buf, room.done());
         }
         room.answer
     }
@@ -282,20 +344,30 @@ impl Operator for Numbers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::schema::Schema;
+    use crate::data::batch::{BatchWriter, bytes_for};
+    use crate::input::InputInfo;
     use crate::op::formula::Formula;
     use crate::output::encode::{Rows, WIDEST};
     use proptest::prelude::*;
 
-    fn numbers(dtype: Dtype, form: Encoding, lanes: Lanes, keep_going: bool) -> Numbers {
-        let program = Formula::bind("square", &Schema::single("", dtype)).unwrap().program(lanes);
-        let settings = MapSettings { values: dtype, answers: dtype, form, keep_going };
-        Numbers::new(settings, program, lanes, 0, None)
+    fn numbers(dtype: Dtype, encoding: Encoding, lanes: Lanes, keep_going: bool) -> MapRows {
+        let info = InputInfo { schema: Schema::single("", dtype), ..InputInfo::default() };
+        let formula = Formula::bind("square", &info.schema).unwrap();
+        let program = formula.program(lanes);
+        let table = Bound { info, formula: Some(formula) }.table();
+        let settings = MapSettings { columns: vec![dtype], table, answers: dtype, encoding, keep_going };
+        MapRows::new(settings, program, lanes, 0, None)
     }
 
-    fn text(mut numbers: Numbers, bits: &[u64]) -> (String, BlockResult) {
-        let mut buf = vec![0; bits.len() * numbers.settings.form.width()];
-        let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, bits, &mut buf);
+    fn text(mut numbers: MapRows, bits: &[u64]) -> (String, BlockResult) {
+        let schema = Schema::single("", numbers.settings.columns[0]);
+        let mut memory = pages(bytes_for(1, bits.len()));
+        let mut batch =
+            BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), &schema, bits.len()).unwrap();
+        batch.words_mut(0).copy_from_slice(bits);
+        batch.set_rows(bits.len());
+        let mut buf = vec![0; bits.len() * numbers.settings.encoding.width(&numbers.settings.table)];
+        let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, Some(batch.view()), &mut buf);
         buf.truncate(answer.bytes);
         (String::from_utf8(buf).unwrap(), answer)
     }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::time::{Interval, Timestamp};
+use crate::data::batch;
 use crate::data::block::Block;
 use crate::input;
 use crate::input::blocks::BlockSource;
@@ -89,8 +90,10 @@ pub struct BlockSizing {
     pub block: u64,
     /// The same of the smallest block that a guided schedule makes.
     pub smallest: u64,
-    /// Words for the values of a block that travel with it; 0 for a `read`.
-    pub values: usize,
+    /// Rows of a block at the most; 0 for a `read`.
+    pub rows: usize,
+    /// Bytes of the batch of rows that travels with a block; 0 where none does.
+    pub input: usize,
     /// Bytes that a worker's answer has room for. Longer answers come in pieces.
     pub buf: usize,
 }
@@ -119,10 +122,16 @@ const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
 /// not matter, so few that handing out does not.
 const BLOCKS_PER_WORKER: u64 = 4;
 
-/// A block that the user has asked for, or else `default`, each within what memory allows when `blocks`
+/// Bytes that the answer to a row of `task` takes at the most.
+fn width(task: &Task, bound: &Bound) -> usize {
+    Encoding::of(task, bound.info.schema.len()).width(&bound.table())
+}
+
+/// Rows of a block that the user has asked for, or else `default`, each within what memory allows when `blocks`
 /// are in flight.
-fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
-    let fits = |memory: usize| (memory / blocks / (size_of::<u64>() + Encoding::of(task).width())).max(1);
+fn rows_of_block(task: &Task, bound: &Bound, blocks: usize, default: u64) -> usize {
+    let row = bound.info.schema.len() * size_of::<u64>() + width(task, bound);
+    let fits = |memory: usize| (memory / blocks / row).max(1);
     let limit = |memory: usize, n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(fits(memory)).max(1);
     match task.schedule.block {
         Some(n) => limit(MOST_ROUND_MEMORY, n),
@@ -131,32 +140,44 @@ fn values_of_block(task: &Task, blocks: usize, default: u64) -> usize {
 }
 
 impl BlockSizing {
+    /// Of blocks of a map, of `rows` rows at the most.
+    fn of_rows(task: &Task, bound: &Bound, workers: usize, rows: usize, smallest: u64) -> Self {
+        let columns = bound.info.schema.len();
+        let input = if bound.info.indexed { 0 } else { batch::bytes_for(columns, rows) };
+        let buf = rows * width(task, bound);
+        Self { workers, block: rows as u64, smallest, rows, input, buf }
+    }
+
+    /// Of sections of `block` bytes at the most.
+    fn of_sections(workers: usize, block: u64, smallest: u64, buf: usize) -> Self {
+        Self { workers, block, smallest, rows: 0, input: 0, buf }
+    }
+
     /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round
     /// `costs_more`.
-    pub fn in_rounds(task: &Task, workers: usize, costs_more: bool) -> Self {
+    pub fn in_rounds(task: &Task, bound: &Bound, workers: usize, costs_more: bool) -> Self {
         let larger = if costs_more { LARGER } else { 1 };
         match &task.work {
             Work::Map { .. } => {
-                let values = values_of_block(task, workers, VALUES * larger);
-                let block = values as u64;
-                Self { workers, block, smallest: block, values, buf: values * Encoding::of(task).width() }
+                let rows = rows_of_block(task, bound, workers, VALUES * larger);
+                Self::of_rows(task, bound, workers, rows, rows as u64)
             }
             Work::Read { action: Do::Text, .. } => {
                 let buf = ((SECTION * larger) as usize).min(ROUND_MEMORY / workers).max(4096);
                 // A little less than the room, so that the rest of a last line still fits.
                 let block = task.schedule.block.unwrap_or((buf - buf / 16) as u64);
-                Self { workers, block, smallest: block, values: 0, buf }
+                Self::of_sections(workers, block, block, buf)
             }
             Work::Read { action: Do::Count, .. } => {
                 let block = task.schedule.block.unwrap_or(TALLIED_SECTION);
-                Self { workers, block, smallest: block, values: 0, buf: Tally::SIZE }
+                Self::of_sections(workers, block, block, Tally::SIZE)
             }
         }
     }
 
     /// Blocks that are handed out one by one to whoever is free, or by turns. `left` is how many values or
     /// bytes there are, and `grain` how many values are worth handing out; 1 also makes sections small.
-    pub fn one_by_one(task: &Task, workers: usize, left: Option<u64>, grain: u64) -> Self {
+    pub fn one_by_one(task: &Task, bound: &Bound, workers: usize, left: Option<u64>, grain: u64) -> Self {
         let kind = task.schedule.kind.unwrap_or(ScheduleKind::Dynamic);
         let share = match kind {
             ScheduleKind::Static => 1,
@@ -169,17 +190,16 @@ impl BlockSizing {
         let smallest_section = if grain == 1 { 1 } else { SMALLEST_SECTION };
         match &task.work {
             Work::Map { .. } => {
-                let values = match kind {
+                let rows = match kind {
                     // Here the user's block is the smallest.
                     ScheduleKind::Guided => {
                         let smallest = task.schedule.block.unwrap_or(grain);
-                        values_of_block(task, 2 * workers, share.clamp(1, VALUES).max(smallest))
+                        rows_of_block(task, bound, 2 * workers, share.clamp(1, VALUES).max(smallest))
                     }
-                    _ => values_of_block(task, 2 * workers, share.clamp(grain, VALUES.max(grain))),
+                    _ => rows_of_block(task, bound, 2 * workers, share.clamp(grain, VALUES.max(grain))),
                 };
-                let block = values as u64;
-                let smallest = task.schedule.block.unwrap_or(grain).min(block);
-                Self { workers, block, smallest, values, buf: values * Encoding::of(task).width() }
+                let smallest = task.schedule.block.unwrap_or(grain).min(rows as u64);
+                Self::of_rows(task, bound, workers, rows, smallest)
             }
             Work::Read { action, .. } => {
                 let largest = match action {
@@ -197,7 +217,7 @@ impl BlockSizing {
                     Do::Text => (block.min(largest) as usize / 15 * 16).max(4096),
                     Do::Count => Tally::SIZE,
                 };
-                Self { workers, block, smallest, values: 0, buf }
+                Self::of_sections(workers, block, smallest, buf)
             }
         }
     }

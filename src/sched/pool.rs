@@ -18,6 +18,6 @@ const GRAIN: u64 = 1;
 pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
     let opened = Opened::of(task)?;
     let workers = task.workers.unwrap_or_else(cpus::usable);
-    let layout = BlockSizing::one_by_one(task, workers, opened.source.left(), GRAIN);
+    let layout = BlockSizing::one_by_one(task, &opened.bound, workers, opened.source.left(), GRAIN);
     manager::over_processes(task, &layout, opened, Lifetime::Run, attempt)
 }

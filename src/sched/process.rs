@@ -20,6 +20,6 @@ pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
         (Work::Map { .. }, None, None | Some(ScheduleKind::Dynamic)) => Some(1),
         _ => opened.source.left(),
     };
-    let layout = BlockSizing::one_by_one(task, workers, left, 1);
+    let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, 1);
     manager::over_processes(task, &layout, opened, Lifetime::Block, attempt)
 }

@@ -5,10 +5,11 @@ use crate::base::error::Result;
 use crate::base::lanes::Lanes;
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
+use crate::data::batch::BatchRef;
 use crate::input::blocks::BlockSource;
 use crate::job::Task;
 use crate::observe::report::Report;
-use crate::op::Bound;
+use crate::op::{Bound, pages};
 use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened, instance};
 
 /// Runs `task` once. `attempt` says which run of it this is.
@@ -16,7 +17,8 @@ use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened, instance}
 /// # Errors
 /// The first thing that fails, in block order; all answers before it have been written.
 pub fn run(task: &Task, lanes: Lanes, attempt: &Attempt) -> Result<Report> {
-    run_opened(task, &BlockSizing::in_rounds(task, 1, false), Opened::of(task)?, lanes, attempt)
+    let opened = Opened::of(task)?;
+    run_opened(task, &BlockSizing::in_rounds(task, &opened.bound, 1, false), opened, lanes, attempt)
 }
 
 /// As [`run`], of a task whose input is open.
@@ -44,20 +46,21 @@ fn blocks(
     tracing::debug!("lanes: {}", lanes.name());
     let mut operator = instance::make(task, bound, 0, lanes)?;
     let pid = std::process::id();
-    let mut values = vec![0; if source.is_stream() { layout.values } else { 0 }];
+    let mut input = pages(layout.input);
+    let input: &mut [u8] = bytemuck::cast_slice_mut(&mut input);
     // Of words, so that raw numbers are aligned.
     let mut buf = vec![0u64; layout.buf.div_ceil(size_of::<u64>())];
     let buf = &mut bytemuck::cast_slice_mut(&mut buf)[..layout.buf];
-    while let Some(round) = collector.load(|| source.next_round(1, layout.block, &mut values))? {
+    while let Some(round) = collector.load(|| source.next_round(1, layout.block, input))? {
         let block = round[0];
         tracing::trace!("block from {} to {}", block.start, block.end);
-        let values = if source.is_stream() { &values[..block.len() as usize] } else { &[] };
+        let rows = if source.is_stream() { BatchRef::new(input) } else { None };
         let mut new_block = true;
         loop {
             signals::check()?;
             let began = Timestamp::now();
             let answer = collector.map(|| match new_block {
-                true => operator.apply(&block, values, buf),
+                true => operator.apply(&block, rows.clone(), buf),
                 false => operator.more(buf),
             });
             let (bytes, more) = (answer.bytes, answer.more);

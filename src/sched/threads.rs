@@ -32,7 +32,7 @@ pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
         None if task.schedule == Schedule::default() && left.is_some_and(|left| left <= GRAIN) => (1, GRAIN),
         None => (cpus::usable(), GRAIN),
     };
-    let layout = BlockSizing::one_by_one(task, workers, left, grain);
+    let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, grain);
     let guided = task.schedule.kind == Some(ScheduleKind::Guided);
     let block = if guided { layout.smallest } else { layout.block };
     let blocks = left.map(|left| left.div_ceil(block));
@@ -41,7 +41,7 @@ pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
         return serial::run_opened(task, &layout, opened, Lanes::best(), attempt);
     }
     let Opened { began, mut source, bound } = opened;
-    let ring = new_ring(&layout, &source)?;
+    let ring = new_ring(&layout)?;
     let mut collector = Collector::open(task, &bound, &source, workers, began, attempt)?;
     let context = TaskContext { task, bound: &bound, layout: &layout, ring: &ring };
     let outcome = thread::scope(|scope| {

@@ -21,7 +21,11 @@ fn not_a_number() {
     let dir = Dir::new();
     let path = dir.write("n.txt", "1\n2\n\nfour\n");
     fails(&parpy("map --from").arg(&path), 1, &["n.txt, line 4: 'four' is not a whole number"]);
-    fails(&parpy("map --from -").stdin("1\n2.5\n"), 1, &["standard input, line 2", "--dtype f64"]);
+    fails(
+        &parpy("map --dtype i64 --from -").stdin("1\n2.5\n"),
+        1,
+        &["standard input, line 2", "--dtype f64"],
+    );
     fails(&parpy("map 1 x"), 2, &["'x' is not a whole number"]);
     fails(&parpy("map --range 0..x"), 2, &["--range 0..x"]);
     fails(&parpy("map 99999999999999999999"), 2, &["does not fit", "--dtype f64"]);

@@ -159,3 +159,49 @@ fn a_closed_pipe_ends_its_task_and_not_the_job() {
     assert_eq!(dir.read("second.txt"), b"9\n");
     assert!(dir.path("r.json").exists());
 }
+
+/// The type of text and CSV is that of the first numbers, as it is of values that are typed.
+#[test]
+fn floats_are_found_by_looking() {
+    let dir = Dir::new();
+    let text = dir.write("f.txt", "1\n\n0.5\n2\n");
+    let csv = dir.write("f.csv", "name,price\na,1\nb,0.5\nc,2\n");
+    let column = format!("{}:price", csv.display());
+    let patterns = ["-p serial", "-p simd", "-p threads -j 2", "-p pool -j 2", "-p process"];
+    for words in patterns {
+        for from in [text.to_str().unwrap(), &column] {
+            assert_eq!(
+                parpy(words).args("map --from").arg(from).text(),
+                "1.0\n0.25\n4.0\n",
+                "{words} {from}"
+            );
+        }
+        assert_eq!(parpy(words).args("map --from -").stdin("1\n0.5\n").text(), "1.0\n0.25\n", "{words}");
+    }
+    for ranks in ways() {
+        assert_eq!(parpy("map --from").arg(&text).ranks(*ranks).text(), "1.0\n0.25\n4.0\n");
+        assert_eq!(parpy("map --from").arg(&column).ranks(*ranks).text(), "1.0\n0.25\n4.0\n");
+    }
+    // What is asked for counts more, and words that are no numbers for nothing.
+    parpy("map --dtype i64 --from").arg(&text).done().fails(1, &["line 3: '0.5' is not a whole number"]);
+    let words = dir.write("w.txt", "1\nnone\n0.5\n");
+    parpy("map --from").arg(&words).done().fails(1, &["line 2: 'none' is not a number"]);
+}
+
+/// One that comes later is an error that says where, and what to do.
+#[test]
+fn a_float_that_comes_too_late() {
+    let dir = Dir::new();
+    let many = "7\n".repeat(40_000);
+    let text = dir.write("late.txt", format!("{many}0.5\n"));
+    let csv = dir.write("late.csv", format!("n\n{many}0.5\n"));
+    for ranks in ways() {
+        for (path, line) in [(&text, 40_001), (&csv, 40_002)] {
+            let done = parpy("map -q -o none --from").arg(path).ranks(*ranks).done();
+            assert_eq!(done.code, 1);
+            for part in [&*format!("line {line}: '0.5' is not a whole number"), "--dtype f64"] {
+                assert!(done.stderr.contains(part), "{}", done.stderr);
+            }
+        }
+    }
+}

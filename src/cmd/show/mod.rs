@@ -203,7 +203,7 @@ impl Table {
             while start < end {
                 isolate::go_on();
                 let most = (end - start).min(room.len() as u64) as usize;
-                let (found, outcome) = source.fill_at(start, &mut room[..most], Lanes::best());
+                let (found, outcome) = source.fill_at(start, &mut [&mut room[..most]], Lanes::best());
                 outcome?;
                 for (i, bits) in (start..).zip(&room[..found]) {
                     match !missing.is_empty() && missing.contains(&i) {

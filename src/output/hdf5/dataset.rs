@@ -18,7 +18,7 @@ pub enum Numbers {
 
 impl Numbers {
     /// An empty one of that name.
-    pub fn new(dtype: Dtype, name: &'static str, compress: Option<Compress>) -> Self {
+    pub fn new(dtype: Dtype, name: &str, compress: Option<Compress>) -> Self {
         match dtype {
             Dtype::I64 => Self::Whole(Column::new(name, compress)),
             Dtype::F64 => Self::Float(Column::new(name, compress)),
@@ -52,7 +52,7 @@ impl Numbers {
 
 /// A dataset of one dimension that grows.
 pub struct Column<T> {
-    name: &'static str,
+    name: String,
     compress: Option<Compress>,
     /// Created when the first chunk is full, or at the end: a small dataset has a small chunk.
     dataset: Option<Dataset>,
@@ -63,8 +63,8 @@ pub struct Column<T> {
 
 impl<T: H5Type + Copy> Column<T> {
     /// An empty one of that name.
-    pub fn new(name: &'static str, compress: Option<Compress>) -> Self {
-        Self { name, compress, dataset: None, waiting: Vec::new(), written: 0 }
+    pub fn new(name: &str, compress: Option<Compress>) -> Self {
+        Self { name: name.to_owned(), compress, dataset: None, waiting: Vec::new(), written: 0 }
     }
 
     /// How many have been pushed.
@@ -103,7 +103,7 @@ impl<T: H5Type + Copy> Column<T> {
         let chunk = if self.written == 0 { values.len().clamp(1, CHUNK) } else { CHUNK };
         let dataset = match self.dataset.take() {
             Some(dataset) => dataset,
-            None => create::<T>(file, self.name, 0, chunk, self.compress)?,
+            None => create::<T>(file, &self.name, 0, chunk, self.compress)?,
         };
         let (start, end) = (self.written, self.written + values.len());
         dataset.resize([end])?;

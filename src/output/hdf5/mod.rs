@@ -22,6 +22,8 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::isolate;
 use crate::base::names::Alias;
+use crate::data::dtype::Dtype;
+use crate::data::schema::Field;
 use crate::input;
 use crate::input::hdf5_library::plain;
 use crate::input::section::SectionReader;
@@ -29,7 +31,6 @@ use crate::job::{Task, Work};
 use crate::observe::report::Report;
 use crate::op::Bound;
 use crate::op::lines::Tally;
-use crate::output::encode::Encoding;
 use crate::output::hdf5_library::Library;
 #[cfg(feature = "mpio")]
 use crate::output::hdf5_library::{Plan, SharedFile};
@@ -81,7 +82,6 @@ impl Library for Linked {
 
 /// A file on its way.
 struct ToHdf5<'a> {
-    task: &'a Task,
     origin: Origin<'a>,
     atomic: AtomicFile,
     /// `None` when it has been closed.
@@ -99,6 +99,17 @@ enum Tables {
     Sections(Column<Section>, u64),
 }
 
+/// Names and types of the datasets with the columns of results.
+fn columns(bound: &Bound) -> impl Iterator<Item = (String, Dtype)> {
+    let own = ["rank", "failed", "workers", SECTIONS];
+    bound.table().fields.into_iter().map(move |Field { name, dtype }| {
+        // A slash would be a group.
+        let name = name.replace('/', "_");
+        let name = if own.contains(&&*name) || name == "." { name + "_" } else { name };
+        (name, dtype.number().unwrap_or(Dtype::I64))
+    })
+}
+
 /// The table of a count of lines.
 const SECTIONS: &str = "sections";
 
@@ -107,8 +118,8 @@ const NOBODY: u32 = u32::MAX;
 
 /// The datasets of a map.
 struct Values {
-    input: Numbers,
-    output: Numbers,
+    /// Columns of the input, and the answers.
+    columns: Vec<Numbers>,
     rank: Option<Column<u32>>,
     /// Where items are passed over.
     failed: Option<Column<u64>>,
@@ -126,8 +137,7 @@ impl<'a> ToHdf5<'a> {
         let compress = task.compress;
         let tables = match &task.work {
             Work::Map { who, .. } => Tables::Values(Box::new(Values {
-                input: Numbers::new(bound.info.dtype(), "input", compress),
-                output: Numbers::new(bound.answers(), "output", compress),
+                columns: columns(bound).map(|(name, dtype)| Numbers::new(dtype, &name, compress)).collect(),
                 rank: who.then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
@@ -140,7 +150,7 @@ impl<'a> ToHdf5<'a> {
                 Tables::Sections(Column::new(SECTIONS, compress), first)
             }
         };
-        Ok(Self { task, origin: Origin::of(task), atomic, file: Some(file), tables, is_broken: false })
+        Ok(Self { origin: Origin::of(task), atomic, file: Some(file), tables, is_broken: false })
     }
 
     /// Does `step` with the open file, and remembers when it fails.
@@ -165,25 +175,31 @@ impl<'a> ToHdf5<'a> {
 }
 
 impl Values {
-    fn take(&mut self, file: &File, chunk: &ResultChunk, form: Encoding) -> ::hdf5::Result<()> {
-        let count = chunk.bytes.len() / form.width();
-        let (values, rest) = chunk.bytes.split_at(count * size_of::<u64>());
-        let (answers, gaps) = rest.split_at(count * size_of::<u64>());
+    /// Rows so far.
+    fn len(&self) -> usize {
+        self.columns.first().map_or(0, Numbers::len)
+    }
+
+    /// Takes columns that lie one behind the other, with a byte for each row behind them where items are passed over.
+    fn take(&mut self, file: &File, chunk: &ResultChunk) -> ::hdf5::Result<()> {
+        let width = self.columns.len() * size_of::<u64>() + usize::from(self.failed.is_some());
+        let count = chunk.bytes.len() / width;
+        let (numbers, gaps) = chunk.bytes.split_at(count * self.columns.len() * size_of::<u64>());
+        let first = self.len();
         if let Some(failed) = &mut self.failed {
             for (place, _) in gaps.iter().enumerate().filter(|(_, gap)| **gap != 0) {
-                failed.push(file, &[(self.input.len() + place) as u64])?;
+                failed.push(file, &[(first + place) as u64])?;
             }
         }
-        self.input.push(file, &words(values))?;
-        self.output.push(file, &words(answers))?;
+        let runs = numbers.chunks_exact(count.max(1) * size_of::<u64>());
+        self.columns.iter_mut().zip(runs).try_for_each(|(column, run)| column.push(file, &words(run)))?;
         self.rank.as_mut().map_or(Ok(()), |rank| {
             rank.push(file, &vec![chunk.rank.map_or(NOBODY, |rank| rank as u32); count])
         })
     }
 
     fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
-        self.input.close(file)?;
-        self.output.close(file)?;
+        self.columns.iter_mut().try_for_each(|column| column.close(file))?;
         self.rank.as_mut().map_or(Ok(()), |rank| rank.close(file))?;
         self.failed.as_mut().map_or(Ok(()), |failed| failed.close(file))
     }
@@ -201,15 +217,15 @@ impl Tables {
     /// What there is so far; `None` where there is nothing.
     fn done(&self) -> Option<String> {
         let (count, what) = match self {
-            Self::Values(values) => (values.input.len(), "value"),
+            Self::Values(values) => (values.len(), "value"),
             Self::Sections(sections, _) => (sections.len(), "section"),
         };
         (count > 0).then(|| counted(count as u64, what))
     }
 
-    fn take(&mut self, file: &File, chunk: &ResultChunk, form: Encoding) -> ::hdf5::Result<()> {
+    fn take(&mut self, file: &File, chunk: &ResultChunk) -> ::hdf5::Result<()> {
         match self {
-            Self::Values(values) => values.take(file, chunk, form),
+            Self::Values(values) => values.take(file, chunk),
             Self::Sections(sections, next) => {
                 // A worker that failed has counted none.
                 let Some(Tally { lines, words, bytes }) = Tally::from_bytes(chunk.bytes) else {
@@ -233,8 +249,7 @@ fn words(bytes: &[u8]) -> Cow<'_, [u64]> {
 
 impl Sink for ToHdf5<'_> {
     fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
-        let form = Encoding::of(self.task);
-        self.with(|file, tables| tables.take(file, chunk, form))
+        self.with(|file, tables| tables.take(file, chunk))
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {

@@ -10,34 +10,39 @@ use super::tables::Section;
 use super::{NOBODY, SECTIONS};
 use crate::base::error::{Error, Result};
 use crate::data::dtype::Dtype;
+use crate::data::schema::Schema;
 use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::input::hdf5_library::plain;
 use crate::job::{Task, Work};
 use crate::op::Bound;
 use crate::op::lines::Tally;
-use crate::output::reader::{Column, ReadChunk, ResultReader, check_job, damaged};
+use crate::output::reader::{Columns, ReadChunk, ResultReader, check_job, damaged};
 
 /// See [`crate::output::hdf5_library::Library::read_back`].
 pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>> {
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
-    for name in ["/input", "/output"] {
-        probe(path, Some(name), None)?;
-    }
-    let column = |name: &str, dtype| Column::new(path, name, open_dataset(path, Some(name), None)?, dtype);
-    let (input, output) = (column("/input", bound.info.dtype())?, column("/output", bound.answers())?);
+    let column = |name: &str, dtype: Dtype| {
+        Columns::new(path, name, open_dataset(path, Some(name), None)?, &Schema::single("", dtype))
+    };
+    let of_result = |(name, dtype): (String, Dtype)| {
+        let name = format!("/{name}");
+        probe(path, Some(&name), None)?;
+        column(&name, dtype)
+    };
+    let columns = super::columns(bound).map(of_result).collect::<Result<Vec<_>>>()?;
     let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
     // Only of a run that has passed over some, or would have.
     let has_gaps = open_hdf5(path)?.link_exists("failed");
     let failed = has_gaps.then(|| column("/failed", Dtype::I64)).transpose()?;
-    let lengths = [Some(&input), Some(&output), rank.as_ref()];
-    if lengths.iter().flatten().any(|column| column.count() != input.count()) {
+    let mut lengths = columns.iter().chain(&rank).map(Columns::count);
+    let first = lengths.next();
+    if lengths.any(|count| Some(count) != first) {
         return Err(damaged(path, "its datasets are not of the same length"));
     }
     Ok(Box::new(Values {
         path: path.to_owned(),
-        input,
-        output,
+        columns,
         rank,
         failed,
         keep_going: task.keep_going,
@@ -49,10 +54,9 @@ pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultRea
 /// The datasets of a map.
 struct Values {
     path: PathBuf,
-    input: Column,
-    output: Column,
-    rank: Option<Column>,
-    failed: Option<Column>,
+    columns: Vec<Columns>,
+    rank: Option<Columns>,
+    failed: Option<Columns>,
     /// The sink wants to know which have no answer.
     keep_going: bool,
     /// Ranks of the values to come, as far as they have been read.
@@ -98,13 +102,16 @@ impl Values {
 impl ResultReader for Values {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         let (items, rank) = self.run(CHUNK as u64)?;
-        let start = self.input.taken();
-        let (values, answers) = (self.input.take(items)?, self.output.take(items)?);
+        let start = self.columns.first().map_or(0, Columns::taken);
         bytes.clear();
-        bytes.extend_from_slice(bytemuck::cast_slice(&values));
-        bytes.extend_from_slice(bytemuck::cast_slice(&answers));
-        let items = values.len() as u64;
-        let mut marks = vec![0; values.len()];
+        let mut count = 0;
+        for column in &mut self.columns {
+            let numbers = column.take(items)?;
+            bytes.extend_from_slice(bytemuck::cast_slice(&numbers));
+            count = numbers.len();
+        }
+        let items = count as u64;
+        let mut marks = vec![0; count];
         let failed = self.mark(start, &mut marks)?;
         if self.keep_going {
             bytes.extend_from_slice(&marks);

@@ -98,11 +98,8 @@ pub struct Part {
     name: PathBuf,
     /// This rank.
     rank: u32,
-    values: Dtype,
-    answers: Dtype,
     // Before the file, because fields are dropped in order.
-    input: Dataset,
-    output: Dataset,
+    columns: Vec<(Dataset, Dtype)>,
     ranks: Option<Dataset>,
     file: File,
     /// Elements that the datasets have.
@@ -122,7 +119,6 @@ impl Part {
             Output::File(path, _) => path,
             _ => &plan.path,
         };
-        let (values, answers) = (bound.info.dtype(), bound.answers());
         let create = || {
             let alias = Alias::of(&plan.path).map_err(|e| ::hdf5::Error::from(plain(&e)))?;
             let file =
@@ -131,33 +127,25 @@ impl Part {
             let file = ManuallyDrop::new(file);
             let extent = plan.extent.unwrap_or(0);
             let chunk = plan.extent.map_or(CHUNK, |extent| (extent as usize).clamp(1, CHUNK));
-            let numbers = |name, dtype| match dtype {
-                Dtype::I64 => create::<i64>(&file, name, extent as usize, chunk, task.compress),
-                Dtype::F64 => create::<f64>(&file, name, extent as usize, chunk, task.compress),
+            let column = |(name, dtype): (String, Dtype)| {
+                let dataset = match dtype {
+                    Dtype::I64 => create::<i64>(&file, &name, extent as usize, chunk, task.compress),
+                    Dtype::F64 => create::<f64>(&file, &name, extent as usize, chunk, task.compress),
+                };
+                dataset.map(|dataset| (dataset, dtype))
             };
-            let (input, output) = (numbers("input", values)?, numbers("output", answers)?);
+            let columns = super::columns(bound).map(column).collect::<::hdf5::Result<_>>()?;
             let who = matches!(task.work, Work::Map { who: true, .. });
             let ranks = who.then(|| create::<u32>(&file, "rank", extent as usize, chunk, task.compress));
             let (ranks, manner) = (ranks.transpose()?, Manner::collective()?);
             let file = ManuallyDrop::into_inner(file);
-            Ok(Self {
-                name: name.clone(),
-                rank: rank as u32,
-                values,
-                answers,
-                input,
-                output,
-                ranks,
-                file,
-                extent,
-                manner,
-            })
+            Ok(Self { name: name.clone(), rank: rank as u32, columns, ranks, file, extent, manner })
         };
         create().map_err(|e| cannot(name, &e))
     }
 
     fn datasets(&self) -> impl Iterator<Item = &Dataset> {
-        [&self.input, &self.output].into_iter().chain(&self.ranks)
+        self.columns.iter().map(|(dataset, _)| dataset).chain(&self.ranks)
     }
 
     fn resize(&mut self, extent: u64) -> ::hdf5::Result<()> {
@@ -208,14 +196,14 @@ impl Part {
 }
 
 impl SharedFile for Part {
-    fn write(&mut self, extent: u64, start: u64, pairs: &[u8]) -> Result<()> {
-        let (values, answers) = pairs.split_at(pairs.len() / 2);
-        let (values, answers) = (words(values), words(answers));
-        let ranks = vec![self.rank; values.len()];
+    fn write(&mut self, extent: u64, start: u64, columns: &[u8]) -> Result<()> {
+        let len = columns.len() / self.columns.len();
+        let ranks = vec![self.rank; len / size_of::<u64>()];
         let write = |part: &mut Self| {
             part.resize(extent.max(part.extent))?;
-            part.put_numbers(&part.input, part.values, start, &values)?;
-            part.put_numbers(&part.output, part.answers, start, &answers)?;
+            for (number, (dataset, dtype)) in part.columns.iter().enumerate() {
+                part.put_numbers(dataset, *dtype, start, &words(&columns[number * len..][..len]))?;
+            }
             part.ranks.as_ref().map_or(Ok(()), |dataset| part.put(dataset, start, &ranks))
         };
         write(self).map_err(|e| cannot(&self.name, &e))
@@ -226,8 +214,8 @@ impl SharedFile for Part {
         let name = name.clone();
         let close = || {
             self.resize(count)?;
-            let Self { input, output, ranks, file, .. } = *self;
-            drop((input, output, ranks));
+            let Self { columns, ranks, file, .. } = *self;
+            drop((columns, ranks));
             file.close()
         };
         close().map_err(|e| cannot(&name, &e))

@@ -12,7 +12,6 @@ use crate::data::block::Block;
 use crate::input;
 use crate::job::Work;
 use crate::observe::report::WorkerReport;
-use crate::output::encode::{self, WIDEST};
 use crate::sched::manager::ring::State;
 use crate::sched::manager::worker::Start;
 use crate::sched::map::{self, MapSettings};
@@ -94,13 +93,10 @@ impl<H: Spawn> Manager<'_, H> {
     /// One item has killed every worker that had it.
     fn pass_over(&mut self, whole: Block, item: Block, collector: &mut Collector) -> Result<()> {
         let task = self.context.task;
-        let value = self.value(whole, item);
-        let what = match value {
-            Some(bits) => {
-                let mut text = [0; WIDEST];
-                let len = encode::render(self.context.bound.info.dtype(), &[bits], &mut text);
-                format!("value {} (no. {})", String::from_utf8_lossy(&text[..len - 1]), item.start + 1)
-            }
+        let settings = MapSettings::of(task, self.context.bound);
+        let row = self.row(whole, item);
+        let what = match &row {
+            Some(row) => format!("value {} (no. {})", settings.describe(row), item.start + 1),
             None => self.context.describe(&item),
         };
         let tries = counted(1 + task.retries as u64, "worker");
@@ -110,24 +106,27 @@ impl<H: Spawn> Manager<'_, H> {
         }
         tracing::warn!("{complaint}; passed over");
         collector.pass_over(1, Some(complaint));
-        let gap = value.map_or(Vec::new(), |bits| map::gap(&MapSettings::of(task, self.context.bound), bits));
+        let gap = row.map_or(Vec::new(), |row| map::gap(&settings, &row));
         let known = self.progress.see(gap.len());
         let of =
             ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
         collector.take(of, crate::op::BlockResult::default(), &gap[known..])
     }
 
-    /// The value that block `item`, a part of block `head`, consists of.
-    fn value(&self, whole: Block, item: Block) -> Option<u64> {
+    /// The row that block `item`, a part of block `head`, consists of.
+    fn row(&self, whole: Block, item: Block) -> Option<Vec<u64>> {
         let TaskContext { task, bound, ring, .. } = self.context;
         let Work::Map { numbers, .. } = &task.work else { return None };
+        let columns = bound.info.schema.len();
         if !bound.info.indexed {
-            return ring.value(self.head, item.start - whole.start);
+            let (rows, number) = (ring.rows(self.head)?, (item.start - whole.start) as usize);
+            return (0..columns).map(|column| rows.words(column).get(number).copied()).collect();
         }
-        let mut value = [0];
-        let (found, _) =
-            input::open_indexed(numbers, &bound.info).ok()?.fill_at(item.start, &mut value, Lanes::best());
-        (found == 1).then_some(value[0])
+        let mut row = vec![0; columns];
+        let mut space: Vec<&mut [u64]> = row.iter_mut().map(std::slice::from_mut).collect();
+        let mut source = input::open_indexed(numbers, &bound.info).ok()?;
+        let (found, _) = source.fill_at(item.start, &mut space, Lanes::best());
+        (found == 1).then_some(row)
     }
 }
 

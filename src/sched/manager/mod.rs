@@ -240,7 +240,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
             }
             _ => layout.block,
         };
-        collector.load(|| source.next_block(size, ring.values(self.next)))
+        collector.load(|| source.next_block(size, ring.input(self.next)))
     }
 
     /// Hands out a block.
@@ -453,7 +453,7 @@ pub fn over_processes(
     attempt: &Attempt,
 ) -> Result<Report> {
     let Opened { began, mut source, bound } = opened;
-    let ring = new_ring(layout, &source)?;
+    let ring = new_ring(layout)?;
     let context = TaskContext { task, bound: &bound, layout, ring: &ring };
     let spawn = ForkSpawner::new(context)?;
     let mut collector = Collector::open(task, &bound, &source, layout.workers, began, attempt)?;
@@ -465,7 +465,7 @@ pub fn over_processes(
 ///
 /// # Errors
 /// The system gives no such memory.
-pub fn new_ring(layout: &BlockSizing, source: &BlockSource) -> Result<Ring> {
-    Ring::new(layout, source.is_stream())
+pub fn new_ring(layout: &BlockSizing) -> Result<Ring> {
+    Ring::new(layout)
         .map_err(|e| Error::Failed(format!("cannot get memory to share with workers: {}", plain(&e))))
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::sched::BlockSizing;
 use crate::sched::result_header::{MESSAGE, ResultHeader};
@@ -76,7 +77,7 @@ struct Apart<T>(T);
 struct SlotHead {
     state: AtomicU64,
     block: Block,
-    /// Where the values of the block begin among those of the slot.
+    /// Where the rows of the block begin among those of the slot.
     offset: u64,
     header: ResultHeader,
 }
@@ -87,8 +88,8 @@ pub struct Ring {
     bytes: usize,
     workers: usize,
     slots: usize,
-    /// Words for values in a slot.
-    values: usize,
+    /// Bytes for the rows of a block in a slot, a multiple of 64.
+    input: usize,
     buf: usize,
     slot_bytes: usize,
 }
@@ -104,14 +105,14 @@ const MANY_SLOTS: usize = 1024;
 const SMALL_RING: usize = 2 * 1024 * 1024;
 
 impl Ring {
-    /// Memory for `layout`, with values in the slots where they travel.
+    /// Memory for `layout`.
     ///
     /// # Errors
     /// The system gives no such memory.
-    pub fn new(layout: &BlockSizing, values_travel: bool) -> io::Result<Self> {
-        let values = if values_travel { layout.values } else { 0 };
+    pub fn new(layout: &BlockSizing) -> io::Result<Self> {
+        let input = layout.input.next_multiple_of(64);
         let buf = (layout.buf + MESSAGE).next_multiple_of(64);
-        let slot_bytes = size_of::<SlotHead>() + (values * size_of::<u64>()).next_multiple_of(64) + buf;
+        let slot_bytes = size_of::<SlotHead>() + input + buf;
         let slots = (SMALL_RING / slot_bytes).min(MANY_SLOTS).max(2 * layout.workers);
         let places = (layout.workers + 1) * size_of::<Apart<AtomicU32>>();
         let bytes = size_of::<Head>() + places + slots * slot_bytes;
@@ -121,7 +122,7 @@ impl Ring {
             mmap_anonymous(ptr::null_mut(), bytes, access, kind)?
         };
         let base = base.cast::<u8>();
-        Ok(Self { base, bytes, workers: layout.workers, slots, values, buf, slot_bytes })
+        Ok(Self { base, bytes, workers: layout.workers, slots, input, buf, slot_bytes })
     }
 
     /// How many blocks can be in flight.
@@ -154,29 +155,28 @@ impl Ring {
         unsafe { &(*self.slot(number)).state }
     }
 
-    fn values_at(&self, number: u64) -> *mut u64 {
-        // SAFETY: in bounds: the values lie behind the slot's head.
+    fn input_at(&self, number: u64) -> *mut u8 {
+        // SAFETY: in bounds: the rows lie behind the slot's head.
         unsafe { self.slot(number).add(1).cast() }
     }
 
     fn room_at(&self, number: u64) -> *mut u8 {
-        let values = (self.values * size_of::<u64>()).next_multiple_of(64);
-        // SAFETY: in bounds: the room lies behind the values.
-        unsafe { self.values_at(number).cast::<u8>().add(values) }
+        // SAFETY: in bounds: the room lies behind the rows.
+        unsafe { self.input_at(number).add(self.input) }
     }
 }
 
 /// The manager's side.
 impl Ring {
-    /// Room for the values of block `number`, whose slot must be free. To be let go before [`Ring::post`].
+    /// Room for the rows of block `number`, whose slot must be free. To be let go before [`Ring::post`].
     #[allow(clippy::mut_from_ref)]
-    pub fn values(&self, number: u64) -> &mut [u64] {
+    pub fn input(&self, number: u64) -> &mut [u8] {
         assert!(self.state_word(number).load(Ordering::Relaxed) == FREE);
         // SAFETY: in bounds, and by the module's rule the manager's while the slot is free.
-        unsafe { std::slice::from_raw_parts_mut(self.values_at(number), self.values) }
+        unsafe { std::slice::from_raw_parts_mut(self.input_at(number), self.input) }
     }
 
-    /// Offers block `number`, whose values have been put into their place.
+    /// Offers block `number`, whose rows have been put into their place.
     pub fn post(&self, number: u64, block: Block) {
         self.set_block(number, block, 0);
         self.state_word(number).store(word(POSTED, 0, number), Ordering::Release);
@@ -208,11 +208,10 @@ impl Ring {
         self.state_word(number).load(Ordering::SeqCst) == word(HELD, 0, number)
     }
 
-    /// The value at `offset` of block `number`, if that has so many.
-    pub fn value(&self, number: u64, offset: u64) -> Option<u64> {
-        let offset = usize::try_from(offset).ok().filter(|offset| *offset < self.values)?;
-        // SAFETY: in bounds; workers only read values.
-        Some(unsafe { self.values_at(number).add(offset).read() })
+    /// The rows that travel with block `number`, if there are any.
+    pub fn rows(&self, number: u64) -> Option<BatchRef<'_>> {
+        // SAFETY: in bounds; nobody writes to them while the block is in the slot.
+        BatchRef::new(unsafe { std::slice::from_raw_parts(self.input_at(number), self.input) })
     }
 
     /// Whose is block `number`, which has been posted?
@@ -342,17 +341,20 @@ impl Ring {
     /// What to work on, and where the answer goes: `worker` must have claimed block `number`, and keep
     /// nothing of this beyond [`Ring::done`].
     #[allow(clippy::mut_from_ref)]
-    pub fn work(&self, number: u64, worker: usize) -> (Block, &[u64], &mut [u8]) {
+    pub fn work(&self, number: u64, worker: usize) -> (Block, Option<BatchRef<'_>>, &mut [u8]) {
         assert!(self.state_word(number).load(Ordering::Acquire) == word(CLAIMED, worker, number));
         // SAFETY: in bounds, and by the module's rule this worker's while it has claimed the slot.
-        unsafe {
+        let (block, offset, room) = unsafe {
             let slot = self.slot(number);
-            let (block, offset) = ((*slot).block, (*slot).offset);
-            let offset = (offset as usize).min(self.values);
-            let count = (block.len() as usize).min(self.values - offset);
-            let values = std::slice::from_raw_parts(self.values_at(number).add(offset), count);
-            (block, values, std::slice::from_raw_parts_mut(self.room_at(number), self.buf))
-        }
+            let room = std::slice::from_raw_parts_mut(self.room_at(number), self.buf);
+            ((*slot).block, (*slot).offset, room)
+        };
+        let rows = if self.input > 0 { self.rows(number) } else { None };
+        let rows = rows.map(|rows| {
+            let start = (offset as usize).min(rows.len());
+            rows.rows(start..rows.len().min(start + block.len() as usize))
+        });
+        (block, rows, room)
     }
 
     /// Hands the answer to block `number` to the manager. Returns whether the manager is to be woken.

@@ -94,13 +94,13 @@ impl<'a> Worker<'a> {
     /// One piece of the answer to block `number`. Are there more?
     pub fn chunk(&mut self, number: u64, worker: usize, new_block: bool) -> bool {
         let began = Timestamp::now();
-        let (block, values, buf) = self.context.ring.work(number, worker);
+        let (block, rows, buf) = self.context.ring.work(number, worker);
         if new_block {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
         }
         let space = buf.len() - MESSAGE;
         let TaskContext { task, bound, .. } = self.context;
-        let begun = new_block.then_some((&block, values));
+        let begun = new_block.then_some((&block, rows));
         let work = || self.instance.answer(task, bound, begun, &mut buf[..space]);
         // A fault in parpy itself ends the run with a message, and not with a dead worker that is replaced.
         let answer =

@@ -4,6 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
+use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::job::Task;
 use crate::mpi::linked::Teller;
@@ -18,8 +19,10 @@ pub(super) struct Command {
     pub(super) kind: u64,
     pub(super) start: u64,
     pub(super) end: u64,
-    /// Where the block's values stand among those of the round; 0 for a section.
+    /// Where the block's rows stand among those of the round; 0 for a section.
     pub(super) offset: u64,
+    /// In the first of a rank's commands: words of the message with the rows of all of them.
+    pub(super) words: u64,
     /// With [`STOP`]: how the task has ended. With [`BEGIN`]: the threads of a rank. With [`WORK`] and
     /// [`WAIT`]: how many values there are up to the end of the round. With [`CLOSE`]: how many stand.
     pub(super) number: u64,
@@ -53,8 +56,8 @@ pub(super) const CHECK: u64 = 11;
 pub(super) const COMMAND_WORDS: usize = size_of::<Command>() / 8;
 
 impl Command {
-    /// Values of the block that it is about.
-    pub(super) fn values(&self) -> u64 {
+    /// Rows of the block that it is about.
+    pub(super) fn rows(&self) -> u64 {
         if self.kind == WORK { self.end - self.start } else { 0 }
     }
 
@@ -63,7 +66,7 @@ impl Command {
         &self,
         (task, bound): (&Task, &Bound),
         instance: &mut Instance,
-        values: &[u64],
+        rows: Option<BatchRef>,
         slot: &mut [u8],
         buf: usize,
         tell: Teller,
@@ -73,7 +76,7 @@ impl Command {
         if self.kind == WORK {
             tracing::trace!("block from {} to {}", block.start, block.end);
         }
-        let begun = (self.kind == WORK).then_some((&block, values));
+        let begun = (self.kind == WORK).then_some((&block, rows));
         let answer = match signals::check() {
             Ok(()) => instance.answer(task, bound, begun, &mut slot[..buf]),
             Err(interrupted) => BlockResult::failed(interrupted),

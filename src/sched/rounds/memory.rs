@@ -1,9 +1,9 @@
-//! The memory of one round: the values on their way out, and a slot for each worker's answer.
+//! The memory of one round: the rows on their way out, and a slot for each worker's answer.
 //!
 //! On rank 0's node it is a [`Segment`] that rank 0 provides and every rank maps, so that nothing is
 //! copied; elsewhere, and for small tasks, it is the rank's own and its contents travel as messages. All
 //! of this module's `unsafe` rests on one rule, kept by the order of collectives in [`super`]:
-//! between rank 0's scatter of a round and its gather, each rank touches its own values and its own slot
+//! between rank 0's scatter of a round and its gather, each rank reads the rows and touches its own slot
 //! and nothing else; at all other times only rank 0 touches anything.
 
 use std::sync::atomic::{Ordering, fence};
@@ -12,12 +12,10 @@ use crate::mpi::linked::segment::Segment;
 use crate::sched::BlockSizing;
 use crate::sched::result_header::MESSAGE;
 
-/// Values and slots of one round.
+/// Rows and slots of one round.
 pub struct Memory {
     base: *mut u64,
-    /// Words for values, in front.
-    values: usize,
-    /// Words from the front to the first slot: a whole number of cache lines.
+    /// Words from the front, where the rows are, to the first slot: a whole number of cache lines.
     first_slot: usize,
     /// Words of one slot.
     slot: usize,
@@ -51,32 +49,30 @@ impl Memory {
     }
 
     fn at(base: *mut u64, layout: &BlockSizing, slots: usize, store: Store) -> Self {
-        let values = layout.values * slots;
-        Self { base, values, first_slot: first_slot(values), slot: slot(layout), slots, _store: store }
+        Self { base, first_slot: first_slot(layout, slots), slot: slot(layout), slots, _store: store }
     }
 
-    /// The values at `offset`, `count` of them.
-    pub fn values(&self, offset: usize, count: usize) -> &[u64] {
-        assert!(offset + count <= self.values);
+    /// The rows of the round, as a batch.
+    pub fn input(&self) -> &[u8] {
         // SAFETY: in bounds; nobody writes to them but rank 0, and not now, by the module's rule.
-        unsafe { std::slice::from_raw_parts(self.base.add(offset), count) }
+        bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(self.base, self.first_slot) })
     }
 
-    /// All room for values.
-    pub fn values_mut(&mut self) -> &mut [u64] {
+    /// As [`Memory::input`], to be written to.
+    pub fn input_mut(&mut self) -> &mut [u64] {
         // SAFETY: in bounds, and by the module's rule nobody else touches them now.
-        unsafe { std::slice::from_raw_parts_mut(self.base, self.values) }
+        unsafe { std::slice::from_raw_parts_mut(self.base, self.first_slot) }
     }
 
-    /// All values, and `count` slots from number `first` on, each by itself.
-    pub fn work(&mut self, first: usize, count: usize) -> (&[u64], impl Iterator<Item = &mut [u8]>) {
+    /// The rows, and `count` slots from number `first` on, each by itself.
+    pub fn work(&mut self, first: usize, count: usize) -> (&[u8], impl Iterator<Item = &mut [u8]>) {
         let start = self.slot_start(first);
         assert!(first + count <= self.slots);
-        // SAFETY: in bounds; the slots lie behind the values, so the two do not overlap, and by the
+        // SAFETY: in bounds; the slots lie behind the rows, so the two do not overlap, and by the
         // module's rule nobody else touches these slots now.
         let slots = unsafe { std::slice::from_raw_parts_mut(self.base.add(start), self.slot * count) };
         let slots = slots.chunks_exact_mut(self.slot).map(bytemuck::cast_slice_mut);
-        (self.values(0, self.values), slots)
+        (self.input(), slots)
     }
 
     /// All slots, one after the other.
@@ -113,15 +109,15 @@ impl Memory {
     }
 }
 
-/// Words for the values and the slots of `workers` workers.
+/// Words for the rows and the slots of `workers` workers.
 fn words(layout: &BlockSizing, workers: usize) -> usize {
-    first_slot(layout.values * workers) + slot(layout) * workers
+    first_slot(layout, workers) + slot(layout) * workers
 }
 
 /// Words in front of the first slot. It and all slots begin at cache lines, so that no two ranks write to
-/// the same one.
-fn first_slot(values: usize) -> usize {
-    values.next_multiple_of(8)
+/// the same one. One batch of the rows of all workers takes no more than as many batches.
+fn first_slot(layout: &BlockSizing, workers: usize) -> usize {
+    (layout.input * workers).next_multiple_of(64) / size_of::<u64>()
 }
 
 /// Words of a slot: an answer and a message.

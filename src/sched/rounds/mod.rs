@@ -31,6 +31,7 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::fork_join;
 use crate::base::signals::{self, Waiting};
+use crate::data::batch::BatchRef;
 use crate::input;
 use crate::input::blocks::BlockSource;
 use crate::job::{Do, Job, Task, Work};
@@ -138,7 +139,7 @@ impl<'a> RankContext<'a> {
     /// This rank's part in a run of `task`, with one thread.
     pub fn new(mpi: &'a Mpi, task: &'a Task) -> Self {
         let ranks = task.workers.unwrap_or(usize::MAX).min(mpi.ranks());
-        let layout = BlockSizing::in_rounds(task, ranks, !mpi.one_node);
+        let layout = BlockSizing::in_rounds(task, &Bound::default(), ranks, !mpi.one_node);
         let off_node = (0..mpi.ranks()).map(|rank| rank != 0 && rank < ranks).collect();
         Self {
             mpi,
@@ -156,11 +157,11 @@ impl<'a> RankContext<'a> {
         }
     }
 
-    /// From now on each rank has so many threads.
+    /// From now on each rank has so many threads, for the input that is known.
     fn set_threads(&mut self, threads: usize) {
         self.threads = threads;
-        self.layout =
-            BlockSizing::in_rounds(self.task, self.ranks * threads, !self.mpi.one_node || threads > 1);
+        let costs_more = !self.mpi.one_node || threads > 1;
+        self.layout = BlockSizing::in_rounds(self.task, &self.bound, self.ranks * threads, costs_more);
     }
 
     /// Rank 0's part, until all answers have been written. [`RankContext::stop`] must follow.
@@ -172,9 +173,9 @@ impl<'a> RankContext<'a> {
         let threads = threads_for(self.mpi, self.task, source.left())?;
         self.command_all(BEGIN, threads as u64);
         info::send(self.mpi, &bound.info);
-        self.set_threads(threads);
         self.stream = !bound.info.indexed;
         self.bound = bound.clone();
+        self.set_threads(threads);
         let mut collector = Collector::open(self.task, &bound, &source, self.layout.workers, began, attempt)?;
         collector.mpi =
             Some(OverMpi { library: linked::library(), ranks: self.ranks, threads: self.threads });
@@ -243,10 +244,10 @@ impl<'a> RankContext<'a> {
                 CLOCKS => self.send_clock(),
                 BEGIN => {
                     let info = info::receive(self.mpi, self.task);
-                    self.set_threads(command.number as usize);
                     self.stream = !info.indexed;
                     // What rank 0 could make of it, every rank can.
                     self.bound = Bound::of(self.task, info).unwrap_or_default();
+                    self.set_threads(command.number as usize);
                 }
                 // Rank 0 hears how these went, and says what follows.
                 OPEN => _ = self.file.open(self.mpi, self.task, &self.bound, None),
@@ -266,7 +267,7 @@ impl<'a> RankContext<'a> {
         let everybody = self.mpi.ranks() * self.threads;
         let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
         loop {
-            let buf = self.memory().values_mut();
+            let buf = bytemuck::cast_slice_mut(self.memory().input_mut());
             let Some(blocks) = collector.load(|| source.next_round(workers, most, buf))? else {
                 return Ok(());
             };
@@ -277,11 +278,12 @@ impl<'a> RankContext<'a> {
                     kind: WORK,
                     start: block.start,
                     end: block.end,
-                    offset: if self.values_come() { block.start - blocks[0].start } else { 0 },
+                    offset: if self.rows_come() { block.start - blocks[0].start } else { 0 },
+                    words: 0,
                     number: end,
                 };
             }
-            let headers = collector.map(|| self.round(&commands))?;
+            let headers = collector.map(|| self.round(commands))?;
             collector.was_writing(self.file.take_time());
             for (worker, block) in blocks.iter().enumerate() {
                 let (mut header, mut new_block) = (headers[worker], true);
@@ -307,7 +309,7 @@ impl<'a> RankContext<'a> {
                     }
                     let mut commands = vec![waiting; everybody];
                     commands[worker].kind = MORE;
-                    header = collector.map(|| self.round(&commands))?[worker];
+                    header = collector.map(|| self.round(commands))?[worker];
                     new_block = false;
                 }
             }
@@ -321,11 +323,12 @@ impl<'a> RankContext<'a> {
     ///
     /// # Errors
     /// A rank could not write its part of the file.
-    fn round(&mut self, commands: &[Command]) -> Result<Vec<ResultHeader>> {
+    fn round(&mut self, mut commands: Vec<Command>) -> Result<Vec<ResultHeader>> {
+        let packed = if self.rows_travel() { self.pack_rows(&mut commands) } else { Vec::new() };
         self.memory().sync();
-        self.scatter_commands(commands);
-        if self.values_travel() {
-            self.scatter_values(commands);
+        self.scatter_commands(&commands);
+        if self.rows_travel() {
+            self.scatter_rows(&commands, &packed);
         }
         let mut mine = self.work(&commands[..self.threads], 0, 0);
         let written = self.write_own(&commands[..self.threads], &mut mine, 0);
@@ -374,15 +377,15 @@ impl<'a> RankContext<'a> {
     fn take_part(&mut self, commands: &[Command]) {
         let am_far = self.off_node[self.mpi.rank()];
         let root = self.mpi.world.process_at_rank(ROOT);
-        // A rank on rank 0's node finds its values and its slots in rank 0's memory.
-        let (first_value, first_slot) =
+        // A rank on rank 0's node finds its rows and its slots in rank 0's memory.
+        let (first_row, first_slot) =
             if am_far { (commands[0].offset, 0) } else { (0, self.mpi.rank() * self.threads) };
-        if self.values_travel() {
-            let count = if am_far { commands.iter().map(Command::values).sum::<u64>() as usize } else { 0 };
-            root.scatter_varcount_into(&mut self.memory().values_mut()[..count]);
+        if self.rows_travel() {
+            let count = if am_far { commands[0].words as usize } else { 0 };
+            root.scatter_varcount_into(&mut self.memory().input_mut()[..count]);
         }
         self.memory().sync();
-        let mut headers = self.work(commands, first_value, first_slot);
+        let mut headers = self.work(commands, first_row, first_slot);
         // Rank 0 has heard of it too, and ends the run.
         let _ = self.write_own(commands, &mut headers, first_slot);
         self.memory().sync();
@@ -400,30 +403,30 @@ impl<'a> RankContext<'a> {
         }
     }
 
-    /// Does what the commands say, each that is one to work in a thread of its own, with the first block's values at
-    /// `first_value` and answers to the slots from number `first_slot` on.
-    fn work(&mut self, commands: &[Command], first_value: u64, first_slot: usize) -> Vec<ResultHeader> {
+    /// Does what the commands say, each that is one to work in a thread of its own, with the first block's rows at
+    /// `first_row` and answers to the slots from number `first_slot` on.
+    fn work(&mut self, commands: &[Command], first_row: u64, first_slot: usize) -> Vec<ResultHeader> {
         if commands.iter().all(|command| command.kind == WAIT) {
             return vec![ResultHeader::idle(&signals::check()); commands.len()];
         }
-        let values_come = self.values_come();
+        let rows_come = self.rows_come();
         let rank = self.mpi.rank();
         self.instances.resize_with(commands.len(), || Instance::of(rank));
         self.memory();
         let Self { memory: Some(memory), instances, task, bound, layout, mpi, .. } = self else {
             unreachable!("just made")
         };
-        let (values, slots) = memory.work(first_slot, commands.len());
+        let (input, slots) = memory.work(first_slot, commands.len());
+        let all = if rows_come { BatchRef::new(input) } else { None };
         let to_do =
             commands.iter().zip(instances).zip(slots).filter(|((command, _), _)| command.kind != WAIT);
         let jobs = to_do.map(|((command, instance), slot)| {
-            let values = match values_come && command.kind == WORK {
-                true => &values[(command.offset - first_value) as usize..][..command.values() as usize],
-                false => &[],
-            };
+            let start = command.offset.saturating_sub(first_row) as usize;
+            let rows = all.as_ref().filter(|_| command.kind == WORK);
+            let rows = rows.map(|rows| rows.rows(start..start + command.rows() as usize));
             let (task, bound, mpi, buf) = (*task, &*bound, *mpi, layout.buf);
             let tell = mpi.teller();
-            move || command.carry_out((task, bound), instance, values, slot, buf, tell)
+            move || command.carry_out((task, bound), instance, rows, slot, buf, tell)
         });
         let mut done = fork_join::run(jobs.collect::<Vec<_>>().into_iter()).into_iter();
         let idle = ResultHeader::idle(&signals::check());
@@ -439,8 +442,8 @@ impl<'a> RankContext<'a> {
         matches!(self.task.work, Work::Map { .. })
     }
 
-    /// Do values come from rank 0?
-    fn values_come(&self) -> bool {
+    /// Do rows come from rank 0?
+    fn rows_come(&self) -> bool {
         self.is_map() && self.stream
     }
 
@@ -489,9 +492,9 @@ impl<'a> RankContext<'a> {
         self.off_node.contains(&true)
     }
 
-    /// Are values scattered in each round? The same on every rank.
-    fn values_travel(&self) -> bool {
-        self.values_come() && self.any_off_node()
+    /// Are rows scattered in each round? The same on every rank.
+    fn rows_travel(&self) -> bool {
+        self.rows_come() && self.any_off_node()
     }
 
     fn scatter_commands(&self, commands: &[Command]) {
@@ -507,18 +510,46 @@ impl<'a> RankContext<'a> {
         self.scatter_commands(&vec![command; self.mpi.ranks() * self.threads]);
     }
 
-    /// `MPI_Scatterv` of the values of each rank off the node; the others' stay where they are.
-    fn scatter_values(&mut self, commands: &[Command]) {
-        let (mut counts, mut starts) = (Vec::new(), Vec::new());
-        for (commands, off_node) in commands.chunks(self.threads).zip(&self.off_node) {
-            let count = commands.iter().map(Command::values).sum::<u64>();
-            counts.push(if *off_node { count as i32 } else { 0 });
-            starts.push(if *off_node { commands[0].offset as i32 } else { 0 });
+    /// The rows of each rank off the node, a batch each, one behind the other; says in the ranks' commands how long each
+    /// is.
+    fn pack_rows(&mut self, commands: &mut [Command]) -> Vec<u64> {
+        let (threads, room) = (self.threads, self.layout.input * self.threads);
+        let mut packed: Vec<u64> = Vec::new();
+        let Some(rows) = BatchRef::new(self.memory.as_ref().map_or(&[], Memory::input)) else {
+            return packed;
+        };
+        for (commands, _) in
+            commands.chunks_mut(threads).zip(&self.off_node).filter(|(_, off_node)| **off_node)
+        {
+            let (start, count) =
+                (commands[0].offset as usize, commands.iter().map(Command::rows).sum::<u64>() as usize);
+            if count == 0 {
+                continue;
+            }
+            let begin = packed.len();
+            packed.resize(begin + room.div_ceil(size_of::<u64>()), 0);
+            let space = bytemuck::cast_slice_mut(&mut packed[begin..]);
+            let bytes = rows.rows(start..start + count).pack(&self.bound.info.schema, space).unwrap_or(0);
+            commands[0].words = bytes.div_ceil(size_of::<u64>()) as u64;
+            packed.truncate(begin + commands[0].words as usize);
         }
+        packed
+    }
+
+    /// `MPI_Scatterv` of the rows of each rank off the node; the others' stay where they are.
+    fn scatter_rows(&mut self, commands: &[Command], packed: &[u64]) {
+        let counts: Vec<i32> =
+            commands.chunks(self.threads).map(|commands| commands[0].words as i32).collect();
+        let starts: Vec<i32> = counts
+            .iter()
+            .scan(0, |next, count| {
+                *next += count;
+                Some(*next - count)
+            })
+            .collect();
         let _waiting = Waiting::begin();
         let root = self.mpi.world.process_at_rank(ROOT);
-        let values = Partition::new(&*self.memory().values_mut(), counts, starts);
-        root.scatter_varcount_into_root(&values, &mut [0u64; 0][..]);
+        root.scatter_varcount_into_root(&Partition::new(packed, counts, starts), &mut [0u64; 0][..]);
     }
 
     /// `MPI_Gatherv` of the answer of each rank off the node and message into its slot, for one thread of every rank

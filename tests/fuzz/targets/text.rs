@@ -22,10 +22,10 @@ impl Read for Pieces {
     }
 }
 
-/// The numbers, and whether a message ended them.
-fn read(bytes: &[u8], dtype: Dtype, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
+/// The numbers, of the type that they have, unless it is said, and whether a message ended them.
+fn read(bytes: &[u8], dtype: Option<Dtype>, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
     let reader = Box::new(Pieces(Cursor::new(bytes.to_vec()), piece));
-    let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
+    let mut text = Text::open(reader, "numbers.txt".into(), dtype, threads).expect("memory can be read");
     let (mut found, mut room) = (Vec::new(), vec![0; room]);
     loop {
         match text.fill(&mut room) {
@@ -67,10 +67,15 @@ fuzz_target!(|data: (u8, &[u8])| {
     if bytes.split(|byte| *byte == b'\n').any(|line| line.len() > 4000) {
         return;
     }
+    // Of what is not valid no type is told.
+    let lines = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).split(|byte| *byte == b'\n');
+    let words = lines.filter_map(|line| std::str::from_utf8(line.trim_ascii()).ok());
+    let looked_at = Dtype::of_words(words);
+    assert_eq!(read(bytes, None, usize::MAX, 1, 1000), expected(bytes, looked_at), "a look");
     for dtype in [Dtype::I64, Dtype::F64] {
         let expected = expected(bytes, dtype);
         let (piece, room) = (1 + usize::from(choice & 15), 1 + usize::from(choice >> 4));
-        assert_eq!(read(bytes, dtype, piece, 1, room), expected, "{dtype:?} in pieces");
-        assert_eq!(read(bytes, dtype, usize::MAX, 3, 1000), expected, "{dtype:?} by threads");
+        assert_eq!(read(bytes, Some(dtype), piece, 1, room), expected, "{dtype:?} in pieces");
+        assert_eq!(read(bytes, Some(dtype), usize::MAX, 3, 1000), expected, "{dtype:?} by threads");
     }
 });
