@@ -18,6 +18,17 @@ pub fn counted(count: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
 }
 
+/// The first of some names, and how many more there are: `x, y, z`, or `a, b, … and 5 more`.
+pub fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    /// Of more only the first are named.
+    const NAMED: usize = 20;
+    let names: Vec<&str> = names.collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMED].join(", ")),
+    }
+}
+
 /// `1,234,567`.
 pub fn grouped(count: u64) -> String {
     let digits = count.to_string();

@@ -17,7 +17,7 @@ use crate::data::fraction::Fraction;
 use crate::data::schema::Schema;
 use crate::input::hdf5_library;
 use crate::job::compress::Compress;
-use crate::job::input::{Numbers, TableLayout, TextFile, splits};
+use crate::job::input::{Numbers, TableLayout, TextFile, split_columns, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::{Schedule, ScheduleKind};
@@ -27,6 +27,7 @@ use crate::job::values::{Range, Typed};
 use crate::job::{Do, Job, RETRIES, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
+use crate::op::functions;
 
 /// The demo's job file, part of the program.
 const DEMO: &str = include_str!("../../jobs/demo.toml");
@@ -358,12 +359,13 @@ impl Work {
             ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
             ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
             ([], None, Some(from)) => {
-                // The first is likely: whether there is such a file is asked later.
-                let (path, part) = splits(from.as_os_str()).next().unwrap_or((from.clone(), None));
+                // The shortest name of a file is likely: whether there is one is asked later.
+                let (path, part) = splits(from.as_os_str()).last().unwrap_or((from.clone(), None));
                 if is_hdf5(&path) && !cfg!(feature = "hdf5") {
                     return Err(hdf5_library::missing());
                 }
-                Numbers::File { layout: TableLayout::of(spec, &path)?, path, part }
+                let by_element = functions::by_name(function.trim()).is_some();
+                Numbers::File { layout: TableLayout::of(spec, &path)?, path, part, by_element }
             }
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
         };
@@ -375,7 +377,9 @@ impl Work {
             let dtype = numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64);
             Formula::bind(function, &Schema::single("", dtype))?;
         }
-        Ok(Self::Map { numbers, function: function.to_owned(), dtype: spec.dtype, who: spec.who })
+        let columns: Vec<String> = spec.columns.iter().flat_map(|names| split_columns(names)).collect();
+        let columns = Some(columns).filter(|columns| !columns.is_empty());
+        Ok(Self::Map { numbers, function: function.to_owned(), dtype: spec.dtype, columns, who: spec.who })
     }
 
     pub(super) fn read(spec: &ReadSpec) -> Result<Self> {

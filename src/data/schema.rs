@@ -71,6 +71,30 @@ impl Schema {
         Self { fields: vec![Field { name: name.to_owned(), dtype: dtype.into() }] }
     }
 
+    /// Columns of a table, each with its name and its number. A column without a name is called by its number, `c3`,
+    /// unless it is the only one; of several with one name the later ones are told apart by `_`.
+    pub fn of_table<'a>(
+        names: impl Iterator<Item = (&'a str, usize)>,
+        dtypes: impl Iterator<Item = ColumnType>,
+    ) -> Self {
+        let names: Vec<(&str, usize)> = names.collect();
+        let is_only = names.len() == 1;
+        let mut new = Self::default();
+        for ((name, number), dtype) in names.into_iter().zip(dtypes) {
+            let name = if name.is_empty() && !is_only { format!("c{number}") } else { name.to_owned() };
+            new.push(name, dtype);
+        }
+        new
+    }
+
+    /// Adds a column, which gets a name that no other has.
+    pub fn push(&mut self, mut name: String, dtype: ColumnType) {
+        while self.position(&name).is_some() {
+            name.push('_');
+        }
+        self.fields.push(Field { name, dtype });
+    }
+
     /// For a message: of each column its type, the length of its name, and that.
     pub fn to_bytes(&self) -> Vec<u8> {
         let bytes = |field: &Field| {

@@ -100,10 +100,10 @@ impl BlockSource {
                         ShardMode::Shard(_) | ShardMode::Merged(_) => Error::not_in_parts(path),
                     });
                 }
-                if let Numbers::File { path, part, .. } = numbers
+                if let Numbers::File { path, part, by_element, .. } = numbers
                     && Format::of_name(path) == Some(Format::Hdf5)
                 {
-                    hdf5_library::library()?.probe(path, part.as_deref(), *dtype)?;
+                    hdf5_library::library()?.probe(path, part.as_deref(), *dtype, *by_element)?;
                 }
                 Ok(match open_numbers(numbers, *dtype, readers(task))? {
                     Values::Stream(source) => {

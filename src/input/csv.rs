@@ -1,4 +1,4 @@
-//! Values from one column of a CSV file, front to back, and its records one by one.
+//! Rows from columns of a CSV file, front to back, and its records one by one.
 //!
 //! Held in memory: one record, and none that is longer than [`LONGEST_RECORD`].
 
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use csv::{ByteRecord, Position, ReaderBuilder, Trim};
 
 use crate::base::error::{Error, Result, nearest};
-use crate::base::fmt::shown;
+use crate::base::fmt::{listed, shown};
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::delimiter;
@@ -19,14 +19,14 @@ use crate::input::look::Ahead;
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
 use crate::input::{Source, open_regular, start};
-use crate::job::input::TableLayout;
+use crate::job::input::{TableLayout, of_columns, split_columns};
 
 /// Bytes of the longest record: past this the file is something else, or a quote is never closed.
 pub const LONGEST_RECORD: usize = 4 * 1024 * 1024;
 /// Bytes that say what a file is.
 const STARTS_WITH: usize = 10;
-/// Of more columns only the first are named.
-const NAMED: usize = 20;
+/// How many columns a message proposes at the most.
+const PROPOSED: usize = 20;
 /// Letters of a name that are shown.
 const LONGEST_NAME: usize = 60;
 
@@ -196,41 +196,46 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// A column of a CSV file.
-pub struct Column {
-    records: Records<Box<dyn Input>>,
-    /// Which column, from 0.
+/// A column that is taken.
+struct Taken {
+    /// Which one of the file, from 0.
     index: usize,
     /// Its name; empty where it has none.
     name: String,
     dtype: Dtype,
-    /// The record that was read last is a value that has not been delivered.
+}
+
+/// Columns of a CSV file.
+pub struct Table {
+    records: Records<Box<dyn Input>>,
+    columns: Vec<Taken>,
+    /// The record that was read last is a row that has not been delivered.
     is_waiting: bool,
     failed: Option<Error>,
 }
 
-impl Column {
-    /// The column of that name (or, where no column has it, of that number, from 1) as numbers of type
-    /// `dtype`, or else of that of the first of them; without a name the only one.
+impl Table {
+    /// The columns that `part` says, with commas between them: by their names or, where no column is called so, their
+    /// numbers, from 1; without it all of them. As numbers of type `dtype`, or else each of that of its first ones.
     ///
     /// # Errors
-    /// There is no such column, or there are several, or it has a number where its name should be; says which
-    /// columns there are.
+    /// There is no such column, or it has a number where its name should be, or one of several that nobody has chosen
+    /// holds text; says which columns there are.
     pub fn open(
         reader: Box<dyn Input>,
         path: &Path,
-        name: Option<&str>,
+        part: Option<&str>,
         layout: TableLayout,
         dtype: Option<Dtype>,
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
         let ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
-        let start = if dtype.is_none() { ahead.start().to_vec() } else { Vec::new() };
+        let start = ahead.start().to_vec();
         let reader: Box<dyn Input> = Box::new(ahead);
         let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
         let header = match records.advance() {
             Ok(Some(record)) => record.clone(),
-            Ok(None) if name.is_none() => {
+            Ok(None) if part.is_none() => {
                 return Err(Error::Failed(format!("cannot read {}: it is empty", path.display())));
             }
             Ok(None) => ByteRecord::new(),
@@ -240,18 +245,22 @@ impl Column {
             return Err(Error::Failed(format!("cannot read {} as CSV: it is {kind}", path.display())));
         }
         let columns = Columns { path, delimiter, header: &header, has_names: !layout.no_header };
-        let index = columns.find(name)?;
-        let dtype = dtype.unwrap_or_else(|| first_type(&start, delimiter, index, layout.no_header));
-        let name = header.get(index).filter(|_| !layout.no_header).unwrap_or_default();
-        let name = String::from_utf8_lossy(name).into_owned();
-        Ok(Self {
-            records,
-            index,
-            name,
-            dtype,
-            is_waiting: layout.no_header && !header.is_empty(),
-            failed: None,
-        })
+        let chosen = columns.choose(part)?;
+        let first = first_rows(&start, delimiter, layout.no_header);
+        let cells = |index: usize| {
+            first.iter().filter_map(move |record| std::str::from_utf8(record.get(index)?).ok())
+        };
+        if part.is_none() && chosen.len() > 1 {
+            columns.check_numbers(&chosen, |index| cells(index).find(|cell| !cell.is_empty()))?;
+        }
+        let taken = chosen.iter().map(|index| {
+            let name = header.get(*index).filter(|_| !layout.no_header).unwrap_or_default();
+            let dtype = dtype.unwrap_or_else(|| Dtype::of_words(cells(*index)));
+            Taken { index: *index, name: String::from_utf8_lossy(name).into_owned(), dtype }
+        });
+        let columns = taken.collect();
+        let is_waiting = layout.no_header && !header.is_empty();
+        Ok(Self { records, columns, is_waiting, failed: None })
     }
 
     /// Reads the next row; false at the end.
@@ -259,22 +268,36 @@ impl Column {
         Ok(std::mem::take(&mut self.is_waiting) || self.records.advance()?.is_some())
     }
 
-    fn next(&mut self) -> Result<Option<u64>> {
+    /// Puts the next row into `batch` as number `row`; false at the end.
+    fn next(&mut self, batch: &mut BatchWriter, row: usize) -> Result<bool> {
         if !self.next_record()? {
-            return Ok(None);
+            return Ok(false);
         }
-        let field = self.records.record().get(self.index).unwrap_or_default();
-        let word = std::str::from_utf8(field).ok();
-        match word.and_then(|word| self.dtype.parse(word)) {
-            Some(bits) => Ok(Some(bits)),
-            None => Err(self.records.wrong_here(&self.dtype.complaint(&shown(field)))),
+        for (number, Taken { index, dtype, .. }) in self.columns.iter().enumerate() {
+            let field = self.records.record().get(*index).unwrap_or_default();
+            let word = std::str::from_utf8(field).ok();
+            match word.and_then(|word| dtype.parse(word)) {
+                Some(bits) => batch.words_mut(number)[row] = bits,
+                None => return Err(self.records.wrong_here(&self.complaint(number, field))),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Why a field of a column is no number of its type.
+    fn complaint(&self, number: usize, field: &[u8]) -> String {
+        let Taken { index, name, dtype } = &self.columns[number];
+        let why = dtype.complaint(&shown(field));
+        match (&self.columns[..], &**name) {
+            ([_], _) => why,
+            (_, "") => format!("column {}: {why}", index + 1),
+            (_, name) => format!("column {}: {why}", start_of(name.as_bytes())),
         }
     }
 }
 
-/// Type of the numbers of column `index` in the bytes that a file starts with. Of what is cut off there, or is wrong,
-/// it knows nothing.
-fn first_type(start: &[u8], delimiter: u8, index: usize, no_header: bool) -> Dtype {
+/// The rows in the bytes that a file starts with. Of what is cut off there, or is wrong, they say nothing.
+fn first_rows(start: &[u8], delimiter: u8, no_header: bool) -> Vec<ByteRecord> {
     let mut builder = ReaderBuilder::new();
     let mut reader = builder
         .has_headers(!no_header)
@@ -282,12 +305,11 @@ fn first_type(start: &[u8], delimiter: u8, index: usize, no_header: bool) -> Dty
         .flexible(true)
         .trim(Trim::All)
         .from_reader(start);
-    let mut fields: Vec<ByteRecord> = reader.byte_records().map_while(|record| record.ok()).collect();
+    let mut rows: Vec<ByteRecord> = reader.byte_records().map_while(|record| record.ok()).collect();
     if start.len() == LOOKED_AT {
-        fields.pop();
+        rows.pop();
     }
-    let words = fields.iter().filter_map(|record| std::str::from_utf8(record.get(index)?).ok());
-    Dtype::of_words(words)
+    rows
 }
 
 /// As much of a column's name as a message shows.
@@ -305,26 +327,30 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// The indices of the columns that `part` stands for; without it of all.
+    fn choose(&self, part: Option<&str>) -> Result<Vec<usize>> {
+        let count = self.header.len();
+        match part {
+            None if count == 0 => {
+                Err(Error::Failed(format!("cannot read {}: it is empty", self.path.display())))
+            }
+            None => (0..count).map(|index| self.check_name(index).map(|()| index)).collect(),
+            // A name may have commas.
+            Some(part) if self.is_called(part) => Ok(vec![self.find(part)?]),
+            Some(part) => split_columns(part).iter().map(|name| self.find(name)).collect(),
+        }
+    }
+
+    fn is_called(&self, name: &str) -> bool {
+        self.has_names && self.header.iter().any(|field| field == name.as_bytes())
+    }
+
     /// The index of the column that `name` stands for.
-    fn find(&self, name: Option<&str>) -> Result<usize> {
+    fn find(&self, name: &str) -> Result<usize> {
         let path = self.path.display();
         let names: Vec<String> = self.header.iter().map(start_of).collect();
         let count = names.len();
         let by_number = |name: &str| name.parse::<usize>().ok()?.checked_sub(1).filter(|i| *i < count);
-        let Some(name) = name else {
-            return match count {
-                1 => self.check_name(0).map(|()| 0),
-                _ => Err(Error::Failed(format!(
-                    "cannot read {path}: {}; {}",
-                    self.there_are(&names),
-                    if self.has_names {
-                        format!("name one: --from {path}:COLUMN")
-                    } else {
-                        format!("say which: --from {path}:1 to {path}:{count}")
-                    }
-                ))),
-            };
-        };
         let is_named = |i: &usize| self.has_names && self.header.get(*i) == Some(name.as_bytes());
         let called: Vec<usize> = (0..count).filter(is_named).collect();
         match (&called[..], by_number(name)) {
@@ -344,6 +370,33 @@ impl Columns<'_> {
                 second + 1
             ))),
         }
+    }
+
+    /// # Errors
+    /// One of `chosen`, which nobody has named, does not begin with a number; `first` is its first field that is not
+    /// empty.
+    fn check_numbers<'b>(&self, chosen: &[usize], first: impl Fn(usize) -> Option<&'b str>) -> Result<()> {
+        let text = |index: &usize| first(*index).filter(|cell| cell.parse::<f64>().is_err());
+        let Some((index, cell)) = chosen.iter().find_map(|index| Some((*index, text(index)?))) else {
+            return Ok(());
+        };
+        let names = |index: &usize| match self.header.get(*index) {
+            Some(name) if self.has_names && !name.is_empty() => start_of(name),
+            _ => (index + 1).to_string(),
+        };
+        let others: Vec<String> =
+            chosen.iter().filter(|index| text(index).is_none()).map(names).take(PROPOSED).collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
+        let path = self.path.display();
+        let remedy = match &others[..] {
+            [] => "none of its columns holds numbers".to_owned(),
+            _ => format!("take those of numbers: --from {}", of_columns(self.path, &others)),
+        };
+        Err(Error::Failed(format!(
+            "cannot read {path}: its column {} holds text ('{}'); {remedy}",
+            names(&index),
+            shown(cell.as_bytes())
+        )))
     }
 
     /// # Errors
@@ -375,37 +428,34 @@ impl Columns<'_> {
                 )
             }
             _ if !self.has_names => format!("it has {} columns", names.len()),
-            _ if names.len() > NAMED => {
-                let more = names.len() - NAMED;
-                format!("its columns are {}, and {more} more", names[..NAMED].join(", "))
-            }
-            _ => format!("its columns are {}", names.join(", ")),
+            _ => format!("its columns are {}", listed(names.iter().map(String::as_str))),
         }
     }
 }
 
-impl Source for Column {
+impl Source for Table {
     fn schema(&self) -> Schema {
-        Schema::single(&self.name, self.dtype)
+        let names = self.columns.iter().map(|column| (&*column.name, column.index + 1));
+        let dtypes = self.columns.iter().map(|column| column.dtype.into());
+        Schema::of_table(names, dtypes)
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
-        let buf = batch.words_mut(0);
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        for (count, word) in buf.iter_mut().enumerate() {
-            match self.next() {
-                Ok(Some(bits)) => *word = bits,
-                Ok(None) => return Ok(count),
-                Err(error) if count == 0 => return Err(error),
+        for row in 0..batch.capacity() {
+            match self.next(batch, row) {
+                Ok(true) => {}
+                Ok(false) => return Ok(row),
+                Err(error) if row == 0 => return Err(error),
                 Err(error) => {
                     self.failed = Some(error);
-                    return Ok(count);
+                    return Ok(row);
                 }
             }
         }
-        Ok(buf.len())
+        Ok(batch.capacity())
     }
 
     fn count(&self) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! Numbers that lie one after the other in a file, of any type that 64 bits can hold: what is behind the
+//! Rows of numbers that lie one after the other in a file, of any type that 64 bits can hold: what is behind the
 //! header of a `.npy` file, or a contiguous dataset of an HDF5 file. Every worker reads its own part.
 
 use std::fs::File;
@@ -51,18 +51,46 @@ impl Stored {
     }
 }
 
-/// Numbers in a file.
+/// A column of numbers in a file.
+#[derive(Debug, Clone)]
+pub struct FlatColumn {
+    /// What it is called, if anything.
+    pub name: String,
+    /// Its first byte within a row.
+    pub offset: usize,
+    /// How its numbers are stored.
+    pub stored: Stored,
+    /// What they are read as.
+    pub dtype: Dtype,
+}
+
+impl FlatColumn {
+    /// Numbers that are all that there is, without a name.
+    pub fn alone(stored: Stored, dtype: Dtype) -> Self {
+        Self { name: String::new(), offset: 0, stored, dtype }
+    }
+
+    /// They lie in the file as they are used, where they lie one after the other.
+    fn is_native(&self) -> bool {
+        let kind = match self.dtype {
+            Dtype::I64 => Kind::Signed,
+            Dtype::F64 => Kind::Float,
+        };
+        self.stored == Stored { kind, bytes: 8, is_big_endian: cfg!(target_endian = "big") }
+    }
+}
+
+/// Rows of numbers in a file, all of the same number of bytes.
 pub struct Flat {
     file: File,
     stamp: Stamp,
     /// For messages: the file, and which part of it.
     name: PathBuf,
-    /// What the numbers are called, if anything.
-    column: String,
     first_byte: u64,
+    /// Bytes of a row.
+    row: usize,
     count: u64,
-    stored: Stored,
-    dtype: Dtype,
+    columns: Vec<FlatColumn>,
     /// See [`Indexed::note`].
     note: Option<String>,
     /// Bytes as they are stored, where they are to be converted.
@@ -70,35 +98,23 @@ pub struct Flat {
 }
 
 impl Flat {
-    /// The numbers of an array of that shape, which are not too many to count, from `first_byte` of `file` on,
-    /// to be read as `dtype`.
+    /// Of `count` rows of `row` bytes, from `first_byte` of `file` on, those columns.
     pub fn new(
         file: File,
         name: &Path,
         first_byte: u64,
-        shape: &[u64],
-        stored: Stored,
-        dtype: Dtype,
+        (count, row): (u64, usize),
+        columns: Vec<FlatColumn>,
     ) -> Self {
-        let (count, note) = (count_of(shape).unwrap_or(u64::MAX), flattened(name, shape));
         let (stamp, name) = (Stamp::of(&file), name.to_owned());
-        let column = String::new();
-        Self { file, stamp, name, column, first_byte, count, stored, dtype, note, raw: Vec::new() }
+        Self { file, stamp, name, first_byte, row, count, columns, note: None, raw: Vec::new() }
     }
 
-    /// The same numbers, which are called `name`.
-    #[cfg_attr(not(feature = "hdf5"), allow(dead_code))]
-    pub fn called(self, name: &str) -> Self {
-        Self { column: name.to_owned(), ..self }
-    }
-
-    /// They lie in the file as they are used.
-    fn is_native(&self) -> bool {
-        let kind = match self.dtype {
-            Dtype::I64 => Kind::Signed,
-            Dtype::F64 => Kind::Float,
-        };
-        self.stored == Stored { kind, bytes: 8, is_big_endian: cfg!(target_endian = "big") }
+    /// The elements of an array of that shape, which are not too many to count, one after the other.
+    pub fn elements(file: File, name: &Path, first_byte: u64, shape: &[u64], column: FlatColumn) -> Self {
+        let (count, row) = (count_of(shape).unwrap_or(u64::MAX), column.stored.bytes);
+        let note = flattened(name, shape);
+        Self { note, ..Self::new(file, name, first_byte, (count, row), vec![column]) }
     }
 
     /// Reads until `buf` is full or the file ends.
@@ -115,11 +131,20 @@ impl Flat {
         (done, Ok(()))
     }
 
-    /// Turns stored numbers into those of the type. Returns how many: fewer than all where the next does not
-    /// fit, with what is wrong with it.
-    fn convert(&self, raw: &[u8], buf: &mut [u64]) -> (usize, Result<()>) {
-        let Stored { kind, bytes, is_big_endian } = self.stored;
-        for (i, (raw, word)) in raw.chunks_exact(bytes).zip(&mut *buf).enumerate() {
+    /// Turns numbers of column `number`, which lie a row apart in `raw`, into those of its type. Returns how many: fewer
+    /// than all where the next does not fit, with what is wrong with it.
+    fn convert(&self, number: usize, raw: &[u8], buf: &mut [u64]) -> (usize, Result<()>) {
+        let FlatColumn { offset, stored, dtype, .. } = &self.columns[number];
+        let Stored { kind, bytes, is_big_endian } = *stored;
+        let rows = raw.chunks_exact(self.row).map(|row| &row[*offset..*offset + bytes]);
+        if self.columns[number].is_native() {
+            // At once, as most are.
+            for (raw, word) in rows.zip(&mut *buf) {
+                *word = u64::from_ne_bytes(raw.try_into().unwrap_or_default());
+            }
+            return (buf.len(), Ok(()));
+        }
+        for (i, (raw, word)) in rows.zip(&mut *buf).enumerate() {
             let mut wide = [0; 8];
             wide[..bytes].copy_from_slice(raw);
             if is_big_endian {
@@ -127,7 +152,7 @@ impl Flat {
             }
             let bits = u64::from_le_bytes(wide);
             let unused = 64 - 8 * bytes as u32;
-            *word = match (kind, self.dtype) {
+            *word = match (kind, dtype) {
                 (Kind::Float, _) if bytes == 2 => from_half(bits),
                 (Kind::Float, _) if bytes == 4 => f64::from(f32::from_bits(bits as u32)).to_bits(),
                 (Kind::Float, _) => bits,
@@ -143,6 +168,19 @@ impl Flat {
             };
         }
         (buf.len(), Ok(()))
+    }
+
+    /// Turns stored rows into numbers, column by column; as [`Flat::convert`].
+    fn convert_all(&self, raw: &[u8], columns: &mut [&mut [u64]]) -> (usize, Result<()>) {
+        let (mut found, mut outcome) = (raw.len() / self.row, Ok(()));
+        for (number, column) in columns.iter_mut().enumerate() {
+            let (fits, fault) = self.convert(number, raw, &mut column[..found]);
+            // The first row that does not fit counts, whichever column it is of.
+            if fault.is_err() {
+                (found, outcome) = (fits, fault);
+            }
+        }
+        (found, outcome)
     }
 }
 
@@ -168,7 +206,8 @@ pub fn too_large(name: &Path, value: u64) -> Error {
 
 impl Indexed for Flat {
     fn schema(&self) -> Schema {
-        Schema::single(&self.column, self.dtype)
+        let names = self.columns.iter().enumerate().map(|(number, column)| (&*column.name, number));
+        Schema::of_table(names, self.columns.iter().map(|column| column.dtype.into()))
     }
 
     fn count(&self) -> u64 {
@@ -176,24 +215,25 @@ impl Indexed for Flat {
     }
 
     fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], _lanes: Lanes) -> (usize, Result<()>) {
-        let buf = &mut *columns[0];
-        let bytes = self.stored.bytes;
-        let at = self.first_byte + start * bytes as u64;
-        let (read, converted, outcome) = if self.is_native() {
-            let (read, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(buf));
-            (read, (read / bytes, Ok(())), outcome)
-        } else {
-            let mut raw = std::mem::take(&mut self.raw);
-            raw.resize(buf.len() * bytes, 0);
-            let (read, outcome) = self.read_up_to(at, &mut raw);
-            let whole = read / bytes;
-            let converted = self.convert(&raw[..whole * bytes], &mut buf[..whole]);
-            self.raw = raw;
-            (read, converted, outcome)
+        let rows = columns[0].len();
+        let at = self.first_byte + start * self.row as u64;
+        let (read, converted, outcome) = match columns {
+            [buf] if self.columns[0].is_native() && self.row == size_of::<u64>() => {
+                let (read, outcome) = self.read_up_to(at, bytemuck::cast_slice_mut(buf));
+                (read, (read / self.row, Ok(())), outcome)
+            }
+            _ => {
+                let mut raw = std::mem::take(&mut self.raw);
+                raw.resize(rows * self.row, 0);
+                let (read, outcome) = self.read_up_to(at, &mut raw);
+                let converted = self.convert_all(&raw[..read / self.row * self.row], columns);
+                self.raw = raw;
+                (read, converted, outcome)
+            }
         };
-        // Whole values that are there are delivered before a cut-off file is complained of.
+        // Whole rows that are there are delivered before a cut-off file is complained of.
         let (whole, fits) = converted;
-        let outcome = fits.and(outcome).and_then(|()| match read < buf.len() * bytes {
+        let outcome = fits.and(outcome).and_then(|()| match read < rows * self.row {
             false => Ok(()),
             true => Err(Error::Failed(format!(
                 "cannot read {}: it ends after {} of the {} values that its header promises",
@@ -215,7 +255,8 @@ impl Indexed for Flat {
 
     fn piece(&self) -> usize {
         // 64 KiB: large enough that the system call does not count, small enough for the second-level cache.
-        8192
+        let row = self.row.max(self.columns.len() * size_of::<u64>());
+        (64 * 1024 / row).max(64)
     }
 }
 

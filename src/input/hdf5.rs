@@ -12,15 +12,17 @@ use ::hdf5::{Dataset, File, H5Type, Hyperslab, LocationType, SliceOrIndex};
 use links::{Found, broken_link, found_in, other_files};
 
 use crate::base::error::{Error, Result, nearest};
+use crate::base::fmt::listed;
 use crate::base::isolate;
 use crate::base::lanes::Lanes;
 use crate::base::names::Alias;
 use crate::data::dtype::Dtype;
 use crate::data::schema::Schema;
-use crate::input::flat::{Flat, Kind, Stored};
+use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
 use crate::input::hdf5_library::{Library, plain};
 use crate::input::stamp::Stamp;
-use crate::input::{Indexed, count_of, flattened, open_regular};
+use crate::input::{Indexed, count_of, flattened, open_regular, several};
+use crate::job::input::split_columns;
 
 /// This program is linked with HDF5.
 pub fn provide() {
@@ -36,21 +38,24 @@ impl Library for Linked {
         format!("{major}.{minor}.{patch}")
     }
 
-    fn open(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>> {
-        open(path, part, wanted)
+    fn open(
+        &self,
+        path: &Path,
+        part: Option<&str>,
+        wanted: Option<Dtype>,
+        by_element: bool,
+    ) -> Result<Box<dyn Indexed>> {
+        open(path, part, wanted, by_element)
     }
 
-    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
-        probe(path, part, wanted)
+    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()> {
+        probe(path, part, wanted, by_element)
     }
 }
 
 /// Bytes that chunks of an open file may take, so that a compressed one is unpacked once and not for every
 /// piece of it.
 const CHUNK_CACHE: usize = 32 * 1024 * 1024;
-
-/// How many names a message lists.
-const LISTED: usize = 20;
 
 /// Opens a file for reading.
 ///
@@ -80,104 +85,159 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     })
 }
 
-/// Tries dataset `part` of `path` in a child; see [`crate::input::hdf5_library::Library::probe`].
+/// Tries datasets `part` of `path` in a child; see [`crate::input::hdf5_library::Library::probe`].
 ///
 /// # Errors
 /// As there.
-pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<()> {
+pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()> {
     if !isolate::can_be() {
         return Ok(());
     }
     let tried = isolate::read(path, || {
-        let mut values = open(path, part, wanted)?;
+        let mut values = open(path, part, wanted, by_element)?;
         let count = values.count();
         let piece = count.min(values.piece() as u64);
-        // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
-        let mut buf = vec![0; piece as usize];
-        let _ = values.fill_at(0, &mut [&mut buf], Lanes::best());
-        let _ = values.fill_at(count - piece, &mut [&mut buf], Lanes::best());
+        let mut buf = vec![0; piece as usize * values.schema().len()];
+        for start in [0, count - piece] {
+            let mut columns: Vec<&mut [u64]> = buf.chunks_exact_mut((piece as usize).max(1)).collect();
+            // That a value does not fit, or a file is cut off, is said in its turn, behind the answers before it.
+            if !columns.is_empty() {
+                let _ = values.fill_at(start, &mut columns, Lanes::best());
+            }
+        }
         Ok(String::new())
     });
     tried.map(drop)
 }
 
-/// Opens dataset `part` of `path`; see [`crate::input::hdf5_library::Library::open`].
+/// Opens datasets `part` of `path`; see [`crate::input::hdf5_library::Library::open`].
 ///
 /// # Errors
 /// As there.
-pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>> {
+pub fn open(
+    path: &Path,
+    part: Option<&str>,
+    wanted: Option<Dtype>,
+    by_element: bool,
+) -> Result<Box<dyn Indexed>> {
     let before = stamp_at(path)?;
     let file = open_hdf5(path)?;
     // The library has opened what was there before and after.
     before.check(stamp_at(path)?, path)?;
-    let (name, column) = match part {
-        // A name may itself end in brackets.
-        Some(name) if file.dataset(name).is_ok() => (name.to_owned(), None),
-        Some(part) => split_column(part).map(|(name, column)| (name.to_owned(), column))?,
-        None => (only_dataset(&file, path)?, None),
+    let source = Opened { path, file, before, wanted };
+    let Some(part) = part else {
+        return source.dataset(&only_dataset(&source.file, path)?, None, by_element, true);
     };
-    let full: PathBuf = format!("{}:{name}", path.display()).into();
-    let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", full.display()));
-    let dataset = file.dataset(&name).map_err(|e| match file.loc_type_by_name(&name) {
-        Ok(LocationType::Dataset) => wrong(plain(&e)),
-        _ => broken_link(&file, &name).map_or_else(|| no_such_dataset(&file, path, &name), wrong),
-    })?;
-    let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
-    let Some(stored) = dtype.as_ref().ok().and_then(stored) else {
-        let what = dtype.map_or("of a type that parpy does not know".into(), |dtype| describe(&dtype));
-        return Err(wrong(format!(
-            "its values are {what}; parpy reads whole numbers, and floats of 32 and 64 bits"
-        )));
-    };
-    let read_as = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
-    let others = other_files(path, &file, &dataset).map_err(wrong)?;
-    let stamp = others.iter().try_fold(before, |stamp, other| Ok(stamp.and(stamp_at(other)?)))?;
-    let space = dataset.space().map_err(|e| wrong(plain(&e)))?;
-    let shape = space.shape();
-    if shape.is_empty() {
-        let what = if space.size() == 0 { "it is empty" } else { "it is a single number" };
-        return Err(wrong(format!("{what}, without dimensions (in h5py: f[{name:?}].shape == ())")));
+    // A name may itself have commas, or end in brackets.
+    if source.file.dataset(part).is_ok() {
+        return source.dataset(part, None, by_element, true);
     }
-    if let Some(column) = column {
-        let [rows, columns] = shape[..] else {
-            return Err(wrong(format!("[:,{column}] is for two dimensions, and its shape is {shape:?}")));
+    let parts = split_columns(part);
+    let one = |part: &String| {
+        let (name, column) = match source.file.dataset(part).is_ok() {
+            true => (&**part, None),
+            false => split_column(part)?,
         };
-        if column >= columns {
-            return Err(wrong(format!("there is no column {column}: it has {columns}, from 0 on")));
-        }
-        let count = rows as u64;
-        let column = Some(column);
-        let called = String::new();
-        let slab = Slab { dataset, stamp, name: full, called, shape, column, count, stored, dtype: read_as };
-        return Ok(Box::new(slab));
-    }
-    let extent: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
-    let count =
-        count_of(&extent).ok_or_else(|| wrong(format!("its shape {shape:?} is of too many values")))?;
-    let is_here = others.is_empty() && file.userblock() == 0;
-    let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
-    let called = name.rsplit('/').next().unwrap_or_default();
-    Ok(match first_byte {
-        Some(at) => {
-            let flat = Flat::new(open_regular(path)?, &full, at, &extent, stored, read_as).called(called);
+        source.dataset(name, column, by_element, parts.len() == 1)
+    };
+    several::beside(parts.iter().map(one).collect::<Result<_>>()?, path)
+}
+
+/// A file, opened.
+struct Opened<'a> {
+    path: &'a Path,
+    file: File,
+    before: Stamp,
+    wanted: Option<Dtype>,
+}
+
+impl Opened<'_> {
+    /// Dataset `name`, or `column` of it, which `is_only` what is taken of the file.
+    fn dataset(
+        &self,
+        name: &str,
+        column: Option<usize>,
+        by_element: bool,
+        is_only: bool,
+    ) -> Result<Box<dyn Indexed>> {
+        let Self { path, file, before, wanted } = self;
+        let full: PathBuf = format!("{}:{name}", path.display()).into();
+        let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", full.display()));
+        let dataset = file.dataset(name).map_err(|e| match file.loc_type_by_name(name) {
+            Ok(LocationType::Dataset) => wrong(plain(&e)),
+            _ => broken_link(file, name).map_or_else(|| no_such_dataset(file, path, name), wrong),
+        })?;
+        let dtype = dataset.dtype().and_then(|dtype| dtype.to_descriptor());
+        let Some(stored) = dtype.as_ref().ok().and_then(stored) else {
+            let what = dtype.map_or("of a type that parpy does not know".into(), |dtype| describe(&dtype));
+            return Err(wrong(format!(
+                "its values are {what}; parpy reads whole numbers, and floats of 32 and 64 bits"
+            )));
+        };
+        let dtype = stored.dtype(*wanted).map_err(|why| wrong(why.into()))?;
+        let others = other_files(path, file, &dataset).map_err(wrong)?;
+        let stamp = others.iter().try_fold(*before, |stamp, other| Ok(stamp.and(stamp_at(other)?)))?;
+        let space = dataset.space().map_err(|e| wrong(plain(&e)))?;
+        let shape = space.shape();
+        let extent: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+        let Some(count) = count_of(&extent) else {
+            return Err(wrong(format!("its shape {shape:?} is of too many values")));
+        };
+        let taken = match (column, &shape[..]) {
+            (_, []) => {
+                let what = if space.size() == 0 { "it is empty" } else { "it is a single number" };
+                return Err(wrong(format!("{what}, without dimensions (in h5py: f[{name:?}].shape == ())")));
+            }
+            (Some(column), [_, columns]) if column >= *columns => {
+                return Err(wrong(format!("there is no column {column}: it has {columns}, from 0 on")));
+            }
+            (Some(column), [_, _]) => Taken::Columns(column..column + 1),
+            (Some(column), _) => {
+                return Err(wrong(format!("[:,{column}] is for two dimensions, and its shape is {shape:?}")));
+            }
+            (None, [_, columns @ 2..=MOST_COLUMNS]) if !by_element => Taken::Columns(0..*columns),
+            (None, _) => Taken::Elements,
+        };
+        let called = match &taken {
+            Taken::Columns(of) if of.len() == 1 && is_only => vec![String::new()],
+            Taken::Columns(of) => of.clone().map(|k| format!("c{k}")).collect(),
+            Taken::Elements => vec![name.rsplit('/').next().unwrap_or_default().to_owned()],
+        };
+        let is_here = others.is_empty() && file.userblock() == 0;
+        let first_byte = dataset.offset().filter(|_| is_here && is_plain(&dataset, stored));
+        if let Some(at) = first_byte {
+            let here = open_regular(path)?;
+            let flat = match &taken {
+                Taken::Elements => {
+                    let column = FlatColumn { name: called[0].clone(), ..FlatColumn::alone(stored, dtype) };
+                    Flat::elements(here, &full, at, &extent, column)
+                }
+                Taken::Columns(of) => {
+                    let offset = |k: usize| k * stored.bytes;
+                    let columns = of.clone().zip(called);
+                    let columns =
+                        columns.map(|(k, name)| FlatColumn { name, offset: offset(k), stored, dtype });
+                    Flat::new(here, &full, at, (extent[0], offset(shape[1])), columns.collect())
+                }
+            };
             stamp.check(flat.stamp(), path)?;
-            Box::new(flat)
+            return Ok(Box::new(flat));
         }
-        None => {
-            let (column, called) = (None, called.to_owned());
-            Box::new(Slab {
-                dataset,
-                stamp,
-                name: full,
-                called,
-                shape,
-                column,
-                count,
-                stored,
-                dtype: read_as,
-            })
-        }
-    })
+        let count = if matches!(taken, Taken::Elements) { count } else { extent[0] };
+        let (row, name) = (Vec::new(), full);
+        Ok(Box::new(Slab { dataset, stamp, name, called, shape, taken, count, stored, dtype, row }))
+    }
+}
+
+/// The most columns that are taken at once.
+const MOST_COLUMNS: usize = 4096;
+
+/// What is taken of a dataset.
+enum Taken {
+    /// Its elements, row by row.
+    Elements,
+    /// Columns of one of two dimensions.
+    Columns(Range<usize>),
 }
 
 fn stamp_at(path: &Path) -> Result<Stamp> {
@@ -276,13 +336,13 @@ pub fn damage(dtype: &TypeDescriptor) -> Option<String> {
 }
 
 fn list(file: &File) -> String {
-    let Found { datasets: names, broken, damaged } = found_in(file, LISTED + 1);
+    let Found { datasets: names, broken, damaged } = found_in(file, usize::MAX);
     match names.len() {
         0 if damaged.is_some() => "it is damaged: the names in it cannot be read".into(),
         0 if !broken.is_empty() => format!("there are only links that lead nowhere, {}", broken.join(", ")),
         0 => "there are no datasets in it".into(),
-        n if n > LISTED => format!("there are {}, …", names[..LISTED].join(", ")),
-        _ => format!("there is {}", names.join(", ")),
+        1 => format!("there is {}", names[0]),
+        _ => format!("there are {}", listed(names.iter().map(String::as_str))),
     }
 }
 
@@ -317,13 +377,15 @@ struct Slab {
     dataset: Dataset,
     stamp: Stamp,
     name: PathBuf,
-    /// What the numbers are called, if anything.
-    called: String,
+    /// What its columns are called, if anything.
+    called: Vec<String>,
     shape: Vec<usize>,
-    column: Option<usize>,
+    taken: Taken,
     count: u64,
     stored: Stored,
     dtype: Dtype,
+    /// Rows as the library gives them, where several columns are taken.
+    row: Vec<u64>,
 }
 
 impl Slab {
@@ -365,7 +427,8 @@ impl Slab {
 
 impl Indexed for Slab {
     fn schema(&self) -> Schema {
-        Schema::single(&self.called, self.dtype)
+        let names = self.called.iter().map(|name| (&**name, 0));
+        Schema::of_table(names, self.called.iter().map(|_| self.dtype.into()))
     }
 
     fn count(&self) -> u64 {
@@ -373,13 +436,26 @@ impl Indexed for Slab {
     }
 
     fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], _lanes: Lanes) -> (usize, Result<()>) {
-        let buf = &mut *columns[0];
-        let (start, end) = (start as usize, start as usize + buf.len());
-        if let Some(column) = self.column {
-            let selection =
-                Hyperslab::from(vec![SliceOrIndex::from(start..end), SliceOrIndex::Index(column)]);
-            return self.read(selection, buf);
+        let (start, end) = (start as usize, start as usize + columns[0].len());
+        if let Taken::Columns(of) = &self.taken {
+            let selection = Hyperslab::from(
+                vec![start..end, of.clone()].into_iter().map(SliceOrIndex::from).collect::<Vec<_>>(),
+            );
+            let width = of.len();
+            if let [buf] = columns {
+                return self.read(selection, buf);
+            }
+            let mut rows = std::mem::take(&mut self.row);
+            rows.resize((end - start) * width, 0);
+            let (found, outcome) = self.read(selection, &mut rows);
+            for (number, column) in columns.iter_mut().enumerate() {
+                let words = rows[..found / width * width].iter().skip(number).step_by(width);
+                column.iter_mut().zip(words).for_each(|(word, found)| *word = *found);
+            }
+            self.row = rows;
+            return (found / width, outcome);
         }
+        let buf = &mut *columns[0];
         let mut done = 0;
         for slab in slabs(&self.shape, start..end) {
             let count: usize = slab.iter().map(ExactSizeIterator::len).product();
@@ -395,7 +471,7 @@ impl Indexed for Slab {
 
     fn note(&self) -> Option<String> {
         let shape: Vec<u64> = self.shape.iter().map(|n| *n as u64).collect();
-        if self.column.is_none() { flattened(&self.name, &shape) } else { None }
+        if matches!(self.taken, Taken::Elements) { flattened(&self.name, &shape) } else { None }
     }
 
     fn stamp(&self) -> Stamp {
@@ -404,7 +480,7 @@ impl Indexed for Slab {
 
     fn piece(&self) -> usize {
         // The library takes some microseconds for each call.
-        64 * 1024
+        (64 * 1024 / self.called.len()).max(64)
     }
 }
 

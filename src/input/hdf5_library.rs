@@ -15,19 +15,26 @@ pub trait Library: Sync {
     /// Its version.
     fn version(&self) -> String;
 
-    /// The values of a dataset, of the type that they have or, where that loses nothing, `wanted`; without
-    /// a name those of the only dataset of numbers. They are called as the dataset is in its group.
+    /// The values of datasets, with commas between their names, of the types that they have or, where that loses
+    /// nothing, `wanted`; without a name those of the only dataset of numbers. They are called as the datasets are in
+    /// their groups. One of two dimensions has columns, unless what is done is done `by_element`.
     ///
     /// # Errors
-    /// There is no such dataset, or not of numbers.
-    fn open(&self, path: &Path, dataset: Option<&str>, wanted: Option<Dtype>) -> Result<Box<dyn Indexed>>;
+    /// There is no such dataset, or not of numbers, or they are of different lengths.
+    fn open(
+        &self,
+        path: &Path,
+        part: Option<&str>,
+        wanted: Option<Dtype>,
+        by_element: bool,
+    ) -> Result<Box<dyn Indexed>>;
 
     /// Tries in a child, where there can be one, whether [`Library::open`] and reading the first and last values
     /// goes well: a damaged file may crash the library.
     ///
     /// # Errors
     /// As those of [`Library::open`]; or the child has crashed.
-    fn probe(&self, path: &Path, dataset: Option<&str>, wanted: Option<Dtype>) -> Result<()>;
+    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()>;
 }
 
 static LIBRARY: OnceLock<&'static dyn Library> = OnceLock::new();

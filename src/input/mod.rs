@@ -12,7 +12,9 @@ pub mod hdf5;
 pub mod hdf5_library;
 mod look;
 pub mod npy;
+pub mod npy_fields;
 pub mod section;
+mod several;
 pub mod stamp;
 pub mod start;
 pub mod text;
@@ -110,13 +112,6 @@ pub struct InputInfo {
     pub stamp: Stamp,
 }
 
-impl InputInfo {
-    /// Type of the values of a `map`.
-    pub fn dtype(&self) -> Dtype {
-        self.schema.number(0).unwrap_or(Dtype::I64)
-    }
-}
-
 enum Values {
     Stream(Box<dyn Source>),
     Indexed(Box<dyn Indexed>),
@@ -130,16 +125,19 @@ fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Resu
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
-        Numbers::File { path, part, layout } => {
+        Numbers::File { path, part, layout, by_element } => {
             let part = part.as_deref();
             match Format::of_name(path) {
-                Some(Format::Hdf5) => {
-                    Values::Indexed(crate::input::hdf5_library::library()?.open(path, part, dtype)?)
-                }
-                Some(Format::Npy) => Values::Indexed(Box::new(npy::open(path, part, dtype)?)),
+                Some(Format::Hdf5) => Values::Indexed(crate::input::hdf5_library::library()?.open(
+                    path,
+                    part,
+                    dtype,
+                    *by_element,
+                )?),
+                Some(Format::Npy) => Values::Indexed(npy::open(path, part, dtype, *by_element)?),
                 _ if delimiter(path).is_some() => {
                     let reader = Box::new(open(path)?);
-                    Values::Stream(Box::new(csv::Column::open(reader, path, part, *layout, dtype)?))
+                    Values::Stream(Box::new(csv::Table::open(reader, path, part, *layout, dtype)?))
                 }
                 Some(Format::Json | Format::JsonLines) => {
                     return Err(Error::Usage(format!(
@@ -185,11 +183,20 @@ fn flattened(name: &Path, shape: &[u64]) -> Option<String> {
 ///
 /// # Errors
 /// They cannot be opened here, or are not as many as rank 0 saw.
-pub fn open_indexed(numbers: &Numbers, info: &InputInfo) -> Result<Box<dyn Indexed>> {
-    let Values::Indexed(values) = open_numbers(numbers, Some(info.dtype()), 1)? else {
+pub fn open_indexed(task: &Task, info: &InputInfo) -> Result<Box<dyn Indexed>> {
+    let Work::Map { numbers, dtype, .. } = &task.work else {
+        return Err(Error::Failed("lines have no numbers to be found by".into()));
+    };
+    let Values::Indexed(values) = open_numbers(numbers, *dtype, 1)? else {
         return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
     };
     match (numbers, values.count()) {
+        (Numbers::File { path, .. }, _) if values.schema() != info.schema => Err(Error::Failed(format!(
+            "cannot use {}: its columns are {} here and {} where rank 0 opened it, so it is another file",
+            path.display(),
+            values.schema(),
+            info.schema
+        ))),
         (Numbers::File { path, .. }, count) if count != info.total => Err(Error::Failed(format!(
             "cannot use {}: it has {count} values here and {} where rank 0 opened it, so it is another file",
             path.display(),
@@ -204,14 +211,15 @@ pub fn open_indexed(numbers: &Numbers, info: &InputInfo) -> Result<Box<dyn Index
 ///
 /// # Errors
 /// It cannot be opened.
-pub fn stamp_now(task: &Task, dtype: Dtype) -> Result<Stamp> {
+pub fn stamp_now(task: &Task) -> Result<Stamp> {
     let at = |path: &Path| Stamp::at(path).map_err(|e| Error::io("open", path, &e));
     match &task.work {
         Work::Read { file: TextFile::Path(path), .. } => at(path),
         Work::Map { numbers: Numbers::Stdin, .. } => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
-        Work::Map { numbers: numbers @ Numbers::File { path, .. }, .. } => match Format::of_name(path) {
+        Work::Map { numbers: numbers @ Numbers::File { path, .. }, dtype, .. } => match Format::of_name(path)
+        {
             // It may refer to others.
-            Some(Format::Hdf5) => match open_numbers(numbers, Some(dtype), 1)? {
+            Some(Format::Hdf5) => match open_numbers(numbers, *dtype, 1)? {
                 Values::Indexed(values) => Ok(values.stamp()),
                 Values::Stream(_) => Ok(Stamp::NONE),
             },
@@ -230,7 +238,7 @@ pub fn check_same(task: &Task, info: &InputInfo) -> Result<()> {
         return Ok(());
     }
     let path = file(task).unwrap_or(Path::new(STDIN));
-    match stamp_now(task, info.dtype()) {
+    match stamp_now(task) {
         Ok(now) => info.stamp.check(now, path),
         Err(stop @ Error::Interrupted(_)) => Err(stop),
         Err(_) => Err(stamp::changed(path, "it has gone or is another file")),

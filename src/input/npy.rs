@@ -2,17 +2,19 @@
 //! order.
 //!
 //! A header is a literal of Python: a dictionary of three keys. It is read here in one pass over no more bytes
-//! than numpy itself takes, without recursion, so that no header can make parpy wait or take memory. What its
-//! type would mean beyond numbers is of no interest: it is passed over and shown.
+//! than numpy itself takes, without recursion, so that no header can make parpy wait or take memory. What a type that
+//! is a list of fields means, is in `npy_fields`.
 
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
-use crate::base::fmt::shown;
+use crate::base::error::{Error, Result, nearest};
+use crate::base::fmt::{listed, shown};
 use crate::data::dtype::Dtype;
-use crate::input::flat::{Flat, Kind, Stored};
-use crate::input::{count_of, open_regular, start};
+use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
+use crate::input::npy_fields::NpyField;
+use crate::input::{Indexed, count_of, npy_fields, open_regular, several, start};
+use crate::job::input::{of_columns, split_columns};
 
 /// What a file begins with.
 pub const MAGIC: &[u8] = b"\x93NUMPY";
@@ -21,51 +23,175 @@ const LONGEST: usize = 10_000;
 /// Bytes before the header, of the versions that have most.
 const PREFIX: usize = 12;
 
-/// Opens `path`, of the type that its header says or, where that loses nothing, `wanted`.
+/// Opens `path`, of the types that its header says or, where that loses nothing, `wanted`. An array of rows with named
+/// fields has those for its columns, and one of two dimensions its own, unless what is done is done `by_element`; `part`
+/// says which of them: names, or `[:,K]`, from 0.
 ///
 /// # Errors
-/// Not a `.npy` file, one of a shape or type that parpy does not read, or one that is shorter than its header
-/// says.
-pub fn open(path: &Path, part: Option<&str>, wanted: Option<Dtype>) -> Result<Flat> {
+/// Not a `.npy` file, one of a shape or type that parpy does not read, one that is shorter than its header says, or
+/// without such columns.
+pub fn open(
+    path: &Path,
+    part: Option<&str>,
+    wanted: Option<Dtype>,
+    by_element: bool,
+) -> Result<Box<dyn Indexed>> {
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
-    if let Some(part) = part {
-        return Err(Error::Usage(format!(
-            "--from {}:{part}: a .npy file has no parts (in numpy: save the column alone, a[:, 0])",
-            path.display()
-        )));
-    }
     let mut file = open_regular(path)?;
     let failed = |e| Error::io("read", path, &e);
     let mut bytes = Vec::new();
     file.by_ref().take((LONGEST + PREFIX) as u64).read_to_end(&mut bytes).map_err(failed)?;
-    let Header { descr, is_fortran, shape, len } = Header::parse(&bytes).map_err(wrong)?;
-    let Some(stored) = stored(&descr) else {
-        let descr = shown(descr.as_bytes());
-        return Err(wrong(format!(
-            "its type is {descr}; parpy reads whole numbers, and floats of 16, 32 and 64 bits, and bool (in \
-             numpy: a.astype('int64') or 'float64')"
-        )));
-    };
-    match *shape {
-        [_] => {}
-        [] => return Err(wrong("it is a single number, without dimensions (in numpy: a.reshape(1))".into())),
-        _ if !is_fortran => {}
-        _ => {
-            return Err(wrong(format!(
-                "its shape is {shape:?} in Fortran's order; parpy reads rows one after the other (in numpy: a.ravel())"
-            )));
-        }
+    let header = Header::parse(&bytes).map_err(wrong)?;
+    let Header { descr, is_fortran, shape, len } = &header;
+    if shape.is_empty() {
+        return Err(wrong("it is a single number, without dimensions (in numpy: a.reshape(1))".into()));
     }
-    let Some(count) = count_of(&shape) else {
+    let Some(count) = count_of(shape) else {
         return Err(wrong(format!("its shape {shape:?} is of too many values")));
     };
-    let dtype = stored.dtype(wanted).map_err(|why| wrong(why.into()))?;
+    let fields = npy_fields::fields(descr);
+    let element = match (&fields, stored(descr)) {
+        (Some((_, row)), _) => *row,
+        (None, Some(stored)) => stored.bytes,
+        (None, None) => {
+            let descr = shown(descr.as_bytes());
+            return Err(wrong(format!(
+                "its type is {descr}; parpy reads whole numbers, and floats of 16, 32 and 64 bits, and bool (in \
+                 numpy: a.astype('int64') or 'float64')"
+            )));
+        }
+    };
     // Before the first value, not after what is there: all of them would be for nothing.
-    let there = (file.metadata().map_err(failed)?.len().saturating_sub(len)) / stored.bytes as u64;
+    let there = file.metadata().map_err(failed)?.len().saturating_sub(*len);
+    let there = there.checked_div(element as u64).unwrap_or(u64::MAX);
     if there < count {
         return Err(wrong(format!("it ends after {there} of the {count} values that its header promises")));
     }
-    Ok(Flat::new(file, path, len, &shape, stored, dtype))
+    let of_type = |stored: Stored| stored.dtype(wanted).map_err(|why| wrong(why.into()));
+    match (fields, stored(descr), &shape[..]) {
+        (Some((fields, row)), _, [_]) if row > 0 => {
+            let columns = choose_fields(path, &fields, part, of_type)?;
+            Ok(Box::new(Flat::new(file, path, *len, (count, row), columns)))
+        }
+        (Some(_), ..) => {
+            Err(wrong(format!("its rows have fields, and its shape is {shape:?} (in numpy: a.ravel())")))
+        }
+        (None, Some(stored), [rows, columns])
+            if *columns > 0 && (part.is_some() || *columns > 1 && !by_element) =>
+        {
+            let chosen = choose_columns(path, *columns, part)?;
+            let dtype = of_type(stored)?;
+            let (rows, of) = (*rows, *columns);
+            let column = |k: u64, offset: usize, is_only: bool| {
+                let name = if is_only { String::new() } else { format!("c{k}") };
+                FlatColumn { name, offset, stored, dtype }
+            };
+            let is_only = chosen.len() == 1;
+            if *is_fortran {
+                // Each lies by itself.
+                let one = |k: &u64| -> Result<Box<dyn Indexed>> {
+                    let file = file.try_clone().map_err(failed)?;
+                    let first = len + k * rows * stored.bytes as u64;
+                    let column = column(*k, 0, is_only);
+                    Ok(Box::new(Flat::new(file, path, first, (rows, stored.bytes), vec![column])))
+                };
+                return several::beside(chosen.iter().map(one).collect::<Result<_>>()?, path);
+            }
+            let columns = chosen.iter().map(|k| column(*k, *k as usize * stored.bytes, is_only));
+            let row = usize::try_from(of).unwrap_or(usize::MAX).saturating_mul(stored.bytes);
+            Ok(Box::new(Flat::new(file, path, *len, (rows, row), columns.collect())))
+        }
+        (None, Some(stored), _) => {
+            if let Some(part) = part {
+                return Err(Error::Usage(format!(
+                    "--from {}:{part}: its shape is {shape:?}, and columns are of two dimensions",
+                    path.display()
+                )));
+            }
+            if *is_fortran && shape.len() > 1 {
+                return Err(wrong(format!(
+                    "its shape is {shape:?} in Fortran's order; parpy reads rows one after the other (in numpy: a.ravel())"
+                )));
+            }
+            let column = FlatColumn::alone(stored, of_type(stored)?);
+            Ok(Box::new(Flat::elements(file, path, *len, shape, column)))
+        }
+        (None, None, _) => Err(wrong("it holds no numbers".into())),
+    }
+}
+
+/// The most columns that are taken at once.
+const MOST_COLUMNS: u64 = 4096;
+
+/// The fields that `part` names, or all.
+fn choose_fields(
+    path: &Path,
+    fields: &[NpyField],
+    part: Option<&str>,
+    of_type: impl Fn(Stored) -> Result<Dtype>,
+) -> Result<Vec<FlatColumn>> {
+    let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
+    let by_name = |name: &str| fields.iter().find(|field| field.name == name);
+    let there = || fields.iter().map(|field| &*field.name);
+    let find = |name: &String| {
+        by_name(name).ok_or_else(|| {
+            let near = nearest(name, there()).map_or(String::new(), |near| format!("; did you mean {near}?"));
+            wrong(format!("it has no field {name}; its fields are {}{near}", listed(there())))
+        })
+    };
+    let chosen: Vec<&NpyField> = match part {
+        None => fields.iter().collect(),
+        Some(part) => match by_name(part) {
+            Some(field) => vec![field],
+            None => split_columns(part).iter().map(find).collect::<Result<_>>()?,
+        },
+    };
+    let column = |field: &&NpyField| {
+        let NpyField { name, offset, stored, descr } = field;
+        let stored = stored.ok_or_else(|| {
+            let numbers = fields.iter().filter(|field| field.stored.is_some()).map(|field| &*field.name);
+            wrong(format!(
+                "its field {name} is of type {}; parpy reads numbers: --from {}",
+                shown(descr.as_bytes()),
+                of_columns(path, &numbers.collect::<Vec<_>>())
+            ))
+        })?;
+        Ok(FlatColumn { name: name.clone(), offset: *offset, stored, dtype: of_type(stored)? })
+    };
+    if chosen.is_empty() {
+        return Err(wrong("its rows have no fields".into()));
+    }
+    chosen.iter().map(column).collect()
+}
+
+/// Of `count` columns those that `part` says, or all.
+fn choose_columns(path: &Path, count: u64, part: Option<&str>) -> Result<Vec<u64>> {
+    let Some(part) = part else {
+        return match count {
+            ..=MOST_COLUMNS => Ok((0..count).collect()),
+            _ => Err(Error::Failed(format!(
+                "cannot read {0}: it has {count} columns, and parpy takes {MOST_COLUMNS} at the most: --from \
+                 {0}:[:,0],[:,1]",
+                path.display()
+            ))),
+        };
+    };
+    let wrong = |why: String| Error::Usage(format!("--from {}:{part}: {why}", path.display()));
+    let column = |name: &String| {
+        let index = name.strip_prefix("[:,").and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+        let k: u64 = index.trim().parse().map_err(|_| {
+            wrong(format!(
+                "{name} is no column of an array of two dimensions; they are [:,0] to [:,{}]",
+                count - 1
+            ))
+        })?;
+        if k < count {
+            Ok(k)
+        } else {
+            Err(wrong(format!("there is no column {k}: it has {count}, from 0 on")))
+        }
+    };
+    split_columns(part).iter().map(column).collect()
 }
 
 /// What the header of a `.npy` file says.
@@ -229,7 +355,7 @@ impl<'a> Literal<'a> {
 }
 
 /// How numbers of numpy's type are stored; `None` for what is no number, or too wide.
-fn stored(descr: &str) -> Option<Stored> {
+pub(super) fn stored(descr: &str) -> Option<Stored> {
     let native = cfg!(target_endian = "big");
     let (is_big_endian, name) = match descr.split_at_checked(1)? {
         (">", name) => (true, name),

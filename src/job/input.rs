@@ -17,14 +17,16 @@ pub enum Numbers {
     Typed(Typed),
     /// `--range`.
     Range(Range),
-    /// A file, and where it has several columns or datasets, the name of one.
+    /// A file, and where it has several columns or datasets, the names of some.
     File {
         /// The file.
         path: PathBuf,
-        /// Column or dataset.
+        /// Columns or datasets, as typed: see [`split_columns`].
         part: Option<String>,
         /// How its columns are told apart, where it is a table.
         layout: TableLayout,
+        /// What is done is done with each element of an array, so that its dimensions do not count.
+        by_element: bool,
     },
     /// Standard input of rank 0, as text.
     Stdin,
@@ -104,18 +106,92 @@ impl TextFile {
 /// The demo's sample text, as the demo's job file names it.
 pub const SAMPLE_NAME: &str = "sample.txt";
 
-/// A file and the name of its column or dataset, from `FILE:PART`, in each way in which that can be read, the
-/// shortest name of a file first: only behind a name that says that there are several. The last is all of it.
+/// A file and the names of its columns or datasets, from `FILE:PART`, in each way in which that can be read: all of it
+/// first, and then the longest name of a file; only behind one that says that there are several.
 pub(crate) fn splits(from: &OsStr) -> impl Iterator<Item = (PathBuf, Option<String>)> {
     let from = from.as_bytes();
     let has_parts = |path: &&[u8]| {
         let path = Path::new(OsStr::from_bytes(path));
         delimiter(path).is_some() || matches!(Format::of_name(path), Some(Format::Hdf5 | Format::Npy))
     };
-    let files = memchr::memchr_iter(b':', from).map(|at| &from[..at]).filter(has_parts);
-    files.chain([from]).map(move |file| {
+    let files = memchr::memrchr_iter(b':', from).map(|at| &from[..at]).filter(has_parts);
+    [from].into_iter().chain(files).map(move |file| {
         let part = from.get(file.len() + 1..).filter(|part| !part.is_empty());
         let part = part.map(|part| String::from_utf8_lossy(part).into_owned());
         (OsStr::from_bytes(file).into(), part)
     })
+}
+
+/// The columns or datasets that `part` names, with commas between them that stand in no brackets and no quotes. A name
+/// in quotes is what stands between them.
+pub fn split_columns(part: &str) -> Vec<String> {
+    let (mut names, mut name) = (Vec::new(), String::new());
+    let (mut depth, mut quote) = (0usize, None);
+    for letter in part.chars() {
+        match (letter, quote) {
+            (_, Some(open)) if letter == open => quote = None,
+            (_, Some(_)) => name.push(letter),
+            ('"' | '\'', None) if name.is_empty() => quote = Some(letter),
+            (',', None) if depth == 0 => names.push(std::mem::take(&mut name)),
+            _ => {
+                depth = match letter {
+                    '[' => depth + 1,
+                    ']' => depth.saturating_sub(1),
+                    _ => depth,
+                };
+                name.push(letter);
+            }
+        }
+    }
+    names.push(name);
+    names
+}
+
+/// `FILE:COLUMNS` as a shell takes it, for messages: [`split_columns`] makes `names` of it again.
+pub fn of_columns(path: &Path, names: &[&str]) -> String {
+    let is_plain = |name: &str| !name.contains([',', '[', ']', ' ']) && !name.starts_with(['"', '\'']);
+    let words = names.iter().map(|name| match is_plain(name) {
+        true => (*name).to_owned(),
+        false => format!("\"{name}\""),
+    });
+    let columns = words.collect::<Vec<_>>().join(",");
+    match names.iter().all(|name| is_plain(name)) {
+        true => format!("{}:{columns}", path.display()),
+        false => format!("'{}:{columns}'", path.display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_split_at_commas() {
+        for (part, names) in [
+            ("x", &["x"][..]),
+            ("x,y", &["x", "y"]),
+            ("\"a,b\",c", &["a,b", "c"]),
+            ("'a b',c", &["a b", "c"]),
+            ("it's,c", &["it's", "c"]),
+            ("/m[:,0],/m[:,1],/t", &["/m[:,0]", "/m[:,1]", "/t"]),
+            ("x,", &["x", ""]),
+            ("a],b", &["a]", "b"]),
+        ] {
+            assert_eq!(split_columns(part), names, "{part}");
+        }
+    }
+
+    #[test]
+    fn the_longest_name_of_a_file_comes_first() {
+        let found = |from: &str| -> Vec<(String, Option<String>)> {
+            splits(OsStr::new(from)).map(|(path, part)| (path.display().to_string(), part)).collect()
+        };
+        let of = |path: &str, part: Option<&str>| (path.to_owned(), part.map(str::to_owned));
+        assert_eq!(found("a.csv"), [of("a.csv", None)]);
+        assert_eq!(
+            found("a.csv:b.csv:c"),
+            [of("a.csv:b.csv:c", None), of("a.csv:b.csv", Some("c")), of("a.csv", Some("b.csv:c"))]
+        );
+        assert_eq!(found("a:b.csv"), [of("a:b.csv", None)]);
+    }
 }

@@ -92,6 +92,8 @@ pub enum Work {
         function: String,
         /// Their type, where the user has set it.
         dtype: Option<Dtype>,
+        /// Names of the columns of results, where the user has set them.
+        columns: Option<Vec<String>>,
         /// Answers are printed with their values and processes.
         who: bool,
     },
@@ -211,10 +213,11 @@ impl Task {
         let path = |path: &Path| names::in_job_file(&absolute(path));
         let number = |n: Option<usize>| n.and_then(|n| i64::try_from(n).ok());
         let (map, read) = match &self.work {
-            Work::Map { numbers, function, dtype, who } => {
+            Work::Map { numbers, function, dtype, columns, who } => {
                 let mut spec = MapSpec {
                     function: Some(function.clone()),
                     dtype: *dtype,
+                    columns: columns.clone().unwrap_or_default(),
                     who: *who,
                     ..MapSpec::default()
                 };
@@ -225,7 +228,7 @@ impl Task {
                     }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),
-                    Numbers::File { path: file, part, layout } => {
+                    Numbers::File { path: file, part, layout, .. } => {
                         let part = part.as_ref().map_or(String::new(), |part| format!(":{part}"));
                         spec.from = Some((path(file) + &part).into());
                         (spec.no_header, spec.delimiter) = (layout.no_header, layout.delimiter_text());

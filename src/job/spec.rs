@@ -23,12 +23,13 @@ pub struct MapSpec {
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line, a column of FILE.csv:NAME (or its number, from 1; also of
-    /// .tsv), FILE.npy, or a dataset
-    /// of FILE.h5:/GROUP/NAME, or of two dimensions one column, FILE.h5:/NAME[:,K] (from 0); - is text from standard input
+    /// Values from a file: text with one number per line; FILE.csv (also .tsv), all columns or those of
+    /// FILE.csv:NAME,NAME (or their numbers, from 1); FILE.npy, of rows with fields or two dimensions also
+    /// FILE.npy:NAME,NAME and FILE.npy:[:,K] (from 0); datasets of FILE.h5:/GROUP/NAME,/NAME, or of two
+    /// dimensions one column, FILE.h5:/NAME[:,K]; - is text from standard input
     // As people type it, which rustdoc takes for a link.
     #[allow(rustdoc::broken_intra_doc_links)]
-    #[arg(long, value_name = "FILE[:PART]")]
+    #[arg(long, value_name = "FILE[:COLUMNS]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
     /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
@@ -40,7 +41,7 @@ pub struct MapSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
     /// What to do with each value: a function of `parpy functions`, or an expression such as 'x^2 + 3*sin(x)', in which
-    /// x is the value [default: square]
+    /// x is the value, and columns have their names, as in 'sqrt(a^2 + b^2)' [default: square]
     #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
@@ -48,6 +49,11 @@ pub struct MapSpec {
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,
+    /// Columns of the results: those of the input to be kept, by their names, and output [default: all; on standard
+    /// output and in text the answers alone, and in .npy where the input has one column]
+    #[arg(long, value_name = "NAMES")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<String>,
     /// Say who computed each result. On standard output and in text: value, result and process, with tabs
     /// between; in CSV and JSON: also rank, pid and host; in HDF5: the dataset /rank
     #[arg(long)]

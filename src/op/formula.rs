@@ -1,9 +1,8 @@
 //! What `-f` means over the columns of an input: a column, a function of one column, or an expression, in this order.
 
-use std::fmt::Write as _;
-
 use crate::base::error::{Error, Result, nearest};
 use crate::base::escape;
+use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
 use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
@@ -34,7 +33,7 @@ impl Formula {
             Some(_) if schema.len() > 1 => {
                 return Err(Error::Usage(format!(
                     "-f {word}: it is a function of one column, and there are {}; say of which: -f '{word}({})'",
-                    names(schema),
+                    listed(schema.fields.iter().map(|field| &*field.name)),
                     schema.fields[0].name
                 )));
             }
@@ -78,18 +77,6 @@ fn kind(dtype: ColumnType) -> Option<Kind> {
         Dtype::I64 => Kind::Whole,
         Dtype::F64 => Kind::Float,
     })
-}
-
-/// A few names of columns, for a message.
-fn names(schema: &Schema) -> String {
-    const SHOWN: usize = 20;
-    let names: Vec<&str> = schema.fields.iter().map(|field| &*field.name).take(SHOWN).collect();
-    let more = schema.len().saturating_sub(SHOWN);
-    let mut text = names.join(", ");
-    if more > 0 {
-        let _ = write!(text, " and {more} more");
-    }
-    text
 }
 
 /// `word` is neither a column nor a function.

@@ -12,12 +12,15 @@ pub mod reduce;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, nearest};
+use crate::base::fmt::listed;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
+use crate::data::format::Format;
 use crate::data::schema::{Field, Schema};
 use crate::input::InputInfo;
+use crate::job::output::Output;
 use crate::job::{Task, Work};
 use crate::op::formula::Formula;
 
@@ -28,19 +31,31 @@ pub struct Bound {
     pub info: InputInfo,
     /// What a `map` does with each row; `None` for a `read`.
     pub formula: Option<Formula>,
+    /// Columns of the input that stand before the answers in results, by their numbers.
+    pub kept: Vec<usize>,
 }
 
 impl Bound {
     /// `task`, whose input is as `info` says. Pure: the same on every rank.
     ///
     /// # Errors
-    /// As those of [`Formula::bind`].
+    /// As those of [`Formula::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
-        let formula = match &task.work {
-            Work::Map { function, .. } => Some(Formula::bind(function, &info.schema)?),
-            Work::Read { .. } => None,
+        let Work::Map { function, columns, who, .. } = &task.work else {
+            return Ok(Self { info, ..Self::default() });
         };
-        Ok(Self { info, formula })
+        let formula = Some(Formula::bind(function, &info.schema)?);
+        let count = info.schema.len();
+        let names = input_names(&info.schema);
+        let kept = match (columns, &task.output) {
+            (Some(columns), _) => kept_columns(columns, &names)?,
+            (None, Output::None | Output::People) => Vec::new(),
+            (None, Output::Stdout | Output::File(_, Format::Text)) if !who => Vec::new(),
+            // A table where there are several, else the answers alone.
+            (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
+            (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
+        };
+        Ok(Self { info, formula, kept })
     }
 
     /// Type of the answers of a `map`.
@@ -48,25 +63,57 @@ impl Bound {
         self.formula.as_ref().map_or(Dtype::I64, Formula::dtype)
     }
 
-    /// The columns of a table of results: those of the input, and the answers. Each has a name, and no two the same.
+    /// The columns of a table of results: those of the input that are kept, and the answers. Each has a name, and no
+    /// two the same.
     pub fn table(&self) -> Schema {
-        let mut names: Vec<String> = Vec::new();
-        for field in &self.info.schema.fields {
-            let mut name = match &*field.name {
-                "" => NAMELESS.to_owned(),
-                // As where one parpy reads what another has written.
-                ANSWERS if self.info.schema.len() == 1 => NAMELESS.to_owned(),
-                name => name.to_owned(),
-            };
-            while name == ANSWERS || names.contains(&name) {
-                name.push('_');
-            }
-            names.push(name);
-        }
-        let dtypes = self.info.schema.dtypes().chain([self.answers().into()]);
-        let names = names.into_iter().chain([ANSWERS.to_owned()]);
-        Schema { fields: names.zip(dtypes).map(|(name, dtype)| Field { name, dtype }).collect() }
+        let schema = &self.info.schema;
+        let names = input_names(schema);
+        let inputs =
+            self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
+        let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers().into() };
+        Schema { fields: inputs.chain([answers]).collect() }
     }
+}
+
+/// What the columns of an input are called in results.
+fn input_names(schema: &Schema) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for field in &schema.fields {
+        let mut name = match &*field.name {
+            "" => NAMELESS.to_owned(),
+            // As where one parpy reads what another has written.
+            ANSWERS if schema.len() == 1 => NAMELESS.to_owned(),
+            name => name.to_owned(),
+        };
+        while name == ANSWERS || names.contains(&name) {
+            name.push('_');
+        }
+        names.push(name);
+    }
+    names
+}
+
+/// The columns of the input that `--columns` keeps, which are called `names`.
+fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
+    let wrong = |why: String| Error::Usage(format!("--columns {}: {why}", columns.join(",")));
+    let Some((last, inputs)) = columns.split_last().filter(|(last, _)| *last == ANSWERS) else {
+        let why = format!("the answers are a column of all results, {ANSWERS}; give it last");
+        return Err(wrong(why));
+    };
+    let mut kept = Vec::new();
+    for name in inputs {
+        let Some(k) = names.iter().position(|known| known == name) else {
+            let near = nearest(name, names.iter().map(String::as_str));
+            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let there = listed(names.iter().map(String::as_str).chain([&**last]));
+            return Err(wrong(format!("there is no column {name}; there are {there}{near}")));
+        };
+        if kept.contains(&k) {
+            return Err(wrong(format!("{name} is there twice")));
+        }
+        kept.push(k);
+    }
+    Ok(kept)
 }
 
 /// What a column of the input without a name is called in results.

@@ -47,12 +47,6 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
     first_numbers(row, |byte| *byte == b',')
 }
 
-/// Is a row, in which so many columns stand before the answer, that of a value without one?
-pub fn is_gap(row: &[u8], columns: usize) -> bool {
-    let answer = row.split(|byte| matches!(byte, b',' | b'\n')).nth(columns);
-    answer.is_some_and(<[u8]>::is_empty)
-}
-
 /// The line that a file begins with.
 pub fn heading(task: &Task, bound: &Bound) -> Vec<u8> {
     let Work::Map { who, .. } = &task.work else { return b"lines,words,bytes,file\n".to_vec() };

@@ -13,6 +13,7 @@ use crate::base::fmt::counted;
 use crate::base::lanes::Lanes;
 use crate::data::batch::{BatchRef, bytes_for};
 use crate::data::block::Block;
+use crate::data::dtype::Dtype;
 use crate::input;
 use crate::input::blocks::BlockSource;
 use crate::job::{Task, Work};
@@ -102,15 +103,16 @@ fn values(task: &Task, count: u64) -> Result<String> {
     let (count, mut memory) = (count as usize, pages(bytes_for(1, count as usize)));
     let mut text = vec![0; count * WIDEST];
     let memory: &mut [u8] = bytemuck::cast_slice_mut(&mut memory);
-    let len = match &task.work {
-        Work::Map { numbers, .. } if info.indexed => {
+    let dtype = info.schema.number(0).unwrap_or(Dtype::I64);
+    let len = match info.indexed {
+        true => {
             let values: &mut [u64] = &mut bytemuck::cast_slice_mut(memory)[..count];
-            input::open_indexed(numbers, &info)?.fill_at(0, &mut [values], Lanes::best()).1?;
-            render(info.dtype(), values, &mut text)
+            input::open_indexed(task, &info)?.fill_at(0, &mut [values], Lanes::best()).1?;
+            render(dtype, values, &mut text)
         }
-        _ => {
+        false => {
             source.next_block(count as u64, memory)?;
-            BatchRef::new(memory).map_or(0, |rows| render(info.dtype(), rows.words(0), &mut text))
+            BatchRef::new(memory).map_or(0, |rows| render(dtype, rows.words(0), &mut text))
         }
     };
     Ok(String::from_utf8_lossy(&text[..len]).into_owned())

@@ -31,8 +31,11 @@ pub enum Encoding {
 /// Kinds of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// Values, answer and process, with tabs between.
-    Tabs,
+    /// Values and answer, with tabs between.
+    Tabs {
+        /// With the process behind them.
+        who: bool,
+    },
     /// As in a CSV file.
     Csv {
         /// With the columns rank, pid and host.
@@ -48,19 +51,19 @@ pub enum Rows {
 }
 
 impl Encoding {
-    /// That in which the output of `task` wants its answers, of rows with so many columns.
-    pub fn of(task: &Task, columns: usize) -> Self {
+    /// That in which the output of `task` wants its answers, behind so many columns of the input.
+    pub fn of(task: &Task, inputs: usize) -> Self {
         let Work::Map { who, .. } = task.work else { return Self::Text };
         match &task.output {
-            // A table where there are several columns, else the answers alone.
-            Output::File(_, Format::Npy) if columns > 1 => Self::Columns { inputs: columns, gaps: false },
-            Output::None | Output::File(_, Format::Npy) => Self::Columns { inputs: 0, gaps: false },
-            Output::Stdout | Output::File(_, Format::Text) if who => Self::Rows(Rows::Tabs),
-            Output::Stdout | Output::File(_, Format::Text) | Output::People => Self::Text,
+            Output::None | Output::File(_, Format::Npy) => Self::Columns { inputs, gaps: false },
+            Output::Stdout | Output::File(_, Format::Text) | Output::People if inputs == 0 && !who => {
+                Self::Text
+            }
+            Output::Stdout | Output::File(_, Format::Text) | Output::People => Self::Rows(Rows::Tabs { who }),
             Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
-            Output::File(_, Format::Hdf5) => Self::Columns { inputs: columns, gaps: task.keep_going },
+            Output::File(_, Format::Hdf5) => Self::Columns { inputs, gaps: task.keep_going },
         }
     }
 
@@ -112,12 +115,13 @@ pub struct RowTemplate {
 impl Rows {
     /// What these rows look like, whose columns are those of `table`; `who` has answered, or nobody.
     pub fn template(self, table: &Schema, who: Option<&Who>) -> RowTemplate {
+        let (Self::Tabs { who: says_who } | Self::Csv { who: says_who } | Self::Json { who: says_who, .. }) =
+            self;
+        let who = says_who.then_some(who);
         match self {
-            Self::Tabs => text::template(table, who),
-            Self::Csv { who: false } => csv::template(table, None),
-            Self::Csv { who: true } => csv::template(table, Some(who)),
-            Self::Json { who: false, list } => json::template(table, list, None),
-            Self::Json { who: true, list } => json::template(table, list, Some(who)),
+            Self::Tabs { .. } => text::template(table, who),
+            Self::Csv { .. } => csv::template(table, who),
+            Self::Json { list, .. } => json::template(table, list, who),
         }
     }
 
@@ -211,9 +215,15 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// As [`render`], but a row for each of `columns`, as `template` has it; where there are fewer answers than rows the
-/// rest have none. [`Encoding::width`] bytes for each.
-pub fn render_rows(columns: &[Numbers], answers: Numbers, template: &RowTemplate, buf: &mut [u8]) -> usize {
+/// As [`render`], but rows of `columns` and answers, `count` of them, as `template` has them; where there are fewer
+/// answers than rows the rest have none. [`Encoding::width`] bytes for each.
+pub fn render_rows(
+    count: usize,
+    columns: &[Numbers],
+    answers: Numbers,
+    template: &RowTemplate,
+    buf: &mut [u8],
+) -> usize {
     use Dtype::{F64, I64};
     let RowTemplate { before, .. } = template;
     if let ([values], [first, second]) = (columns, &before[..]) {
@@ -228,7 +238,7 @@ pub fn render_rows(columns: &[Numbers], answers: Numbers, template: &RowTemplate
         };
     }
     let mut line = Line::new(buf);
-    for i in 0..columns.first().map_or(0, |column| column.bits.len()) {
+    for i in 0..count {
         for (column, before) in columns.iter().zip(before) {
             line.word(before);
             line.field(column.dtype, column.bits[i], template.is_json);

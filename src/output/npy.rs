@@ -23,11 +23,11 @@ pub struct ToNpy {
     rows: Vec<u64>,
 }
 
-/// What is written: the answers alone where they are of a single column, else a table.
+/// What is written: the answers alone where no columns of the input are kept, else a table.
 fn table(bound: &Bound) -> Schema {
-    match bound.info.schema.len() {
-        0 | 1 => Schema::single("", bound.answers()),
-        _ => bound.table(),
+    match bound.kept.is_empty() {
+        true => Schema::single("", bound.answers()),
+        false => bound.table(),
     }
 }
 
@@ -133,8 +133,8 @@ impl FromNpy {
     /// # Errors
     /// It cannot be read, or holds others.
     pub fn open(path: &Path, bound: &Bound) -> Result<Self> {
-        let numbers = npy::open(path, None, None)?;
-        Columns::new(path, "", Box::new(numbers), &table(bound)).map(Self)
+        let numbers = npy::open(path, None, None, true)?;
+        Columns::new(path, "", numbers, &table(bound)).map(Self)
     }
 }
 

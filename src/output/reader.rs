@@ -110,7 +110,10 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
     let rows = |heading: &[u8], is_gap: Option<IsGap>| -> Result<Box<dyn ResultReader>> {
         Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
     };
-    let columns = bound.info.schema.len();
+    let columns = bound.kept.len();
+    let is_gap = |separator| -> Option<IsGap> {
+        Some(Box::new(move |row| crate::output::text::is_gap(row, separator, columns)))
+    };
     let from_file = match (format, &task.work) {
         (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, bound),
         (_, Work::Read { action: Do::Text, .. }) => {
@@ -118,14 +121,12 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
         }
         (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, bound)?)),
         (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
-        (Format::Csv, _) => {
-            rows(&csv::heading(task, bound), Some(Box::new(move |row| csv::is_gap(row, columns))))?
-        }
+        (Format::Csv, _) => rows(&csv::heading(task, bound), is_gap(b','))?,
         // In JSON infinity is null, too.
         (Format::JsonLines, _) => {
             rows(b"", (bound.answers() == Dtype::I64).then(|| Box::new(json::is_gap) as IsGap))?
         }
-        (Format::Text, _) => rows(b"", Some(Box::new(crate::output::text::is_gap)))?,
+        (Format::Text, _) => rows(b"", is_gap(b'\t'))?,
     };
     Ok(match task.work {
         Work::Read { action: Do::Count, .. } => {

@@ -20,9 +20,13 @@ use crate::output::{ResultChunk, Sink, first_numbers};
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
 
-/// A row of values, answer and process.
-pub fn template(table: &Schema, who: Option<&Who>) -> RowTemplate {
-    let close = who.map_or("\t\n".to_owned(), |who| format!("\t{}\n", who.pid));
+/// A row of values and answer; `who` is `None` without the process behind them, and has `None` where nobody has answered.
+pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
+    let close = match who {
+        None => "\n".to_owned(),
+        Some(None) => "\t\n".to_owned(),
+        Some(Some(who)) => format!("\t{}\n", who.pid),
+    };
     RowTemplate { before: separated(table, "\t"), missing: "", close, is_json: false }
 }
 
@@ -47,10 +51,11 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
     first_numbers(row, |byte| *byte == b' ')
 }
 
-/// Is a row that of a value without an answer?
-pub fn is_gap(row: &[u8]) -> bool {
-    // With --who the answer stands behind a tab.
-    row == b"\n" || row.windows(2).any(|two| two == b"\t\t")
+/// Is a row, in which so many columns stand before the answer with `separator` between them, that of a value without
+/// one?
+pub fn is_gap(row: &[u8], separator: u8, columns: usize) -> bool {
+    let answer = row.split(|byte| *byte == separator || *byte == b'\n').nth(columns);
+    answer.is_some_and(<[u8]>::is_empty)
 }
 
 /// Standard output.

@@ -66,8 +66,8 @@ impl Instance {
 pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
     Ok(match (&task.work, &bound.formula) {
-        (Work::Map { numbers, .. }, Some(formula)) => {
-            let source = if info.indexed { Some(input::open_indexed(numbers, info)?) } else { None };
+        (Work::Map { .. }, Some(formula)) => {
+            let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
             let settings = MapSettings::of(task, bound);
             Box::new(MapRows::new(settings, formula.program(lanes), lanes, rank, source))
         }

@@ -19,7 +19,11 @@ use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, render, render_
 pub struct MapSettings {
     /// Types of their columns.
     columns: Vec<Dtype>,
-    /// Their names, and that of the answers, in results.
+    /// Names of these.
+    names: Vec<String>,
+    /// Those of them that stand before the answers in results.
+    kept: Vec<usize>,
+    /// What they and the answers are called there.
     table: Schema,
     /// Type of the answers.
     answers: Dtype,
@@ -35,9 +39,11 @@ impl MapSettings {
         let schema = &bound.info.schema;
         Self {
             columns: schema.dtypes().map(|dtype| dtype.number().unwrap_or(Dtype::I64)).collect(),
+            names: schema.fields.iter().map(|field| field.name.clone()).collect(),
+            kept: bound.kept.clone(),
             table: bound.table(),
             answers: bound.answers(),
-            encoding: Encoding::of(task, schema.len()),
+            encoding: Encoding::of(task, bound.kept.len()),
             keep_going: task.keep_going,
         }
     }
@@ -50,8 +56,9 @@ impl MapSettings {
         }
     }
 
+    /// The columns that are kept, of all of them.
     fn numbers<'a>(&self, columns: &[&'a [u64]]) -> Vec<Numbers<'a>> {
-        self.columns.iter().zip(columns).map(|(dtype, bits)| Numbers { dtype: *dtype, bits }).collect()
+        self.kept.iter().map(|k| Numbers { dtype: self.columns[*k], bits: columns[*k] }).collect()
     }
 
     fn answers<'a>(&self, bits: &'a [u64]) -> Numbers<'a> {
@@ -64,8 +71,7 @@ impl MapSettings {
         match row {
             [bits] => text((&self.columns[0], bits)),
             _ => {
-                let names = self.table.fields.iter().map(|field| &field.name);
-                let words = self.columns.iter().zip(row).map(text).zip(names);
+                let words = self.columns.iter().zip(row).map(text).zip(&self.names);
                 words.map(|(word, name)| format!("{name} = {word}")).collect::<Vec<_>>().join(", ")
             }
         }
@@ -120,11 +126,11 @@ impl Runs {
         (column * self.of + row) * size_of::<u64>()
     }
 
-    /// Puts `columns` of the input from row number `row` on.
-    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[&[u64]]) {
-        for (number, column) in columns.iter().take(self.inputs).enumerate() {
-            let start = self.at(number, row);
-            buf[start..start + size_of_val(*column)].copy_from_slice(bytemuck::cast_slice(column));
+    /// Puts those of `columns` of the input that are `kept` from row number `row` on.
+    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[&[u64]], kept: &[usize]) {
+        for (number, k) in kept.iter().enumerate() {
+            let (start, column) = (self.at(number, row), columns[*k]);
+            buf[start..start + size_of_val(column)].copy_from_slice(bytemuck::cast_slice(column));
         }
     }
 
@@ -201,7 +207,7 @@ fn answer_window(
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
-            runs.put_inputs(room.buf, before, x);
+            runs.put_inputs(room.buf, before, x, &settings.kept);
             program.answer(x, runs.answers(room.buf, before, count))
         }
         Encoding::Text | Encoding::Rows(_) => program.answer(x, y),
@@ -220,7 +226,13 @@ fn answer_window(
             Encoding::Text => render(settings.answers, &y[done..end], space),
             Encoding::Rows(_) => {
                 let x: Vec<&[u64]> = x.iter().map(|column| &column[done..end]).collect();
-                render_rows(&settings.numbers(&x), settings.answers(&y[done..end]), template, space)
+                render_rows(
+                    end - done,
+                    &settings.numbers(&x),
+                    settings.answers(&y[done..end]),
+                    template,
+                    space,
+                )
             }
         };
         room.answer.items += (end - done) as u64;
@@ -261,7 +273,7 @@ fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &
     match settings.encoding {
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: 1, inputs, gaps };
-            runs.put_inputs(buf, 0, &columns);
+            runs.put_inputs(buf, 0, &columns, &settings.kept);
             runs.leave_gap(buf, 0, missing(settings.answers));
             runs.close_up(buf, 1)
         }
@@ -269,7 +281,9 @@ fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &
             buf[0] = b'\n';
             1
         }
-        Encoding::Rows(_) => render_rows(&settings.numbers(&columns), settings.answers(&[]), template, buf),
+        Encoding::Rows(_) => {
+            render_rows(1, &settings.numbers(&columns), settings.answers(&[]), template, buf)
+        }
     }
 }
 
@@ -354,8 +368,10 @@ mod tests {
         let info = InputInfo { schema: Schema::single("", dtype), ..InputInfo::default() };
         let formula = Formula::bind("square", &info.schema).unwrap();
         let program = formula.program(lanes);
-        let table = Bound { info, formula: Some(formula) }.table();
-        let settings = MapSettings { columns: vec![dtype], table, answers: dtype, encoding, keep_going };
+        let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
+        let table = Bound { info, formula: Some(formula), kept: kept.clone() }.table();
+        let (columns, names) = (vec![dtype], vec![String::new()]);
+        let settings = MapSettings { columns, names, kept, table, answers: dtype, encoding, keep_going };
         MapRows::new(settings, program, lanes, 0, None)
     }
 
@@ -404,8 +420,10 @@ mod tests {
                     .starts_with("-9223372036854775808: square(-9223372036854775808) does not fit")
             );
         }
-        let (out, _) =
-            text(numbers(Dtype::I64, Encoding::Rows(Rows::Tabs), Lanes::best(), true), &values[..3]);
+        let (out, _) = text(
+            numbers(Dtype::I64, Encoding::Rows(Rows::Tabs { who: true }), Lanes::best(), true),
+            &values[..3],
+        );
         let pid = std::process::id();
         assert_eq!(out, format!("3\t9\t{pid}\n-9223372036854775808\t\t{pid}\n4\t16\t{pid}\n"));
     }

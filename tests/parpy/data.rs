@@ -24,8 +24,14 @@ pub fn npy(dir: &Dir, name: &str, descr: &str, count: usize, value: impl Fn(usiz
     dir.write(name, [npy_header(descr, &format!("({count},)")), data].concat())
 }
 
+/// An array of that type, which may be a list of fields, and shape.
+pub fn npy_of(dir: &Dir, name: &str, descr: &str, shape: &str, data: &[u8]) -> PathBuf {
+    dir.write(name, [&npy_header(descr, shape), data].concat())
+}
+
 pub fn npy_header(descr: &str, shape: &str) -> Vec<u8> {
-    let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    let descr = if descr.starts_with('[') { descr.to_owned() } else { format!("'{descr}'") };
+    let dict = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}");
     // Padded with blanks to whole 64 bytes, and ended by a newline.
     let len = (10 + dict.len() + 1).next_multiple_of(64) - 10;
     let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
@@ -50,17 +56,39 @@ pub fn dataset<T: hdf5::H5Type>(path: &Path, name: &str) -> Vec<T> {
     file.dataset(name).and_then(|dataset| dataset.read_raw()).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// Input and output as bits, and the numbers of the values that have failed.
+/// The datasets with rows of results: of each its name, whether it is of floats, and its bits.
+#[cfg(feature = "hdf5")]
+pub fn columns(path: &Path) -> Vec<(String, bool, Vec<u64>)> {
+    let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let own = ["/rank", "/failed", "/workers"];
+    let names = file.datasets().unwrap().into_iter().map(|dataset| dataset.name());
+    let column = |name: String| {
+        let is_float = file.dataset(&name).unwrap().dtype().unwrap().is::<f64>();
+        let bits = match is_float {
+            true => dataset::<f64>(path, &name).into_iter().map(f64::to_bits).collect(),
+            false => dataset::<i64>(path, &name).into_iter().map(|x| x as u64).collect(),
+        };
+        (name[1..].to_owned(), is_float, bits)
+    };
+    names.filter(|name| !own.contains(&&**name)).map(column).collect()
+}
+
+/// The numbers of the values that have failed.
+#[cfg(feature = "hdf5")]
+fn failed(path: &Path) -> Vec<u64> {
+    let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    if file.link_exists("failed") { dataset::<u64>(path, "failed") } else { Vec::new() }
+}
+
+/// Input, which is of one column, and output as bits, and the numbers of the values that have failed.
 #[cfg(feature = "hdf5")]
 pub fn contents(path: &Path) -> (bool, Vec<u64>, Vec<u64>, Vec<u64>) {
-    let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let is_float = file.dataset("input").unwrap().dtype().unwrap().is::<f64>();
-    let bits = |name: &str| match is_float {
-        true => dataset::<f64>(path, name).into_iter().map(f64::to_bits).collect(),
-        false => dataset::<i64>(path, name).into_iter().map(|x| x as u64).collect(),
+    let (outputs, inputs): (Vec<_>, Vec<_>) =
+        columns(path).into_iter().partition(|(name, ..)| name == "output");
+    let ([(_, is_float, input)], [(_, _, output)]) = (&inputs[..], &outputs[..]) else {
+        panic!("{}: {inputs:?}", path.display())
     };
-    let failed = if file.link_exists("failed") { dataset::<u64>(path, "failed") } else { Vec::new() };
-    (is_float, bits("input"), bits("output"), failed)
+    (*is_float, input.clone(), output.clone(), failed(path))
 }
 
 /// What must be the same in a file whoever has written it.
@@ -72,7 +100,7 @@ pub fn lasting(path: &Path) -> Vec<u8> {
             text.split("\n],\n\"parpy\": {").next().unwrap().into()
         }
         #[cfg(feature = "hdf5")]
-        Some("h5") => format!("{:?}", contents(path)).into_bytes(),
+        Some("h5") => format!("{:?}", (columns(path), failed(path))).into_bytes(),
         _ => bytes,
     }
 }

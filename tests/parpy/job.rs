@@ -121,7 +121,7 @@ fn arguments_inside_longer_paths() {
     dir.write("data/in-3.csv", "x\n5\n");
     parpy("run").arg(job).args("3 data").folder(dir.path("")).done().succeeds();
     assert_eq!(dir.read("jobs/squares-3.txt"), b"0\n1\n4\n");
-    assert_eq!(dir.read("data.csv"), b"input,output\n5,25\n");
+    assert_eq!(dir.read("data.csv"), b"x,output\n5,25\n");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod bad_input;
 mod big;
 mod by_rank;
 mod changed;
+mod columns;
 #[cfg(feature = "hdf5")]
 mod damaged;
 mod data;

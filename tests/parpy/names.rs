@@ -147,10 +147,10 @@ fn names_with_colons() {
             .done()
             .fails(1, &["cannot open missing.csv: No such file"]);
     }
-    // Where there are both, the column is meant, as ever.
+    // Where there are both, the longest name of a file is meant.
     dir.write("t.csv", "n\n5\n");
     dir.write("t.csv:n", "7\n");
-    assert_eq!(from("t.csv:n").text(), "25\n");
+    assert_eq!(from("t.csv:n").text(), "49\n");
     // A job, and what a result says of it, have the same names.
     dir.write("job.toml", "[[task]]\nmap = { from = 'd.csv:v2/t.csv:n' }\noutput = 'out.json'\n");
     parpy("run job.toml").folder(dir.path("")).done().succeeds();

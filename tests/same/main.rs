@@ -10,6 +10,7 @@ mod data;
 #[path = "../parpy/dsl.rs"]
 mod dsl;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -112,6 +113,12 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         let of_floats = expression.replace("collatz(x + 1)", "cube(x)").replace("isprime(x)", "x");
         jobs.push(parpy("map --range -3..300:0.75 -f").arg(of_floats));
     }
+    for input in tables(dir) {
+        let from = |part: &str| parpy("map -k --from").arg(format!("{}{part}", input.display()));
+        jobs.push(from("").args("-f").arg("hypot(c0, c1) + c2"));
+        jobs.push(from("").args("-f").arg("c2 // c1").args("--columns c1,output"));
+        jobs.push(from("").args("-f c0 --part 2/3"));
+    }
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
         jobs.push(parpy("read").arg(&path));
@@ -122,6 +129,28 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         }
     }
     jobs
+}
+
+/// A table of floats and whole numbers in each format that can hold one: columns c0, c1 and c2.
+fn tables(dir: &Dir) -> Vec<PathBuf> {
+    let rows = (0..700).map(|i| (f64::from(i) * 0.37 - 80.0, i % 7 - 3, i64::from(i) * 1_000_003));
+    let mut text = "c0,c1,c2\n".to_owned();
+    let mut bytes = Vec::new();
+    for (x, n, large) in rows {
+        text += &format!("{x},{n},{large}\n");
+        bytes.extend_from_slice(&x.to_le_bytes());
+        bytes.extend_from_slice(&(n as i16).to_be_bytes());
+        bytes.extend_from_slice(&large.to_le_bytes());
+    }
+    let fields = "[('c0', '<f8'), ('c1', '>i2'), ('c2', '<i8')]";
+    let square = npy_of(
+        dir,
+        "square.npy",
+        "<f4",
+        "(900, 3)",
+        &(0..2700).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<_>>(),
+    );
+    vec![dir.write("t.csv", text), npy_of(dir, "fields.npy", fields, "(700,)", &bytes), square]
 }
 
 /// A job file of every function that there is, over whole numbers and over floats, of which some have no answer.
@@ -241,8 +270,13 @@ fn files_job(dir: &Dir) -> Run {
         ("range = '-2..0:0.25', function = 'x // 0.25 - log(x)'", false),
         ("range = '-500..500', function = '1000 // x'", true),
     ];
+    let table = dir.write("x.csv", "a,b\n1,2.5\n0,3\n-7,0.1\n12,-1e300\n");
+    let inputs = inputs.into_iter().map(|(input, keep_going)| (input.to_owned(), keep_going)).chain([
+        (format!("from = '{}', function = 'hypot(a, b)'", table.display()), false),
+        (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
+    ]);
     let mut job = String::new();
-    for (i, (input, keep_going)) in inputs.into_iter().enumerate() {
+    for (i, (input, keep_going)) in inputs.enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
             // A .npy file has no way to say that a result is missing.
             if keep_going && extension == "npy" {

@@ -277,7 +277,7 @@ fn start_up(task: &Task, items: u64) -> Task {
         Work::Read { .. } => "square".to_owned(),
     };
     let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
-    let work = Work::Map { numbers: Numbers::Range(range), function, dtype: None, who: false };
+    let work = Work::Map { numbers: Numbers::Range(range), function, dtype: None, columns: None, who: false };
     Task {
         work,
         output: Output::None,

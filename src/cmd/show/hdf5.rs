@@ -73,7 +73,7 @@ fn read_table(file: &File, path: &Path, name: &str, rows: usize) -> Result<Table
     let packed = if filters.is_empty() { String::new() } else { format!(", {}", filters.join(", ")) };
     let mut found = match &dtype {
         Ok(dtype) if stored(dtype).is_some() && !shape.is_empty() => {
-            let mut values = open(path, Some(name), float_if_unsigned(dtype))?;
+            let mut values = open(path, Some(name), float_if_unsigned(dtype), true)?;
             let missing = missing(file, path, name, values.count())?;
             Table::of_numbers(&mut *values, rows, most, &missing)?
         }

@@ -193,26 +193,39 @@ impl Table {
         most: u64,
         missing: &HashSet<u64>,
     ) -> Result<Self> {
-        let (total, mut room) = (source.count(), vec![0; source.piece()]);
-        let dtype = source.schema().number(0).unwrap_or(Dtype::I64);
-        let mut table = Self { columns: vec![Summary::default()], ..Self::default() };
+        let (total, piece, schema) = (source.count(), source.piece(), source.schema());
+        let dtypes: Vec<Dtype> = (0..schema.len()).filter_map(|column| schema.number(column)).collect();
+        let mut room = vec![0; piece * dtypes.len()];
+        let header = schema.fields.iter().map(|field| field.name.clone()).collect();
+        let columns = dtypes.iter().map(|_| Summary::default()).collect();
+        let mut table = Self { header, columns, ..Self::default() };
         let (first, last) = (rows as u64, total.saturating_sub(rows as u64));
         let places = looked_at(total, most, rows);
         table.sample(&places, total);
         for Range { mut start, end } in places {
             while start < end {
                 isolate::go_on();
-                let most = (end - start).min(room.len() as u64) as usize;
-                let (found, outcome) = source.fill_at(start, &mut [&mut room[..most]], Lanes::best());
+                let most = (end - start).min(piece as u64) as usize;
+                let mut space: Vec<&mut [u64]> =
+                    room.chunks_exact_mut(piece).map(|column| &mut column[..most]).collect();
+                let (found, outcome) = source.fill_at(start, &mut space, Lanes::best());
                 outcome?;
-                for (i, bits) in (start..).zip(&room[..found]) {
-                    match !missing.is_empty() && missing.contains(&i) {
-                        true => table.columns[0].skip(),
-                        false => table.columns[0].add(dtype, *bits),
+                let columns: Vec<&[u64]> = room.chunks_exact(piece).map(|column| &column[..found]).collect();
+                for ((summary, dtype), column) in table.columns.iter_mut().zip(&dtypes).zip(&columns) {
+                    for (i, bits) in (start..).zip(*column) {
+                        match !missing.is_empty() && missing.contains(&i) {
+                            true => summary.skip(),
+                            false => summary.add(*dtype, *bits),
+                        }
                     }
                 }
-                for (i, bits) in (start..).zip(&room[..found]).filter(|(i, _)| *i < first || *i >= last) {
-                    let row = vec![if missing.contains(&i) { String::new() } else { dtype.text(*bits) }];
+                let shown = (start..).zip(0..found).filter(|(i, _)| *i < first || *i >= last);
+                for (i, at) in shown {
+                    let word = |(dtype, column): (&Dtype, &&[u64])| match missing.contains(&i) {
+                        true => String::new(),
+                        false => dtype.text(column[at]),
+                    };
+                    let row = dtypes.iter().zip(&columns).map(word).collect();
                     if i < first { table.first.push(row) } else { table.last.push_back(row) }
                 }
                 start += found as u64;
@@ -289,10 +302,13 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::Json) => json::look(path, rows),
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
         Some(Format::Npy) => {
-            let mut values = input::npy::open(path, None, None)?;
-            let mut table = Table::of_numbers(&mut values, rows, MOST_ROWS, &HashSet::new())?;
-            let dtype = values.schema().number(0).map_or("no number", Dtype::name);
-            table.shape = format!("{} of type {dtype}", counted(values.count(), "number"));
+            let mut values = input::npy::open(path, None, None, true)?;
+            let mut table = Table::of_numbers(&mut *values, rows, MOST_ROWS, &HashSet::new())?;
+            let (schema, count) = (values.schema(), values.count());
+            table.shape = match schema.len() {
+                1 => format!("{} of type {schema}", counted(count, "number")),
+                _ => format!("{} of {schema}", counted(count, "row")),
+            };
             Ok(Look { tables: vec![table], ..Look::default() })
         }
         _ => table::look(path, rows),

@@ -23,11 +23,11 @@ pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultRea
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
     let column = |name: &str, dtype: Dtype| {
-        Columns::new(path, name, open_dataset(path, Some(name), None)?, &Schema::single("", dtype))
+        Columns::new(path, name, open_dataset(path, Some(name), None, true)?, &Schema::single("", dtype))
     };
     let of_result = |(name, dtype): (String, Dtype)| {
         let name = format!("/{name}");
-        probe(path, Some(&name), None)?;
+        probe(path, Some(&name), None, true)?;
         column(&name, dtype)
     };
     let columns = super::columns(bound).map(of_result).collect::<Result<Vec<_>>>()?;

@@ -116,7 +116,6 @@ impl<H: Spawn> Manager<'_, H> {
     /// The row that block `item`, a part of block `head`, consists of.
     fn row(&self, whole: Block, item: Block) -> Option<Vec<u64>> {
         let TaskContext { task, bound, ring, .. } = self.context;
-        let Work::Map { numbers, .. } = &task.work else { return None };
         let columns = bound.info.schema.len();
         if !bound.info.indexed {
             let (rows, number) = (ring.rows(self.head)?, (item.start - whole.start) as usize);
@@ -124,7 +123,7 @@ impl<H: Spawn> Manager<'_, H> {
         }
         let mut row = vec![0; columns];
         let mut space: Vec<&mut [u64]> = row.iter_mut().map(std::slice::from_mut).collect();
-        let mut source = input::open_indexed(numbers, &bound.info).ok()?;
+        let mut source = input::open_indexed(task, &bound.info).ok()?;
         let (found, _) = source.fill_at(item.start, &mut space, Lanes::best());
         (found == 1).then_some(row)
     }

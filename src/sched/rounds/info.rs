@@ -39,7 +39,7 @@ pub fn receive(mpi: &Mpi, task: &Task) -> InputInfo {
     info.stamp = match is_mine && !stamp.is_none() {
         true if seen_on == node() => stamp,
         // Why it cannot be opened is said when it is.
-        true => input::stamp_now(task, info.dtype()).unwrap_or(Stamp::NONE),
+        true => input::stamp_now(task).unwrap_or(Stamp::NONE),
         // Rank 0 alone reads it.
         false => Stamp::NONE,
     };

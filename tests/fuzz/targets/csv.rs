@@ -2,14 +2,16 @@
 
 #![no_main]
 
+mod common;
+
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+use common::drain;
 use libfuzzer_sys::fuzz_target;
-use parpy::input::Source;
-use parpy::input::csv::Column;
-use parpy::input::text::Input;
 use parpy::data::dtype::Dtype;
+use parpy::input::csv::Table;
+use parpy::input::text::Input;
 use parpy::job::input::TableLayout;
 
 struct Bytes(Cursor<Vec<u8>>);
@@ -24,32 +26,23 @@ impl Read for Bytes {
 
 type Found = (Vec<u64>, Option<String>);
 
-fn column(bytes: &[u8], part: Option<&str>, layout: TableLayout, dtype: Option<Dtype>, room: usize) -> Found {
+fn table(bytes: &[u8], part: Option<&str>, layout: TableLayout, dtype: Option<Dtype>, room: usize) -> Found {
     let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
-    let mut found = Vec::new();
     // No file of this name is looked into again.
-    let mut column = match Column::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype) {
-        Ok(column) => column,
-        Err(error) => return (found, Some(error.to_string())),
-    };
-    let mut room = vec![0; room];
-    loop {
-        match column.fill(&mut room) {
-            Ok(0) => return (found, None),
-            Ok(count) => found.extend_from_slice(&room[..count]),
-            Err(error) => return (found, Some(error.to_string())),
-        }
+    match Table::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype) {
+        Ok(mut table) => drain(&mut table, room),
+        Err(error) => (Vec::new(), Some(error.to_string())),
     }
 }
 
 fuzz_target!(|data: (u8, &[u8])| {
     let (choice, bytes) = data;
-    let parts = [None, Some("1"), Some("2"), Some("a")];
+    let parts = [None, Some("1"), Some("2,1"), Some("a")];
     let part = parts[usize::from(choice & 3)];
     let delimiter = [None, Some(b'\t'), Some(b';'), Some(b' ')][usize::from(choice >> 2 & 3)];
     let layout = TableLayout { no_header: choice & 16 > 0, delimiter };
     let dtype = [None, Some(Dtype::I64), Some(Dtype::F64), None][usize::from(choice >> 5 & 3)];
-    let all = column(bytes, part, layout, dtype, 1000);
-    assert_eq!(column(bytes, part, layout, dtype, 1), all);
+    let all = table(bytes, part, layout, dtype, 1000);
+    assert_eq!(table(bytes, part, layout, dtype, 1), all);
     assert!(all.1.is_none_or(|message| message.len() < 4000), "a long message");
 });

@@ -3,12 +3,14 @@
 
 #![no_main]
 
+mod common;
+
 use std::io::{Cursor, Read};
 
+use common::drain;
 use libfuzzer_sys::fuzz_target;
-use parpy::input::Source;
-use parpy::input::text::{Input, Text};
 use parpy::data::dtype::Dtype;
+use parpy::input::text::{Input, Text};
 
 /// Delivers so many bytes at once.
 struct Pieces(Cursor<Vec<u8>>, usize);
@@ -26,17 +28,9 @@ impl Read for Pieces {
 fn read(bytes: &[u8], dtype: Option<Dtype>, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
     let reader = Box::new(Pieces(Cursor::new(bytes.to_vec()), piece));
     let mut text = Text::open(reader, "numbers.txt".into(), dtype, threads).expect("memory can be read");
-    let (mut found, mut room) = (Vec::new(), vec![0; room]);
-    loop {
-        match text.fill(&mut room) {
-            Ok(0) => return (found, false),
-            Ok(count) => found.extend_from_slice(&room[..count]),
-            Err(error) => {
-                assert!(error.to_string().len() < 1000, "a long message");
-                return (found, true);
-            }
-        }
-    }
+    let (found, fault) = drain(&mut text, room);
+    assert!(fault.as_ref().is_none_or(|message| message.len() < 1000), "a long message");
+    (found, fault.is_some())
 }
 
 fn expected(bytes: &[u8], dtype: Dtype) -> (Vec<u64>, bool) {
