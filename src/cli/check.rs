@@ -24,10 +24,11 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::{Shard, ShardMode};
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
-use crate::job::{Do, Job, RETRIES, Task, Work};
+use crate::job::{Do, Job, RETRIES, Reductions, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
+use crate::op::reduce::{self, Reduce};
 
 /// The demo's job file, part of the program.
 const DEMO: &str = include_str!("../../jobs/demo.toml");
@@ -205,6 +206,13 @@ impl Task {
             return Err(Error::once_only(Path::new("standard input")));
         }
         let portion = ShardMode::of(shared.part.as_deref(), shared.join)?;
+        if portion != ShardMode::Whole && matches!(work, Work::Map { reduce: Some(_), .. }) {
+            return Err(Error::Usage(
+                "--reduce is of all values, and --part and --join of some: give the parts no --reduce, and reduce what \
+                 they join to"
+                    .into(),
+            ));
+        }
         if portion != ShardMode::Whole && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
             return Err(Error::not_in_parts(Path::new(STDIN)));
         }
@@ -300,7 +308,7 @@ fn format(path: &Path, work: &Work, keep_going: bool) -> Result<Format> {
         (Some(Format::Npy), Work::Map { who: true, .. }) => {
             wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
         }
-        (Some(Format::Npy), _) if keep_going => wrong(
+        (Some(Format::Npy), Work::Map { reduce: None, .. }) if keep_going => wrong(
             "a .npy file has no way to say that a result is missing, as --keep-going wants it; .csv, .json and .h5 have",
         ),
         (Some(format), _) => Ok(format),
@@ -347,10 +355,37 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
     }
 }
 
+/// What `--reduce` and what belongs to it say.
+fn reductions(spec: &MapSpec) -> Result<Option<Reductions>> {
+    let Some(text) = &spec.reduce else {
+        return match (&spec.by, spec.ddof) {
+            (None, None) => Ok(None),
+            (Some(_), _) => Err(Error::Usage("--by is for reductions: --reduce sum,mean".into())),
+            (None, Some(_)) => Err(Error::Usage("--ddof is for reductions: --reduce var,std".into())),
+        };
+    };
+    let items = reduce::split(text);
+    reduce::check(&items)?;
+    if spec.who || !spec.columns.is_empty() {
+        return Err(Error::Usage(format!(
+            "--reduce {text}: there is one row of results, so --who and --columns say nothing"
+        )));
+    }
+    let ddof = spec.ddof.unwrap_or(0);
+    let ddof =
+        u64::try_from(ddof).map_err(|_| Error::Usage(format!("--ddof {ddof}: it is a number from 0")))?;
+    Ok(Some(Reductions { items, by: spec.by.clone(), ddof }))
+}
+
 impl Work {
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
-        let function = spec.function.as_deref().unwrap_or("square");
-        Formula::check(function)?;
+        let reduce = reductions(spec)?;
+        // Who only reduces, reduces what is there.
+        let function = match (&spec.function, &reduce) {
+            (None, Some(_)) => None,
+            (function, _) => Some(function.as_deref().unwrap_or("square")),
+        };
+        function.map_or(Ok(()), Formula::check)?;
         let numbers = match (&spec.values[..], &spec.range, &spec.from) {
             (values, None, None) => {
                 let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
@@ -364,7 +399,8 @@ impl Work {
                 if is_hdf5(&path) && !cfg!(feature = "hdf5") {
                     return Err(hdf5_library::missing());
                 }
-                let by_element = functions::by_name(function.trim()).is_some();
+                let by_element =
+                    function.is_some_and(|function| functions::by_name(function.trim()).is_some());
                 Numbers::File { layout: TableLayout::of(spec, &path)?, path, part, by_element }
             }
             _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
@@ -374,12 +410,16 @@ impl Work {
                 return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
             }
             // There is one column, without a name.
-            let dtype = numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64);
-            Formula::bind(function, &Schema::single("", dtype))?;
+            let schema = Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64));
+            let formula = function.map(|function| Formula::bind(function, &schema)).transpose()?;
+            if let Some(Reductions { items, by, ddof }) = &reduce {
+                Reduce::bind(items, &schema, formula.map(|formula| formula.dtype()), by.as_deref(), *ddof)?;
+            }
         }
         let columns: Vec<String> = spec.columns.iter().flat_map(|names| split_columns(names)).collect();
         let columns = Some(columns).filter(|columns| !columns.is_empty());
-        Ok(Self::Map { numbers, function: function.to_owned(), dtype: spec.dtype, columns, who: spec.who })
+        let function = function.map(str::to_owned);
+        Ok(Self::Map { numbers, function, dtype: spec.dtype, columns, reduce, who: spec.who })
     }
 
     pub(super) fn read(spec: &ReadSpec) -> Result<Self> {

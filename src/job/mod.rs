@@ -88,12 +88,14 @@ pub enum Work {
     Map {
         /// Where the values come from.
         numbers: Numbers,
-        /// What is done with each.
-        function: String,
+        /// What is done with each; `None` where columns are only reduced.
+        function: Option<String>,
         /// Their type, where the user has set it.
         dtype: Option<Dtype>,
         /// Names of the columns of results, where the user has set them.
         columns: Option<Vec<String>>,
+        /// What all rows are reduced to, where that is wanted.
+        reduce: Option<Reductions>,
         /// Answers are printed with their values and processes.
         who: bool,
     },
@@ -104,6 +106,17 @@ pub enum Work {
         /// What is done with its lines.
         action: Do,
     },
+}
+
+/// What the rows of a map are reduced to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reductions {
+    /// The reductions, as typed.
+    pub items: Vec<String>,
+    /// The column whose values say which group a row is of.
+    pub by: Option<String>,
+    /// What variances are divided by: the number of values less this.
+    pub ddof: u64,
 }
 
 /// What to do with the lines of a file.
@@ -170,7 +183,7 @@ impl Task {
     /// What it is, in a few words: `map square over 0..10`.
     pub fn title(&self) -> String {
         match &self.work {
-            Work::Map { numbers, function, .. } => {
+            Work::Map { numbers, function, reduce, .. } => {
                 let from = match numbers {
                     Numbers::Typed(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
@@ -180,7 +193,18 @@ impl Task {
                     }
                     Numbers::Stdin => STDIN.to_owned(),
                 };
-                format!("map {} over {from}", function)
+                match (function, reduce) {
+                    (Some(function), None) => format!("map {function} over {from}"),
+                    (Some(function), Some(reduce)) => {
+                        format!("{} of {function} over {from}", reduce.items.join(", "))
+                    }
+                    (None, reduce) => {
+                        format!(
+                            "{} of {from}",
+                            reduce.as_ref().map_or("all".into(), |reduce| reduce.items.join(", "))
+                        )
+                    }
+                }
             }
             Work::Read { file, action: Do::Text } => {
                 format!("read the lines of {}", names::readable(&file.name()))
@@ -213,9 +237,16 @@ impl Task {
         let path = |path: &Path| names::in_job_file(&absolute(path));
         let number = |n: Option<usize>| n.and_then(|n| i64::try_from(n).ok());
         let (map, read) = match &self.work {
-            Work::Map { numbers, function, dtype, columns, who } => {
+            Work::Map { numbers, function, dtype, columns, reduce, who } => {
+                let reductions = reduce.as_ref();
                 let mut spec = MapSpec {
-                    function: Some(function.clone()),
+                    function: function.clone(),
+                    reduce: reductions.map(|reduce| reduce.items.join(",")),
+                    by: reductions.and_then(|reduce| reduce.by.clone()),
+                    ddof: reductions
+                        .map(|reduce| reduce.ddof)
+                        .filter(|ddof| *ddof > 0)
+                        .map(|ddof| ddof as i64),
                     dtype: *dtype,
                     columns: columns.clone().unwrap_or_default(),
                     who: *who,

@@ -54,6 +54,20 @@ pub struct MapSpec {
     #[arg(long, value_name = "NAMES")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
+    /// Not each answer, but what all come to: count, sum, mean, var, std, min, max, argmin, argmax, and hist:N:A:B (how
+    /// many lie in each of N bins from A to B), with commas between; of the answers of -f, or without it of the columns.
+    /// sum(NAME) is that of a column
+    #[arg(long, value_name = "LIST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reduce: Option<String>,
+    /// The same of each group of rows that have one value in this column
+    #[arg(long, value_name = "COLUMN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Divide variances by the number of values less this [default: 0, as numpy]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ddof: Option<i64>,
     /// Say who computed each result. On standard output and in text: value, result and process, with tabs
     /// between; in CSV and JSON: also rank, pid and host; in HDF5: the dataset /rank
     #[arg(long)]

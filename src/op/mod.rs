@@ -21,18 +21,21 @@ use crate::data::format::Format;
 use crate::data::schema::{Field, Schema};
 use crate::input::InputInfo;
 use crate::job::output::Output;
-use crate::job::{Task, Work};
+use crate::job::{Reductions, Task, Work};
 use crate::op::formula::Formula;
+use crate::op::reduce::Reduce;
 
 /// A task whose input is open: what is known of that, and what follows from it. The same on every rank.
 #[derive(Debug, Clone, Default)]
 pub struct Bound {
     /// The input.
     pub info: InputInfo,
-    /// What a `map` does with each row; `None` for a `read`.
+    /// What a `map` does with each row; `None` for a `read`, and where columns are only reduced.
     pub formula: Option<Formula>,
     /// Columns of the input that stand before the answers in results, by their numbers.
     pub kept: Vec<usize>,
+    /// What all rows are reduced to, where that is wanted.
+    pub reduce: Option<Reduce>,
 }
 
 impl Bound {
@@ -41,10 +44,15 @@ impl Bound {
     /// # Errors
     /// As those of [`Formula::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
-        let Work::Map { function, columns, who, .. } = &task.work else {
+        let Work::Map { function, columns, reduce, who, .. } = &task.work else {
             return Ok(Self { info, ..Self::default() });
         };
-        let formula = Some(Formula::bind(function, &info.schema)?);
+        let formula = function.as_ref().map(|function| Formula::bind(function, &info.schema)).transpose()?;
+        if let Some(Reductions { items, by, ddof }) = reduce {
+            let answers = formula.as_ref().map(Formula::dtype);
+            let reduce = Some(Reduce::bind(items, &info.schema, answers, by.as_deref(), *ddof)?);
+            return Ok(Self { info, formula, kept: Vec::new(), reduce });
+        }
         let count = info.schema.len();
         let names = input_names(&info.schema);
         let kept = match (columns, &task.output) {
@@ -55,7 +63,7 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Ok(Self { info, formula, kept })
+        Ok(Self { info, formula, kept, reduce: None })
     }
 
     /// Type of the answers of a `map`.
@@ -63,10 +71,13 @@ impl Bound {
         self.formula.as_ref().map_or(Dtype::I64, Formula::dtype)
     }
 
-    /// The columns of a table of results: those of the input that are kept, and the answers. Each has a name, and no
-    /// two the same.
+    /// The columns of a table of results: those of the input that are kept, and the answers; or reductions. Each has a
+    /// name, and no two the same.
     pub fn table(&self) -> Schema {
         let schema = &self.info.schema;
+        if let Some(reduce) = &self.reduce {
+            return reduce.table(schema);
+        }
         let names = input_names(schema);
         let inputs =
             self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
@@ -120,7 +131,7 @@ fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
 const NAMELESS: &str = "input";
 
 /// What answers are called in results.
-const ANSWERS: &str = "output";
+pub(crate) const ANSWERS: &str = "output";
 
 /// What a worker reports of one block, or of one more piece of a long answer.
 #[derive(Debug, Default)]

@@ -26,6 +26,8 @@ pub enum Encoding {
     Text,
     /// One row of text for each row.
     Rows(Rows),
+    /// What the rows of a block come to, as [`crate::op::reduce::groups`] has it.
+    States,
 }
 
 /// Kinds of rows.
@@ -53,7 +55,11 @@ pub enum Rows {
 impl Encoding {
     /// That in which the output of `task` wants its answers, behind so many columns of the input.
     pub fn of(task: &Task, inputs: usize) -> Self {
-        let Work::Map { who, .. } = task.work else { return Self::Text };
+        let Work::Map { who, reduce, .. } = &task.work else { return Self::Text };
+        let who = *who;
+        if reduce.is_some() {
+            return Self::States;
+        }
         match &task.output {
             Output::None | Output::File(_, Format::Npy) => Self::Columns { inputs, gaps: false },
             Output::Stdout | Output::File(_, Format::Text) | Output::People if inputs == 0 && !who => {
@@ -73,6 +79,8 @@ impl Encoding {
             Self::Columns { inputs, gaps } => (inputs + 1) * size_of::<u64>() + usize::from(gaps),
             Self::Text => WIDEST,
             Self::Rows(rows) => rows.width(table),
+            // Of a group of few values; of many it is less, and longer answers come in pieces.
+            Self::States => 2 * size_of::<u64>(),
         }
     }
 }
@@ -247,6 +255,27 @@ pub fn render_rows(
         line.answer(answers.dtype, answers.bits.get(i), template);
     }
     line.at
+}
+
+/// A row of text for each of `rows`, as `template` has it; some values may be missing.
+pub fn render_table(rows: &[Vec<Option<u64>>], table: &Schema, template: &RowTemplate) -> Vec<u8> {
+    let RowTemplate { before, missing, close, is_json } = template;
+    let mut text = Vec::new();
+    for row in rows {
+        for (column, (bits, before)) in row.iter().zip(before).enumerate() {
+            let mut word = [0; WIDEST];
+            let mut line = Line::new(&mut word);
+            match bits {
+                Some(bits) => line.field(table.number(column).unwrap_or(Dtype::I64), *bits, *is_json),
+                None => line.word(missing),
+            }
+            let len = line.at;
+            text.extend_from_slice(before.as_bytes());
+            text.extend_from_slice(&word[..len]);
+        }
+        text.extend_from_slice(close.as_bytes());
+    }
+    text
 }
 
 /// Rows of a value and its answer.

@@ -10,6 +10,7 @@ mod json;
 mod npy;
 pub mod provenance;
 pub mod reader;
+mod reduced;
 mod text;
 
 use std::path::Path;
@@ -27,7 +28,7 @@ use crate::op::Bound;
 use crate::op::lines::Tally;
 
 /// The answer to one block, or a further piece of one.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct ResultChunk<'a> {
     /// Who answered; `None` for what no worker has lived to answer.
     pub worker: Option<usize>,
@@ -48,6 +49,10 @@ pub trait Sink {
     /// # Errors
     /// It cannot be written; the run ends.
     fn take(&mut self, chunk: &ResultChunk) -> Result<()>;
+
+    /// The answer to a block, of which some pieces have been taken, is given anew, in other pieces: what is taken only
+    /// with the whole of it is to be forgotten.
+    fn forget_begun(&mut self) {}
 
     /// What has been taken is to be seen now, as far as that is possible: nothing will come for a while.
     ///
@@ -95,8 +100,8 @@ pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Si
     let sink: Box<dyn Sink> = match &task.output {
         Output::None => Box::new(Nothing),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
-        Output::People => Box::new(demo::DemoReport::new(task)),
-        Output::Stdout => Total::around(task, text::ToStdout::new()?),
+        Output::People if bound.reduce.is_none() => Box::new(demo::DemoReport::new(task)),
+        Output::Stdout | Output::People => Total::around(task, text::ToStdout::new()?),
         Output::File(path, Format::Hdf5) => {
             crate::output::hdf5_library::library()?.create(task, path, bound)?
         }
@@ -110,7 +115,10 @@ pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Si
     if let (ShardMode::Shard(_), Output::File(path, _)) = (task.portion, &task.output) {
         atomic_file::forget(path)?;
     }
-    Ok(sink)
+    Ok(match &bound.reduce {
+        Some(reduce) => Box::new(reduced::ToReduced::new(task, reduce, bound.table(), sink)),
+        None => sink,
+    })
 }
 
 /// `-o none`.

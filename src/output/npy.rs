@@ -23,9 +23,9 @@ pub struct ToNpy {
     rows: Vec<u64>,
 }
 
-/// What is written: the answers alone where no columns of the input are kept, else a table.
+/// What is written: the answers alone where no columns of the input are kept, else a table, as reductions are.
 fn table(bound: &Bound) -> Schema {
-    match bound.kept.is_empty() {
+    match bound.kept.is_empty() && bound.reduce.is_none() {
         true => Schema::single("", bound.answers()),
         false => bound.table(),
     }

@@ -1,7 +1,7 @@
 //! What workers have in common, be they threads, processes or ranks: an operator that is made when it is
 //! needed, and answers piece by piece. Who hands out the blocks, and where answers go, is not known here.
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
@@ -65,14 +65,14 @@ impl Instance {
 /// The worker cannot open the file.
 pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
-    Ok(match (&task.work, &bound.formula) {
-        (Work::Map { .. }, Some(formula)) => {
+    Ok(match &task.work {
+        Work::Map { .. } => {
             let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
             let settings = MapSettings::of(task, bound);
-            Box::new(MapRows::new(settings, formula.program(lanes), lanes, rank, source))
+            let program = bound.formula.as_ref().map(|formula| formula.program(lanes));
+            Box::new(MapRows::new(settings, program, lanes, rank, source))
         }
-        (Work::Map { .. }, None) => return Err(Error::Failed("there is nothing to do with values".into())),
-        (Work::Read { file, action: Do::Text }, _) => Box::new(lines::Text::open(file, info)?),
-        (Work::Read { file, action: Do::Count }, _) => Box::new(lines::Count::open(file, info, lanes)?),
+        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, info)?),
+        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, info, lanes)?),
     })
 }

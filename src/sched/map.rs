@@ -11,6 +11,8 @@ use crate::data::schema::Schema;
 use crate::input::Indexed;
 use crate::job::Task;
 use crate::op::expr::{Faults, Program, WINDOW};
+use crate::op::reduce::Reduce;
+use crate::op::reduce::groups::BlockStates;
 use crate::op::{BlockResult, Bound, Operator, Page, pages};
 use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, render, render_rows};
 
@@ -31,6 +33,8 @@ pub struct MapSettings {
     encoding: Encoding,
     /// Rows without an answer are passed over.
     keep_going: bool,
+    /// What rows are reduced to, where answers are.
+    reduce: Option<Reduce>,
 }
 
 impl MapSettings {
@@ -45,6 +49,7 @@ impl MapSettings {
             answers: bound.answers(),
             encoding: Encoding::of(task, bound.kept.len()),
             keep_going: task.keep_going,
+            reduce: bound.reduce.clone(),
         }
     }
 
@@ -52,7 +57,7 @@ impl MapSettings {
     fn template(&self, rank: Option<usize>) -> RowTemplate {
         match self.encoding {
             Encoding::Rows(rows) => rows.template(&self.table, rank.map(Who::here).as_ref()),
-            Encoding::Columns { .. } | Encoding::Text => RowTemplate::default(),
+            Encoding::Columns { .. } | Encoding::Text | Encoding::States => RowTemplate::default(),
         }
     }
 
@@ -63,6 +68,11 @@ impl MapSettings {
 
     fn answers<'a>(&self, bits: &'a [u64]) -> Numbers<'a> {
         Numbers { dtype: self.answers, bits }
+    }
+
+    /// Where rows are reduced, computed with `lanes`.
+    fn states(&self, lanes: Lanes) -> Option<BlockStates> {
+        self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &self.columns, lanes))
     }
 
     /// A row in a message: its value, or where it has several, each with its name.
@@ -81,7 +91,8 @@ impl MapSettings {
 /// A formula over blocks of rows.
 pub struct MapRows {
     settings: MapSettings,
-    program: Program,
+    /// The formula; `None` where columns are reduced as they are.
+    program: Option<Program>,
     /// The instructions that values are found with.
     lanes: Lanes,
     /// Where this worker finds the rows of a block itself, when they are not handed to it.
@@ -92,6 +103,10 @@ pub struct MapRows {
     answers: Vec<u64>,
     /// What stands around them.
     template: RowTemplate,
+    /// What the rows of a block come to, where they are reduced.
+    states: Option<BlockStates>,
+    /// Bytes of that which have been handed over.
+    handed_over: usize,
 }
 
 impl MapRows {
@@ -99,7 +114,7 @@ impl MapRows {
     /// over. Both with `lanes`.
     pub fn new(
         settings: MapSettings,
-        program: Program,
+        program: Option<Program>,
         lanes: Lanes,
         rank: usize,
         source: Option<Box<dyn Indexed>>,
@@ -107,7 +122,8 @@ impl MapRows {
         let words = source.as_ref().map_or(0, |source| source.piece() * settings.columns.len());
         let template = settings.template(Some(rank));
         let (own, answers) = (pages(words * size_of::<u64>()), vec![0; WINDOW]);
-        Self { settings, program, lanes, source, own, answers, template }
+        let states = settings.states(lanes);
+        Self { settings, program, lanes, source, own, answers, template, states, handed_over: 0 }
     }
 }
 
@@ -193,6 +209,44 @@ fn lacks(faults: Option<&Faults>, row: usize) -> bool {
     faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
 }
 
+/// Why row number `row` of those whose columns are `x` has no answer, with the row itself.
+fn complaint(settings: &MapSettings, program: &Program, x: &[&[u64]], row: usize) -> (Vec<u64>, String) {
+    let values: Vec<u64> = x.iter().map(|column| column[row]).collect();
+    let why = program.fault(x, row).map_or("it has no answer".to_owned(), |fault| fault.to_string());
+    let complaint = format!("{}: {why}", settings.describe(&values));
+    (values, complaint)
+}
+
+/// Reduces a window of rows, whose columns are `x`; false when the run is to stop.
+fn reduce_window(
+    settings: &MapSettings,
+    program: Option<&mut Program>,
+    x: &[&[u64]],
+    y: &mut [u64],
+    states: &mut BlockStates,
+    room: &mut Room,
+) -> bool {
+    let (count, before) = (x.first().map_or(0, |column| column.len()), room.done());
+    let (mut faults, y) = (None, if program.is_some() { y } else { &mut [] });
+    if let Some(program) = program {
+        faults = program.answer(x, y);
+        if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
+            let (_, complaint) = complaint(settings, program, x, first);
+            if !settings.keep_going {
+                room.answer.failure = Some(Error::Item(complaint));
+                return false;
+            }
+            room.answer.first_failed.get_or_insert(complaint);
+        }
+    }
+    let lacking = (0..count).filter(|row| lacks(faults.as_ref(), *row)).count();
+    let lacks = |row| lacks(faults.as_ref(), row);
+    states.add(before, x, y, (lacking > 0).then_some(&lacks));
+    room.answer.failed += lacking as u64;
+    room.answer.items += (count - lacking) as u64;
+    true
+}
+
 /// Answers a window of rows, whose columns are `x`, behind what `room` already has; false when the run is to stop.
 fn answer_window(
     settings: &MapSettings,
@@ -210,7 +264,7 @@ fn answer_window(
             runs.put_inputs(room.buf, before, x, &settings.kept);
             program.answer(x, runs.answers(room.buf, before, count))
         }
-        Encoding::Text | Encoding::Rows(_) => program.answer(x, y),
+        Encoding::Text | Encoding::Rows(_) | Encoding::States => program.answer(x, y),
     };
     let mut done = 0;
     loop {
@@ -222,7 +276,7 @@ fn answer_window(
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {
             // Bytes are counted when all is done: until then the columns grow apart from each other.
-            Encoding::Columns { .. } => 0,
+            Encoding::Columns { .. } | Encoding::States => 0,
             Encoding::Text => render(settings.answers, &y[done..end], space),
             Encoding::Rows(_) => {
                 let x: Vec<&[u64]> = x.iter().map(|column| &column[done..end]).collect();
@@ -239,9 +293,7 @@ fn answer_window(
         if end == count {
             return true;
         }
-        let row: Vec<u64> = x.iter().map(|column| column[end]).collect();
-        let why = program.fault(x, end).map_or("it has no answer".to_owned(), |fault| fault.to_string());
-        let complaint = format!("{}: {why}", settings.describe(&row));
+        let (row, complaint) = complaint(settings, program, x, end);
         if !settings.keep_going {
             room.answer.failure = Some(Error::Item(complaint));
             return false;
@@ -281,6 +333,7 @@ fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &
             buf[0] = b'\n';
             1
         }
+        Encoding::States => 0,
         Encoding::Rows(_) => {
             render_rows(1, &settings.numbers(&columns), settings.answers(&[]), template, buf)
         }
@@ -289,6 +342,12 @@ fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &
 
 /// The gap for a row that no process has answered.
 pub fn gap(settings: &MapSettings, row: &[u64]) -> Vec<u8> {
+    if let Some(mut states) = settings.states(Lanes::Scalar) {
+        let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
+        states.begin(0);
+        states.add(0, &columns, &[0], Some(&|_| true));
+        return states.message().to_vec();
+    }
     let mut buf = vec![0; settings.encoding.width(&settings.table)];
     let len = leave_gap(settings, row, &settings.template(None), &mut buf);
     buf.truncate(len);
@@ -297,18 +356,22 @@ pub fn gap(settings: &MapSettings, row: &[u64]) -> Vec<u8> {
 
 impl Operator for MapRows {
     fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
-        let Self { settings, program, lanes, source, own, answers, template } = self;
+        let Self { settings, program, lanes, source, own, answers, template, states, .. } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let count = block.len() as usize;
         let runs = match settings.encoding {
             Encoding::Columns { inputs, gaps } => Some(Runs { of: count, inputs, gaps }),
-            Encoding::Text | Encoding::Rows(_) => None,
+            Encoding::Text | Encoding::Rows(_) | Encoding::States => None,
         };
+        if let Some(states) = states {
+            states.begin(block.start);
+        }
         let mut room = Room { buf, of: count, answer: BlockResult::default() };
         if let Some(runs) = runs {
             runs.begin(room.buf);
         }
-        let (window, columns) = (program.rows_at_once(), settings.columns.len());
+        let (window, columns) =
+            (program.as_ref().map_or(WINDOW, Program::rows_at_once), settings.columns.len());
         let mut at = 0;
         'block: while at < count {
             let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
@@ -339,7 +402,14 @@ impl Operator for MapRows {
                 let end = found.min(start + window);
                 let x: Vec<&[u64]> = x.iter().map(|column| &column[start..end]).collect();
                 let y = &mut answers[..end - start];
-                if !answer_window(settings, program, &x, y, template, &mut room) {
+                let goes_on = match (&mut *states, &mut *program) {
+                    (Some(states), program) => {
+                        reduce_window(settings, program.as_mut(), &x, y, states, &mut room)
+                    }
+                    (None, Some(program)) => answer_window(settings, program, &x, y, template, &mut room),
+                    (None, None) => false,
+                };
+                if !goes_on {
                     break 'block;
                 }
             }
@@ -351,7 +421,30 @@ impl Operator for MapRows {
         if let Some(runs) = runs {
             room.answer.bytes = runs.close_up(room.buf, room.done());
         }
-        room.answer
+        let mut answer = room.answer;
+        if answer.failure.is_none() && self.states.is_some() {
+            self.handed_over = 0;
+            (answer.bytes, answer.more) = self.hand_over(buf);
+        }
+        answer
+    }
+
+    fn more(&mut self, buf: &mut [u8]) -> BlockResult {
+        let (bytes, more) = self.hand_over(buf);
+        BlockResult { bytes, more, ..BlockResult::default() }
+    }
+}
+
+impl MapRows {
+    /// Puts what is left of the states of a block into `buf`. Returns how many bytes, and whether there are more.
+    fn hand_over(&mut self, buf: &mut [u8]) -> (usize, bool) {
+        let Some(states) = &mut self.states else { return (0, false) };
+        let message = if self.handed_over == 0 { states.message() } else { states.last_message() };
+        let rest = &message[self.handed_over..];
+        let count = rest.len().min(buf.len());
+        buf[..count].copy_from_slice(&rest[..count]);
+        self.handed_over += count;
+        (count, count < rest.len())
     }
 }
 
@@ -369,10 +462,11 @@ mod tests {
         let formula = Formula::bind("square", &info.schema).unwrap();
         let program = formula.program(lanes);
         let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
-        let table = Bound { info, formula: Some(formula), kept: kept.clone() }.table();
+        let table = Bound { info, formula: Some(formula), kept: kept.clone(), reduce: None }.table();
         let (columns, names) = (vec![dtype], vec![String::new()]);
-        let settings = MapSettings { columns, names, kept, table, answers: dtype, encoding, keep_going };
-        MapRows::new(settings, program, lanes, 0, None)
+        let settings =
+            MapSettings { columns, names, kept, table, answers: dtype, encoding, keep_going, reduce: None };
+        MapRows::new(settings, Some(program), lanes, 0, None)
     }
 
     fn text(mut numbers: MapRows, bits: &[u64]) -> (String, BlockResult) {

@@ -118,6 +118,8 @@ const SMALLEST_SECTION: u64 = 64 * 1024;
 const ROUND_MEMORY: usize = 64 * 1024 * 1024;
 /// The same, whatever the user asks for.
 const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
+/// Bytes of an answer of states at least.
+const STATES: usize = 4096;
 /// How many blocks a worker gets in all when there are enough items: so many that one that is late does
 /// not matter, so few that handing out does not.
 const BLOCKS_PER_WORKER: u64 = 4;
@@ -144,7 +146,9 @@ impl BlockSizing {
     fn of_rows(task: &Task, bound: &Bound, workers: usize, rows: usize, smallest: u64) -> Self {
         let columns = bound.info.schema.len();
         let input = if bound.info.indexed { 0 } else { batch::bytes_for(columns, rows) };
-        let buf = rows * width(task, bound);
+        // Not so little that a state would come in hundreds of pieces.
+        let least = if bound.reduce.is_some() { STATES } else { 0 };
+        let buf = (rows * width(task, bound)).max(least);
         Self { workers, block: rows as u64, smallest, rows, input, buf }
     }
 
@@ -376,6 +380,11 @@ impl<'a> Collector<'a> {
         let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
         self.watch.time(Phase::Write, || self.sink.take(&chunk))?;
         answer.failure.map_or(Ok(()), Err)
+    }
+
+    /// The answer to the block that is taken is given anew, in other pieces.
+    fn forget_begun(&mut self) {
+        self.sink.forget_begun();
     }
 
     /// Notes that so many items have no answer, and why the first has none.

@@ -28,6 +28,7 @@ mod part;
 mod python;
 mod read;
 mod readme;
+mod reduce;
 mod report;
 mod rooms;
 mod scale;

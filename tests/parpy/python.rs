@@ -5,7 +5,7 @@ use crate::data::*;
 use crate::dsl::*;
 
 /// Runs `script` in `dir`; false, and a word, where there is no python3 with these modules.
-fn python(dir: &Dir, modules: &str, script: &str) -> bool {
+pub fn python(dir: &Dir, modules: &str, script: &str) -> bool {
     let python = std::env::var("PARPY_TEST_PYTHON").unwrap_or("python3".into());
     let has = program(&python).arg("-c").arg(format!("import {modules}")).output().unwrap();
     if !has.status.success() {

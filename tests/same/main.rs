@@ -100,6 +100,10 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         parpy("map --part 2/2 --from").arg(fault),
         parpy("run").arg(dir.write("functions.toml", every_function())),
     ];
+    jobs.push(parpy("map --range 3037000000..3037001000 -k -f square --reduce").arg(REDUCTIONS));
+    jobs.push(parpy("map --range 0..3000:0.37 --reduce").arg(format!("{REDUCTIONS},sum")));
+    jobs.push(parpy("map --range 3037000000..3037001000 --reduce sum,mean -f square"));
+    jobs.push(parpy("map -q --reduce sum,count"));
     for expression in [
         "x^2 + 3*sin(x)",
         "x / 3",
@@ -118,6 +122,13 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         jobs.push(from("").args("-f").arg("hypot(c0, c1) + c2"));
         jobs.push(from("").args("-f").arg("c2 // c1").args("--columns c1,output"));
         jobs.push(from("").args("-f c0 --part 2/3"));
+        jobs.push(from("").args(&format!("--reduce {REDUCTIONS},sum(c0),std(c2),hist(c0):7:-50:90")));
+        jobs.push(
+            from("")
+                .args("--by c1 -f")
+                .arg("c2 // c1")
+                .args(&format!("--reduce {REDUCTIONS},var(c0),argmin(c0)")),
+        );
     }
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
@@ -130,6 +141,9 @@ fn jobs(dir: &Dir) -> Vec<Run> {
     }
     jobs
 }
+
+/// Every reduction that needs no more than its name.
+const REDUCTIONS: &str = "count,mean,var,std,min,max,argmin,argmax";
 
 /// A table of floats and whole numbers in each format that can hold one: columns c0, c1 and c2.
 fn tables(dir: &Dir) -> Vec<PathBuf> {
@@ -273,13 +287,15 @@ fn files_job(dir: &Dir) -> Run {
     let table = dir.write("x.csv", "a,b\n1,2.5\n0,3\n-7,0.1\n12,-1e300\n");
     let inputs = inputs.into_iter().map(|(input, keep_going)| (input.to_owned(), keep_going)).chain([
         (format!("from = '{}', function = 'hypot(a, b)'", table.display()), false),
+        (format!("from = '{}', reduce = 'sum(b),argmin(b),count', by = 'a'", table.display()), false),
+        (format!("from = '{}', function = '12 // a', reduce = 'mean,max(b)'", table.display()), true),
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
     ]);
     let mut job = String::new();
     for (i, (input, keep_going)) in inputs.enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
-            // A .npy file has no way to say that a result is missing.
-            if keep_going && extension == "npy" {
+            // A .npy file has no way to say that a result is missing; what is reduced is the whole.
+            if keep_going && extension == "npy" || input.contains("reduce") && !part.is_empty() {
                 continue;
             }
             job += &format!(

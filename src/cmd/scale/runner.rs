@@ -272,12 +272,20 @@ pub fn follow(tasks: &mut [Task], job: &Job, ranks: &dyn Communicator) -> Result
 
 /// The same function as that of `task`, over so many values.
 fn start_up(task: &Task, items: u64) -> Task {
-    let function = match &task.work {
+    let of_task = match &task.work {
         Work::Map { function, .. } => function.clone(),
-        Work::Read { .. } => "square".to_owned(),
+        Work::Read { .. } => None,
     };
+    let function = of_task.or_else(|| Some("square".to_owned()));
     let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
-    let work = Work::Map { numbers: Numbers::Range(range), function, dtype: None, columns: None, who: false };
+    let work = Work::Map {
+        numbers: Numbers::Range(range),
+        function,
+        dtype: None,
+        columns: None,
+        reduce: None,
+        who: false,
+    };
     Task {
         work,
         output: Output::None,

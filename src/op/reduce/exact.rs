@@ -318,6 +318,15 @@ fn nearest(bits: u128, is_more: bool, lowest: i32) -> f64 {
     mantissa as f64 * power_of_two(scale / 2) * power_of_two(scale - scale / 2)
 }
 
+/// `value`, which is near 1, times 2^`exponent`: rounded once, where it is too small for all of its bits.
+pub fn times_power_of_two(value: f64, exponent: i32) -> f64 {
+    let first = exponent.clamp(-1000, 1000);
+    match exponent - first {
+        0 => value * power_of_two(first),
+        rest => value * power_of_two(first) * power_of_two(rest.clamp(-1022, 1023)),
+    }
+}
+
 /// 2^`exponent`, which is between -1022 and 1023.
 fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)

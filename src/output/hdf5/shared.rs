@@ -34,7 +34,7 @@ use crate::output::{ResultChunk, Sink};
 /// order of blocks on rank 0 alone. Filters that leave a chunk as it is when it does not shrink are not for
 /// collective writes: HDF5 (seen with 1.10.8) does not note that there, and cannot read the chunk again.
 pub fn serves(task: &Task) -> bool {
-    let is_map = matches!(task.work, Work::Map { .. });
+    let is_map = matches!(task.work, Work::Map { reduce: None, .. });
     let packs_all = matches!(task.compress, None | Some(Compress::Gzip(_)));
     task.pattern == PatternName::Mpi && is_map && packs_all && !task.keep_going
 }

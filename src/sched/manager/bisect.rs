@@ -25,6 +25,11 @@ impl<H: Spawn> Manager<'_, H> {
     pub(super) fn find_killer(&mut self, collector: &mut Collector) -> Result<()> {
         let whole = self.context.ring.block(self.head);
         let mut seen = 0;
+        if self.context.bound.reduce.is_some() {
+            // What a part of a block comes to is no part of what the block comes to.
+            self.progress.taken = 0;
+            collector.forget_begun();
+        }
         let mut rest = vec![(whole, self.context.task.retries)];
         while let Some((block, deaths)) = rest.pop() {
             self.progress.seen = seen;

@@ -1,0 +1,410 @@
+//! Rows of a block put into groups and reduced, and the states of all blocks put together.
+//!
+//! What a block comes to is one message: how long it is, and of each group its key and the states of its columns. A
+//! message says all that is known of a block, so that no worker needs to remember what it has seen before.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
+use crate::data::dtype::Dtype;
+use crate::op::reduce::extremes::Rows;
+use crate::op::reduce::state::{State, word};
+use crate::op::reduce::{Of, Reduce};
+
+/// Bytes that the states of all groups may take on the root.
+const MOST_MEMORY: usize = 64 << 20;
+/// Of each group, besides its state: its key, and its place in the table of keys.
+const OF_A_GROUP: usize = 64;
+
+/// Scatters keys: one multiplication, because keys are words that nobody has chosen to collide.
+#[derive(Default)]
+struct Scatter(u64);
+
+impl Hasher for Scatter {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.0 ^ word) * 0x9e37_79b9_7f4a_7c15;
+        self.0 = (product >> 64) as u64 ^ product as u64;
+    }
+}
+
+type ByKey<T> = HashMap<u64, T, BuildHasherDefault<Scatter>>;
+
+/// The key of a value: the same for values that are equal, and for all that are no numbers.
+fn key(dtype: Dtype, bits: u64) -> u64 {
+    match (dtype, f64::from_bits(bits)) {
+        (Dtype::F64, x) if x.is_nan() => f64::NAN.to_bits(),
+        (Dtype::F64, 0.0) => 0,
+        _ => bits,
+    }
+}
+
+/// The rows of a block, reduced as they come.
+pub struct BlockStates {
+    reduce: Reduce,
+    lanes: Lanes,
+    /// Type of the keys.
+    by: Option<(usize, Dtype)>,
+    /// States of all rows, where there are no groups; else of the group that is reduced just now.
+    states: Vec<State>,
+    /// Values that have an answer, where others have none.
+    gathered: Vec<u64>,
+    groups: Groups,
+    /// The first row of the block.
+    start: u64,
+    message: Vec<u8>,
+}
+
+/// The rows of a block that have been put into groups, until all are there.
+#[derive(Default)]
+struct Groups {
+    numbers: ByKey<u32>,
+    keys: Vec<u64>,
+    /// Of each row its group, and where in the block it stands.
+    rows: Vec<(u32, u32)>,
+    /// Of each column its values in these rows.
+    columns: Vec<Vec<u64>>,
+    /// Rows without an answer, by group.
+    missing: Vec<u64>,
+}
+
+impl BlockStates {
+    /// For blocks of rows whose columns are of types `dtypes`, computed with `lanes`.
+    pub fn new(reduce: &Reduce, dtypes: &[Dtype], lanes: Lanes) -> Self {
+        let by = reduce.by.map(|k| (k, dtypes.get(k).copied().unwrap_or(Dtype::I64)));
+        Self {
+            reduce: reduce.clone(),
+            lanes,
+            by,
+            states: reduce.states(),
+            gathered: Vec::new(),
+            groups: Groups::default(),
+            start: 0,
+            message: Vec::new(),
+        }
+    }
+
+    /// Begins with a block whose first row is number `start`.
+    pub fn begin(&mut self, start: u64) {
+        self.states = self.reduce.states();
+        self.start = start;
+        let groups = &mut self.groups;
+        groups.numbers.clear();
+        groups.keys.clear();
+        groups.rows.clear();
+        groups.missing.clear();
+        groups.columns.resize(self.reduce.columns.len(), Vec::new());
+        groups.columns.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Adds rows from number `at` of the block on, whose columns are `x`, with their answers `y`, but not those that
+    /// `lacks` an answer.
+    pub fn add(&mut self, at: usize, x: &[&[u64]], y: &[u64], lacks: Option<&dyn Fn(usize) -> bool>) {
+        let count = x.first().map_or(y.len(), |column| column.len());
+        let column = |of: Of| match of {
+            Of::Input(k) => x[k],
+            Of::Answers => y,
+        };
+        let has_value = |row: &usize| !lacks.is_some_and(|lacks| lacks(*row));
+        if let Some((k, dtype)) = self.by {
+            let Groups { numbers, keys, rows, columns, missing } = &mut self.groups;
+            for (row, bits) in x[k].iter().enumerate() {
+                let key = key(dtype, *bits);
+                let group = *numbers.entry(key).or_insert_with(|| {
+                    keys.push(key);
+                    missing.push(0);
+                    keys.len() as u32 - 1
+                });
+                if has_value(&row) {
+                    rows.push((group, (at + row) as u32));
+                    for ((of, ..), values) in self.reduce.columns.iter().zip(&mut *columns) {
+                        values.push(column(*of)[row]);
+                    }
+                } else {
+                    missing[group as usize] += 1;
+                }
+            }
+            return;
+        }
+        let first = self.start + at as u64;
+        for ((of, ..), state) in self.reduce.columns.iter().zip(&mut self.states) {
+            let values = column(*of);
+            if lacks.is_none() {
+                state.add(self.lanes, values, Rows::From(first));
+                continue;
+            }
+            let places: Vec<u32> = (0..count).filter(has_value).map(|row| row as u32).collect();
+            self.gathered.clear();
+            self.gathered.extend(places.iter().map(|row| values[*row as usize]));
+            state.add(self.lanes, &self.gathered, Rows::At(first, &places));
+            state.missing += (count - places.len()) as u64;
+        }
+    }
+
+    /// What [`BlockStates::message`] has made of the last block.
+    pub fn last_message(&self) -> &[u8] {
+        &self.message
+    }
+
+    /// All rows have been added: what they come to.
+    pub fn message(&mut self) -> &[u8] {
+        let Self { reduce, lanes, states, groups, start, message, .. } = self;
+        message.clear();
+        message.extend([0; size_of::<u64>()]);
+        if reduce.by.is_none() {
+            message.extend(0u64.to_le_bytes());
+            states.iter().for_each(|state| state.save(message));
+        } else {
+            save_groups(reduce, *lanes, groups, *start, message);
+        }
+        let len = message.len() as u64;
+        message[..size_of::<u64>()].copy_from_slice(&len.to_le_bytes());
+        message
+    }
+}
+
+/// Appends keys and states of all groups, in the order in which they have come.
+fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, message: &mut Vec<u8>) {
+    let Groups { keys, rows, columns, missing, .. } = groups;
+    // Rows sorted by group, as they have come within each: where each group begins, and then which rows are of it.
+    let mut begins = vec![0usize; keys.len() + 1];
+    rows.iter().for_each(|(group, _)| begins[*group as usize + 1] += 1);
+    for i in 1..begins.len() {
+        begins[i] += begins[i - 1];
+    }
+    let (mut next, mut sorted) = (begins.clone(), vec![0u32; rows.len()]);
+    for (i, (group, _)) in rows.iter().enumerate() {
+        let place = &mut next[*group as usize];
+        sorted[*place] = i as u32;
+        *place += 1;
+    }
+    let (mut values, mut places) = (Vec::new(), Vec::new());
+    for (number, key) in keys.iter().enumerate() {
+        let own = &sorted[begins[number]..begins[number + 1]];
+        places.clear();
+        places.extend(own.iter().map(|row| rows[*row as usize].1));
+        message.extend(key.to_le_bytes());
+        for ((_, dtype, needs), column) in reduce.columns.iter().zip(columns) {
+            let mut state = State::new(*dtype, needs);
+            values.clear();
+            values.extend(own.iter().map(|row| column[*row as usize]));
+            state.add(lanes, &values, Rows::At(start, &places));
+            state.missing = missing[number];
+            state.save(message);
+        }
+    }
+}
+
+/// The states of all blocks, put together on the root.
+pub struct Reduced {
+    reduce: Reduce,
+    /// Type of the keys.
+    by: Dtype,
+    /// Of all rows, where there are no groups.
+    states: Vec<State>,
+    groups: ByKey<Box<[u8]>>,
+    /// Bytes that the groups take.
+    memory: usize,
+    /// A message that has come in part.
+    waiting: Vec<u8>,
+}
+
+/// One row of results: the key of its group, where there are groups, and what has been reduced.
+pub type ResultRow = Vec<Option<u64>>;
+
+impl Reduced {
+    /// Of no blocks yet. Keys are of type `by`.
+    pub fn new(reduce: &Reduce, by: Dtype) -> Self {
+        let states = reduce.states();
+        Self { reduce: reduce.clone(), by, states, groups: ByKey::default(), memory: 0, waiting: Vec::new() }
+    }
+
+    /// Lets go of a message that has come in part: its block is worked on again, in other pieces.
+    pub fn forget_begun(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Adds the next bytes of a message, or of several.
+    ///
+    /// # Errors
+    /// They are no such message, or there are too many groups.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        while let Some(len) = word(&mut &self.waiting[..]) {
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            if self.waiting.len() < len {
+                break;
+            }
+            let message: Vec<u8> = self.waiting.drain(..len).collect();
+            self.take(message.get(size_of::<u64>()..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Adds the groups of one message.
+    fn take(&mut self, mut message: &[u8]) -> Result<()> {
+        let damaged = || Error::Failed("what a worker has sent is damaged".into());
+        while !message.is_empty() {
+            let key = word(&mut message).ok_or_else(damaged)?;
+            if !self.reduce.has_groups() {
+                self.states.iter_mut().try_for_each(|state| state.merge(&mut message)).ok_or_else(damaged)?;
+                continue;
+            }
+            let mut states = self.reduce.states();
+            states.iter_mut().try_for_each(|state| state.merge(&mut message)).ok_or_else(damaged)?;
+            if let Some(mut known) = self.groups.get(&key).map(|known| &**known) {
+                states.iter_mut().try_for_each(|state| state.merge(&mut known)).ok_or_else(damaged)?;
+            }
+            let mut saved = Vec::new();
+            states.iter().for_each(|state| state.save(&mut saved));
+            self.memory += saved.len() + OF_A_GROUP;
+            if let Some(before) = self.groups.insert(key, saved.into()) {
+                self.memory -= before.len() + OF_A_GROUP;
+            }
+            if self.memory > MOST_MEMORY {
+                return Err(Error::Failed(format!(
+                    "--by {}: there are more than {} groups, and no more memory is set aside for them ({} MiB)",
+                    self.reduce.by_name,
+                    crate::base::fmt::grouped(self.groups.len() as u64),
+                    MOST_MEMORY >> 20
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows of the results, in the order of their keys, and how many rows had no answer.
+    ///
+    /// # Errors
+    /// One has no answer that could be written; or there are no values that it could be of, unless they may lack.
+    pub fn rows(&self, may_lack: bool) -> Result<(Vec<ResultRow>, u64)> {
+        let damaged = || Error::Failed("what a worker has sent is damaged".into());
+        let mut missing = 0;
+        let mut row = |key: Option<u64>, states: &[State]| {
+            missing += states.first().map_or(0, |state| state.missing);
+            let answers = self.reduce.answers(states)?;
+            if let Some(lacking) = answers.iter().position(Option::is_none).filter(|_| !may_lack) {
+                let name = &self.reduce.fields[lacking].name;
+                let of = match key {
+                    Some(key) => format!(" where {} is {}", self.reduce.by_name, self.by.text(key)),
+                    None => String::new(),
+                };
+                return Err(Error::Item(format!(
+                    "{name}: there are too few values{of}; --keep-going leaves a gap"
+                )));
+            }
+            Ok(key.into_iter().map(Some).chain(answers).collect())
+        };
+        if !self.reduce.has_groups() {
+            let only = row(None, &self.states)?;
+            return Ok((vec![only], missing));
+        }
+        let mut keys: Vec<u64> = self.groups.keys().copied().collect();
+        keys.sort_unstable_by(|a, b| match self.by {
+            Dtype::I64 => (*a as i64).cmp(&(*b as i64)),
+            Dtype::F64 => f64::from_bits(*a).total_cmp(&f64::from_bits(*b)),
+        });
+        let rows = keys.into_iter().map(|key| {
+            let mut states = self.reduce.states();
+            let mut saved = self.groups.get(&key).map_or(&[][..], |saved| saved);
+            states.iter_mut().try_for_each(|state| state.merge(&mut saved)).ok_or_else(damaged)?;
+            row(Some(key), &states)
+        });
+        let rows = rows.collect::<Result<_>>()?;
+        Ok((rows, missing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::schema::{ColumnType, Field, Schema};
+    use crate::op::reduce::split;
+    use proptest::prelude::*;
+
+    fn schema() -> Schema {
+        let field = |name: &str, dtype| Field { name: name.to_owned(), dtype };
+        Schema { fields: vec![field("k", ColumnType::F64), field("x", ColumnType::I64)] }
+    }
+
+    fn reduced(reduce: &Reduce, rows: &[(f64, i64)], cuts: &[usize], chunk: usize) -> Vec<ResultRow> {
+        let mut all = Reduced::new(reduce, Dtype::F64);
+        let mut block = BlockStates::new(reduce, &[Dtype::F64, Dtype::I64], Lanes::best());
+        for cut in cuts.windows(2) {
+            block.begin(cut[0] as u64);
+            for (i, rows) in rows[cut[0]..cut[1]].chunks(7).enumerate() {
+                let keys: Vec<u64> = rows.iter().map(|(key, _)| key.to_bits()).collect();
+                let values: Vec<u64> = rows.iter().map(|(_, value)| *value as u64).collect();
+                block.add(i * 7, &[&keys, &values], &[], None);
+            }
+            let message = block.message().to_vec();
+            // Cut off by a death, and then anew.
+            all.add(&message[..message.len() / 2]).unwrap();
+            all.forget_begun();
+            message.chunks(chunk).for_each(|chunk| all.add(chunk).unwrap());
+        }
+        all.rows(false).unwrap().0
+    }
+
+    proptest! {
+        #[test]
+        fn groups_do_not_hang_on_blocks_and_chunks(
+            rows in prop::collection::vec((prop::sample::select(vec![0.0, -0.0, 1.5, -2.0, f64::NAN, f64::INFINITY]), -50i64..50), 1..300),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4), chunk in 1usize..500,
+        ) {
+            let items = split("count,sum(x),min(x),argmax(x),var(x)");
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len())).chain([0, rows.len()]).collect();
+            cuts.sort_unstable();
+            for by in [None, Some("k")] {
+                let reduce = Reduce::bind(&items, &schema(), None, by, 0).unwrap();
+                let whole = reduced(&reduce, &rows, &[0, rows.len()], usize::MAX);
+                prop_assert_eq!(&reduced(&reduce, &rows, &cuts, chunk), &whole);
+                let count: u64 = whole.iter().map(|row| row[usize::from(by.is_some())].unwrap()).sum();
+                prop_assert_eq!(count, rows.len() as u64);
+                for row in whole.iter().filter(|_| by.is_some()) {
+                    let key = f64::from_bits(row[0].unwrap());
+                    let own: Vec<(usize, i64)> = rows.iter().enumerate()
+                        .filter(|(_, (k, _))| *k == key || k.is_nan() && key.is_nan())
+                        .map(|(i, (_, x))| (i, *x)).collect();
+                    prop_assert_eq!(row[2], Some(own.iter().map(|(_, x)| x).sum::<i64>() as u64));
+                    let greatest = own.iter().map(|(_, x)| x).max().unwrap();
+                    let first = own.iter().find(|(_, x)| x == greatest).unwrap().0;
+                    prop_assert_eq!(row[4], Some(first as u64));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn groups_without_end_are_an_error() {
+        let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, Some("k"), 0).unwrap();
+        let mut all = Reduced::new(&reduce, Dtype::F64);
+        let mut block = BlockStates::new(&reduce, &[Dtype::F64, Dtype::I64], Lanes::best());
+        let fault = (0..100u64).find_map(|i| {
+            let keys: Vec<u64> = (0..20_000).map(|k| ((i * 20_000 + k) as f64).to_bits()).collect();
+            block.begin(i * 20_000);
+            block.add(0, &[&keys, &vec![1; keys.len()]], &[], None);
+            all.add(block.message()).err()
+        });
+        assert!(fault.unwrap().to_string().contains("--by k: there are more than"));
+    }
+
+    #[test]
+    fn damaged_messages_are_errors() {
+        let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, None, 0).unwrap();
+        for bytes in [[255u8; 40], [9; 40]] {
+            let mut all = Reduced::new(&reduce, Dtype::F64);
+            let message = [&40u64.to_le_bytes()[..], &bytes[..32]].concat();
+            assert!(all.add(&message).is_err());
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Reductions: the states of blocks, put together as they arrive, and at the end the rows that they answer, in the
+//! format of the output.
+
+use std::path::Path;
+
+use crate::base::error::{Error, Result};
+use crate::base::escape;
+use crate::data::dtype::Dtype;
+use crate::data::format::Format;
+use crate::data::schema::Schema;
+use crate::job::Task;
+use crate::job::output::Output;
+use crate::observe::report::Report;
+use crate::op::reduce::Reduce;
+use crate::op::reduce::groups::{Reduced, ResultRow};
+use crate::output::encode::{RowTemplate, render_table};
+use crate::output::{ResultChunk, Sink, csv, json};
+
+/// Takes states, and writes one row of results, or one of each group, to another sink.
+pub struct ToReduced<'a> {
+    task: &'a Task,
+    table: Schema,
+    has_groups: bool,
+    reduced: Reduced,
+    sink: Box<dyn Sink + 'a>,
+}
+
+impl<'a> ToReduced<'a> {
+    /// What is reduced by `reduce` to rows of `table` goes to `sink`.
+    pub fn new(task: &'a Task, reduce: &Reduce, table: Schema, sink: Box<dyn Sink + 'a>) -> Self {
+        let by = table.number(0).unwrap_or(Dtype::I64);
+        Self { task, table, has_groups: reduce.has_groups(), reduced: Reduced::new(reduce, by), sink }
+    }
+
+    /// The rows as the sink takes them.
+    fn bytes(&self, rows: &[ResultRow]) -> Result<Vec<u8>> {
+        let table = &self.table;
+        let as_rows = |template: RowTemplate| render_table(rows, table, &template);
+        Ok(match &self.task.output {
+            Output::None => Vec::new(),
+            Output::Stdout | Output::People | Output::File(_, Format::Text) => self.text(rows),
+            Output::File(_, Format::Csv) => as_rows(csv::template(table, None)),
+            Output::File(_, Format::Json) => as_rows(json::template(table, true, None)),
+            Output::File(_, Format::JsonLines) => as_rows(json::template(table, false, None)),
+            Output::File(_, Format::Hdf5) => columns(rows, table, self.task.keep_going),
+            Output::File(path, Format::Npy) => {
+                check_whole(rows, table, path)?;
+                columns(rows, table, false)
+            }
+        })
+    }
+
+    /// A name and a value on each line; or where there are groups, a line of names and one of values for each.
+    fn text(&self, rows: &[ResultRow]) -> Vec<u8> {
+        let names: Vec<String> = self.table.fields.iter().map(|field| escape::line(&field.name)).collect();
+        let words = |row: &ResultRow| -> Vec<String> {
+            let dtypes = (0..self.table.len()).map(|column| self.table.number(column).unwrap_or(Dtype::I64));
+            row.iter()
+                .zip(dtypes)
+                .map(|(bits, dtype)| bits.map_or(String::new(), |bits| dtype.text(bits)))
+                .collect()
+        };
+        let lines: Vec<String> = match (self.has_groups, rows) {
+            (false, [row]) => {
+                names.iter().zip(words(row)).map(|(name, word)| format!("{name}\t{word}\n")).collect()
+            }
+            _ => {
+                let rows = rows.iter().map(|row| words(row).join("\t") + "\n");
+                [names.join("\t") + "\n"].into_iter().chain(rows).collect()
+            }
+        };
+        lines.concat().into_bytes()
+    }
+}
+
+/// # Errors
+/// A whole number is missing, for which `.npy` has no word.
+fn check_whole(rows: &[ResultRow], table: &Schema, path: &Path) -> Result<()> {
+    let lacks = |column: &usize| rows.iter().any(|row| row[*column].is_none());
+    let is_whole = |column: &usize| table.number(*column) == Some(Dtype::I64);
+    match (0..table.len()).filter(is_whole).find(lacks) {
+        None => Ok(()),
+        Some(column) => Err(Error::Failed(format!(
+            "cannot write {}: {} is missing, and a .npy file has no way to say that of a whole number; .csv, .json \
+             and .h5 have",
+            path.display(),
+            table.fields[column].name
+        ))),
+    }
+}
+
+/// Columns one behind the other, and where some may lack a value, behind them a byte for each row, 1 where one does.
+fn columns(rows: &[ResultRow], table: &Schema, gaps: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for column in 0..table.len() {
+        let missing = match table.number(column) {
+            Some(Dtype::F64) => f64::NAN.to_bits(),
+            _ => 0,
+        };
+        bytes.extend(rows.iter().flat_map(|row| row[column].unwrap_or(missing).to_ne_bytes()));
+    }
+    if gaps {
+        bytes.extend(rows.iter().map(|row| u8::from(row.iter().any(Option::is_none))));
+    }
+    bytes
+}
+
+impl Sink for ToReduced<'_> {
+    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
+        self.reduced.add(chunk.bytes)
+    }
+
+    fn forget_begun(&mut self) {
+        self.reduced.forget_begun();
+    }
+
+    fn finish(&mut self, report: &Report) -> Result<()> {
+        let (rows, missing) = self.reduced.rows(self.task.keep_going)?;
+        if missing > 0 {
+            tracing::debug!("{missing} rows without an answer are in no reduction");
+        }
+        let bytes = self.bytes(&rows)?;
+        let items = rows.len() as u64;
+        self.sink.take(&ResultChunk { items, bytes: &bytes, ..ResultChunk::default() })?;
+        self.sink.finish(report)
+    }
+
+    fn fail(&mut self) {
+        self.sink.fail();
+    }
+}
