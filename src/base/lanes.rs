@@ -10,7 +10,7 @@ pub enum Lanes {
     Scalar,
     /// What every CPU of this architecture has: SSE2 on x86-64, NEON on AArch64.
     Baseline,
-    /// 256 bits wide.
+    /// 256 bits wide, with fused multiplications.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// 512 bits wide, with the instructions for bytes and 64-bit numbers (F, BW, DQ, VL).
@@ -24,7 +24,9 @@ impl Lanes {
         let mut all = vec![Self::Scalar, Self::Baseline];
         #[cfg(target_arch = "x86_64")]
         {
-            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("popcnt");
+            let has_avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt");
             if has_avx2 {
                 all.push(Self::Avx2);
             }
@@ -65,12 +67,12 @@ impl Lanes {
 macro_rules! kernel {
     ($lanes:expr, $scalar:path, $vector:ident($($name:ident: $type:ty),*) -> $result:ty) => {{
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx2,popcnt")]
+        #[target_feature(enable = "avx2,fma,popcnt")]
         fn avx2($($name: $type),*) -> $result {
             $vector($($name),*)
         }
         #[cfg(target_arch = "x86_64")]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,popcnt")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt")]
         fn avx512($($name: $type),*) -> $result {
             $vector($($name),*)
         }

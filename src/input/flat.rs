@@ -93,8 +93,8 @@ pub struct Flat {
     columns: Vec<FlatColumn>,
     /// See [`Indexed::note`].
     note: Option<String>,
-    /// Bytes as they are stored, where they are to be converted.
-    raw: Vec<u8>,
+    /// Words with bytes as they are stored, where they are to be converted.
+    raw: Vec<u64>,
 }
 
 impl Flat {
@@ -139,8 +139,15 @@ impl Flat {
         let rows = raw.chunks_exact(self.row).map(|row| &row[*offset..*offset + bytes]);
         if self.columns[number].is_native() {
             // At once, as most are.
-            for (raw, word) in rows.zip(&mut *buf) {
-                *word = u64::from_ne_bytes(raw.try_into().unwrap_or_default());
+            match bytemuck::try_cast_slice(raw) {
+                Ok(words) if self.row % 8 == 0 && offset % 8 == 0 => {
+                    take_words(words, self.row / 8, offset / 8, buf);
+                }
+                _ => {
+                    for (raw, word) in rows.zip(&mut *buf) {
+                        *word = u64::from_ne_bytes(raw.try_into().unwrap_or_default());
+                    }
+                }
             }
             return (buf.len(), Ok(()));
         }
@@ -184,6 +191,23 @@ impl Flat {
     }
 }
 
+/// Word number `which` of each row of `row` words.
+fn take_words(words: &[u64], row: usize, which: usize, buf: &mut [u64]) {
+    fn of_rows<const N: usize>(words: &[u64], which: usize, buf: &mut [u64]) {
+        for (row, word) in words.as_chunks::<N>().0.iter().zip(buf) {
+            *word = row[which];
+        }
+    }
+    // Rows of few words, whose number the compiler knows, are taken in vector lanes.
+    match row {
+        1 => buf.copy_from_slice(&words[..buf.len()]),
+        2 => of_rows::<2>(words, which, buf),
+        3 => of_rows::<3>(words, which, buf),
+        4 => of_rows::<4>(words, which, buf),
+        _ => buf.iter_mut().zip(words.chunks_exact(row)).for_each(|(word, row)| *word = row[which]),
+    }
+}
+
 /// The bits of the 64-bit float that is the same number as the 16-bit float of `bits`.
 fn from_half(bits: u64) -> u64 {
     let (sign, exponent, fraction) = (bits >> 15 << 63, bits >> 10 & 0x1f, bits & 0x3ff);
@@ -224,9 +248,10 @@ impl Indexed for Flat {
             }
             _ => {
                 let mut raw = std::mem::take(&mut self.raw);
-                raw.resize(rows * self.row, 0);
-                let (read, outcome) = self.read_up_to(at, &mut raw);
-                let converted = self.convert_all(&raw[..read / self.row * self.row], columns);
+                raw.resize((rows * self.row).div_ceil(size_of::<u64>()), 0);
+                let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut raw)[..rows * self.row];
+                let (read, outcome) = self.read_up_to(at, bytes);
+                let converted = self.convert_all(&bytes[..read / self.row * self.row], columns);
                 self.raw = raw;
                 (read, converted, outcome)
             }

@@ -227,7 +227,7 @@ fn reduce_window(
     room: &mut Room,
 ) -> bool {
     let (count, before) = (x.first().map_or(0, |column| column.len()), room.done());
-    let (mut faults, y) = (None, if program.is_some() { y } else { &mut [] });
+    let mut faults = None;
     if let Some(program) = program {
         faults = program.answer(x, y);
         if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
@@ -370,8 +370,9 @@ impl Operator for MapRows {
         if let Some(runs) = runs {
             runs.begin(room.buf);
         }
-        let (window, columns) =
-            (program.as_ref().map_or(WINDOW, Program::rows_at_once), settings.columns.len());
+        let columns = settings.columns.len();
+        // What is only reduced is taken as it comes.
+        let window = program.as_ref().map_or(usize::MAX, Program::rows_at_once);
         let mut at = 0;
         'block: while at < count {
             let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
@@ -399,9 +400,9 @@ impl Operator for MapRows {
                     room.answer.failure = Some(interrupted);
                     break 'block;
                 }
-                let end = found.min(start + window);
+                let end = found.min(start.saturating_add(window));
                 let x: Vec<&[u64]> = x.iter().map(|column| &column[start..end]).collect();
-                let y = &mut answers[..end - start];
+                let y = if program.is_some() { &mut answers[..end - start] } else { &mut [] };
                 let goes_on = match (&mut *states, &mut *program) {
                     (Some(states), program) => {
                         reduce_window(settings, program.as_mut(), &x, y, states, &mut room)

@@ -14,15 +14,18 @@ use crate::base::lanes::{Lanes, kernel};
 /// Numbers that are added before carries are taken care of: each adds less than 2^32 to a limb of 63 bits.
 const MOST_ADDS: u32 = 1 << 30;
 
-/// Values whose slices are added up in lanes: few enough that no lane's sum of a slice needs more than 53 bits.
-const WINDOW: usize = 1024;
-
 /// Lanes of the widest vectors.
 const WIDTH: usize = 8;
 
-/// Slices of each value, and bits of a slice: with the bits that adding 128 of them takes, fewer than 53.
+/// Values that are looked at and cut at once, so that they stay in the first-level cache.
+const WINDOW: usize = 1024;
+
+/// The most slices of each value, and bits of a slice.
 const SLICES: usize = 3;
 const SLICE_BITS: i32 = 42;
+
+/// Windows whose slices are added up in lanes: so few that no lane's sum, of 1,024 slices, needs more than 53 bits.
+const WINDOWS: u32 = 8;
 
 /// The sum of numbers whose lowest bit counts 2^`LOWEST` or more, in `LIMBS` limbs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,18 +104,15 @@ impl<const LIMBS: usize, const LOWEST: i32> Exact<LIMBS, LOWEST> {
 
     /// Adds many values, computed with `lanes`.
     pub fn add_all(&mut self, lanes: Lanes, values: &[f64]) {
-        for window in values.chunks(WINDOW) {
-            let mut slots = [[0.0; WIDTH]; SLICES];
-            let (whole, rest) = window.as_chunks::<WIDTH>();
-            let sums = &mut slots;
-            let fits = lanes != Lanes::Scalar
-                && kernel!(lanes, slices, slices(whole: &[[f64; WIDTH]], sums: &mut [[f64; WIDTH]; SLICES]) -> bool);
-            if fits {
-                slots.as_flattened().iter().chain(rest).for_each(|sum| self.add(*sum));
-            } else {
-                window.iter().for_each(|value| self.add(*value));
+        let (whole, rest) = values.as_chunks::<WIDTH>();
+        let mut slots = Slots::default();
+        for window in whole.chunks(WINDOW / WIDTH) {
+            if lanes == Lanes::Scalar || !slots.add(lanes, window, self) {
+                window.as_flattened().iter().for_each(|value| self.add(*value));
             }
         }
+        slots.empty_into(self);
+        rest.iter().for_each(|value| self.add(*value));
     }
 
     /// Adds another sum.
@@ -214,7 +214,7 @@ impl<const LIMBS: usize, const LOWEST: i32> Exact<LIMBS, LOWEST> {
     }
 }
 
-/// The largest exponent of values whose squares are floats, and so is what these are off.
+/// The largest size of values whose squares are floats, and so is what these are off.
 const LARGEST_SQUARE: f64 = 1e150;
 /// The smallest.
 const SMALLEST_SQUARE: f64 = 1e-140;
@@ -228,42 +228,81 @@ impl ExactSquares {
 
     /// Adds the squares of many values, computed with `lanes`.
     pub fn add_squares(&mut self, lanes: Lanes, values: &[f64]) {
-        let mut squares = [0.0; WINDOW];
-        let mut off = [0.0; WINDOW];
-        for window in values.chunks(WINDOW) {
+        let (whole, rest) = values.as_chunks::<WIDTH>();
+        let mut squares = [[0.0; WIDTH]; WINDOW / WIDTH];
+        let mut off = [[0.0; WIDTH]; WINDOW / WIDTH];
+        let (mut of_squares, mut of_off) = (Slots::default(), Slots::default());
+        for window in whole.chunks(WINDOW / WIDTH) {
             let (squares, off) = (&mut squares[..window.len()], &mut off[..window.len()]);
             let (high, low) = (&mut *squares, &mut *off);
-            let fit = lanes != Lanes::Scalar
-                && kernel!(lanes, split_squares, split_squares(window: &[f64], high: &mut [f64], low: &mut [f64]) -> bool);
-            if fit {
-                self.add_all(lanes, squares);
-                self.add_all(lanes, off);
-            } else {
-                window.iter().for_each(|value| self.add_square(*value));
+            let fit = match lanes {
+                Lanes::Scalar => false,
+                Lanes::Baseline if cfg!(target_arch = "x86_64") => {
+                    split_squares(window, high, low, by_halves)
+                }
+                _ => {
+                    kernel!(lanes, split_by_fma, split_by_fma(window: &[[f64; WIDTH]], high: &mut [[f64; WIDTH]], low: &mut [[f64; WIDTH]]) -> bool)
+                }
+            };
+            if !fit {
+                window.as_flattened().iter().for_each(|value| self.add_square(*value));
+                continue;
+            }
+            for (slots, window) in [(&mut of_squares, squares), (&mut of_off, off)] {
+                if !slots.add(lanes, window, self) {
+                    window.as_flattened().iter().for_each(|part| self.add(*part));
+                }
             }
         }
+        of_squares.empty_into(self);
+        of_off.empty_into(self);
+        rest.iter().for_each(|value| self.add_square(*value));
     }
 }
 
-/// The squares of values, and what they are off. False, and of no use, where one is too large or too small for that,
-/// or no number.
+/// The squares of values, and what they are off, which is the answer of `off_by` to a value and its square. False, and
+/// of no use, where one is too large or too small for that, or no number.
 #[inline(always)]
-fn split_squares(values: &[f64], squares: &mut [f64], off: &mut [f64]) -> bool {
-    let mut do_fit = true;
-    for ((value, square), off) in values.iter().zip(&mut *squares).zip(&mut *off) {
-        *square = value * value;
-        // Exact where it does not underflow: the product has at most 106 bits.
-        *off = two_product_error(*value, *square);
-        let size = value.abs();
-        do_fit &= size == 0.0 || (SMALLEST_SQUARE..=LARGEST_SQUARE).contains(&size);
+fn split_squares(
+    values: &[[f64; WIDTH]],
+    squares: &mut [[f64; WIDTH]],
+    off: &mut [[f64; WIDTH]],
+    off_by: impl Fn(f64, f64) -> f64,
+) -> bool {
+    let (mut least, mut greatest) = ([f64::INFINITY; WIDTH], [0.0f64; WIDTH]);
+    let mut nans = [0.0f64; WIDTH];
+    for i in 0..values.len().min(squares.len()).min(off.len()) {
+        for lane in 0..WIDTH {
+            let value = values[i][lane];
+            let square = value * value;
+            squares[i][lane] = square;
+            // Exact where it does not underflow: the product has at most 106 bits.
+            off[i][lane] = off_by(value, square);
+            let size = value.abs();
+            // Zeros are as good as ones.
+            let counted = if size == 0.0 { 1.0 } else { size };
+            least[lane] = if counted < least[lane] { counted } else { least[lane] };
+            greatest[lane] = if counted > greatest[lane] { counted } else { greatest[lane] };
+            nans[lane] += value * 0.0;
+        }
     }
-    do_fit
+    let mut fits = true;
+    for lane in 0..WIDTH {
+        fits &= least[lane] >= SMALLEST_SQUARE && greatest[lane] <= LARGEST_SQUARE && nans[lane] == 0.0;
+    }
+    fits
 }
 
-/// What `square` is off the square of `value`, by cutting that into halves of 26 bits (Dekker's product): in vector lanes
-/// everywhere, where a fused multiplication may be a call of a function.
+/// [`split_squares`] with a fused multiplication, of which there is an instruction wherever lanes are wide.
 #[inline(always)]
-fn two_product_error(value: f64, square: f64) -> f64 {
+fn split_by_fma(values: &[[f64; WIDTH]], squares: &mut [[f64; WIDTH]], off: &mut [[f64; WIDTH]]) -> bool {
+    split_squares(values, squares, off, |value, square| value.mul_add(value, -square))
+}
+
+/// What `square` is off the square of `value`, by cutting that into halves of 26 bits (Dekker's product), where a fused
+/// multiplication would be a call of a function.
+#[inline(always)]
+fn by_halves(value: f64, square: f64) -> f64 {
     let cut = value * 134_217_729.0;
     let high = cut - (cut - value);
     let low = value - high;
@@ -332,41 +371,112 @@ fn power_of_two(exponent: i32) -> f64 {
     f64::from_bits(((exponent + 1023) as u64) << 52)
 }
 
-/// Cuts values into slices and adds those of each lane up. False, and `sums` is of no use, where they do not fit: where
-/// one has bits below the last slice, is too large or too small, or is no number.
+/// Sums of slices in lanes, as long as they are exact.
+#[derive(Default)]
+struct Slots {
+    sums: [[f64; WIDTH]; SLICES],
+    /// All values that have been cut are below 2^this.
+    exponent: i32,
+    /// Windows whose slices are in there.
+    windows: u32,
+    /// The last window needed all slices.
+    needs_all: bool,
+}
+
+impl Slots {
+    /// Adds a window of values; false, and nothing has been added, where one has bits below the last slice, is too
+    /// large or too small, or is no number. What is full is emptied into `sum`.
+    fn add<const LIMBS: usize, const LOWEST: i32>(
+        &mut self,
+        lanes: Lanes,
+        values: &[[f64; WIDTH]],
+        sum: &mut Exact<LIMBS, LOWEST>,
+    ) -> bool {
+        let largest = kernel!(lanes, largest, largest(values: &[[f64; WIDTH]]) -> f64);
+        let exponent = (largest.to_bits() >> 52) as i32 - 1022;
+        if !(-900..=1000).contains(&exponent) {
+            return false;
+        }
+        // Smaller ones may be cut as larger ones are, but lose bits below the last slice.
+        if self.windows == WINDOWS || !(self.exponent - 8..=self.exponent).contains(&exponent) {
+            self.empty_into(sum);
+            self.exponent = exponent;
+        }
+        // Adding one and a half times 2^(e - bits + 52) rounds what is smaller than 2^e to multiples of 2^(e - bits).
+        let cuts: [f64; SLICES] =
+            std::array::from_fn(|i| 1.5 * power_of_two(self.exponent - SLICE_BITS * (i as i32 + 1) + 52));
+        let before = self.sums;
+        let [first, second, third] = cuts;
+        let two = &[first, second];
+        let [sums @ .., _] = &mut self.sums;
+        // Two are enough for nearly all values of nearly one size.
+        let mut fits = !self.needs_all
+            && kernel!(lanes, slices, slices(values: &[[f64; WIDTH]], two: &[f64; 2], sums: &mut [[f64; WIDTH]; 2]) -> bool);
+        if !fits {
+            self.sums = before;
+            let (three, sums) = (&[first, second, third], &mut self.sums);
+            fits = kernel!(lanes, slices, slices(values: &[[f64; WIDTH]], three: &[f64; 3], sums: &mut [[f64; WIDTH]; 3]) -> bool);
+            self.needs_all = true;
+        }
+        match fits {
+            true => self.windows += 1,
+            false => self.sums = before,
+        }
+        fits
+    }
+
+    /// Adds what is in there to `sum`.
+    fn empty_into<const LIMBS: usize, const LOWEST: i32>(&mut self, sum: &mut Exact<LIMBS, LOWEST>) {
+        if self.windows > 0 {
+            self.sums.as_flattened().iter().for_each(|slices| sum.add(*slices));
+            *self = Self { exponent: self.exponent, needs_all: self.needs_all, ..Self::default() };
+        }
+    }
+}
+
+/// The largest size of values; NaNs are passed over.
 #[inline(always)]
-fn slices(values: &[[f64; WIDTH]], sums: &mut [[f64; WIDTH]; SLICES]) -> bool {
+fn largest(values: &[[f64; WIDTH]]) -> f64 {
     let mut largest = [0.0f64; WIDTH];
     for value in values {
-        for (largest, value) in largest.iter_mut().zip(value) {
-            // A NaN is passed over here, and found below: it remains.
-            let size = value.abs();
-            *largest = if size > *largest { size } else { *largest };
-        }
-    }
-    let largest = largest.into_iter().fold(0.0, f64::max);
-    // Above all of them: 2^exponent.
-    let exponent = (largest.to_bits() >> 52) as i32 - 1022;
-    if !(-900..=1000).contains(&exponent) {
-        return false;
-    }
-    // Adding one and a half times 2^(e - bits + 52) rounds what is smaller than 2^e to multiples of 2^(e - bits).
-    let cuts: [f64; SLICES] =
-        std::array::from_fn(|i| 1.5 * power_of_two(exponent - SLICE_BITS * (i as i32 + 1) + 52));
-    let mut left = [0.0f64; WIDTH];
-    for value in values {
         for lane in 0..WIDTH {
-            let mut rest = value[lane];
-            for (cut, sum) in cuts.iter().zip(&mut *sums) {
-                let slice = (rest + cut) - cut;
-                rest -= slice;
-                sum[lane] += slice;
-            }
-            // Of a NaN this is one.
-            left[lane] += rest.abs();
+            let size = value[lane].abs();
+            largest[lane] = if size > largest[lane] { size } else { largest[lane] };
         }
     }
-    left.iter().all(|left| *left == 0.0)
+    let mut all = 0.0;
+    for size in largest {
+        all = if size > all { size } else { all };
+    }
+    all
+}
+
+/// Cuts values into slices and adds those of each lane to `sums`. False, and `sums` is of no use, where something is
+/// left of one, or it is no number.
+#[inline(always)]
+fn slices<const N: usize>(values: &[[f64; WIDTH]], cuts: &[f64; N], sums: &mut [[f64; WIDTH]; N]) -> bool {
+    // Local: what may be reached from elsewhere would be written in each turn.
+    let (cuts, mut own, mut left) = (*cuts, *sums, [0.0f64; WIDTH]);
+    for value in values {
+        let mut rest = *value;
+        for i in 0..N {
+            for lane in 0..WIDTH {
+                let slice = (rest[lane] + cuts[i]) - cuts[i];
+                rest[lane] -= slice;
+                own[i][lane] += slice;
+            }
+        }
+        for lane in 0..WIDTH {
+            // Of a NaN this is one.
+            left[lane] += rest[lane].abs();
+        }
+    }
+    *sums = own;
+    let mut all = 0.0;
+    for rest in left {
+        all += rest;
+    }
+    all == 0.0
 }
 
 #[cfg(test)]

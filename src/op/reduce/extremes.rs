@@ -192,7 +192,8 @@ fn ends_of_floats(values: &[f64]) -> (f64, f64, bool) {
     last[..rest.len()].copy_from_slice(rest);
     let fill = if whole.is_empty() { rest.first().copied().unwrap_or(0.0) } else { last[WIDTH - 1] };
     last[rest.len()..].fill(fill);
-    for values in whole.iter().chain([&last]) {
+    for i in 0..=whole.len() {
+        let values = if i < whole.len() { &whole[i] } else { &last };
         for lane in 0..WIDTH {
             let value = values[lane];
             low[lane] = if value < low[lane] { value } else { low[lane] };
@@ -201,9 +202,13 @@ fn ends_of_floats(values: &[f64]) -> (f64, f64, bool) {
             nans[lane] += value * 0.0;
         }
     }
-    let low_all = low.into_iter().fold(f64::INFINITY, |a, b| if b < a { b } else { a });
-    let high_all = high.into_iter().fold(f64::NEG_INFINITY, |a, b| if b > a { b } else { a });
-    (low_all, high_all, nans.iter().any(|sum| sum.is_nan()))
+    let (mut low_all, mut high_all, mut sum) = (f64::INFINITY, f64::NEG_INFINITY, 0.0);
+    for lane in 0..WIDTH {
+        low_all = if low[lane] < low_all { low[lane] } else { low_all };
+        high_all = if high[lane] > high_all { high[lane] } else { high_all };
+        sum += nans[lane];
+    }
+    (low_all, high_all, sum.is_nan())
 }
 
 #[cfg(test)]
