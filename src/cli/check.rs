@@ -223,7 +223,7 @@ impl Task {
                 Output::Stdout
             }
             Some(path) if path == Path::new("none") => Output::None,
-            Some(path) => Output::File(path.to_owned(), format(path, &work, shared.keep_going)?),
+            Some(path) => Output::File(path.to_owned(), format(path, &work)?),
         };
         let (output, whole_output) = match (portion, output) {
             (ShardMode::Shard(part), Output::File(path, format)) => {
@@ -295,7 +295,7 @@ impl Task {
 }
 
 /// The format of the file `path`, in which the answers of `work` can be written.
-fn format(path: &Path, work: &Work, keep_going: bool) -> Result<Format> {
+fn format(path: &Path, work: &Work) -> Result<Format> {
     let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
     match (Format::of_name(path), work) {
         (Some(Format::Hdf5), _) if !cfg!(feature = "hdf5") => Err(hdf5_library::missing()),
@@ -308,9 +308,6 @@ fn format(path: &Path, work: &Work, keep_going: bool) -> Result<Format> {
         (Some(Format::Npy), Work::Map { who: true, .. }) => {
             wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
         }
-        (Some(Format::Npy), Work::Map { reduce: None, .. }) if keep_going => wrong(
-            "a .npy file has no way to say that a result is missing, as --keep-going wants it; .csv, .json and .h5 have",
-        ),
         (Some(format), _) => Ok(format),
         (None, _) => Err(Error::Usage(Format::complaint(path))),
     }
@@ -413,6 +410,10 @@ impl Work {
             let schema = Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64));
             let formula = function.map(|function| Formula::bind(function, &schema)).transpose()?;
             if let Some(Reductions { items, by, ddof }) = &reduce {
+                // Whatever the ranges of bins will be.
+                let any: Vec<(String, f64)> =
+                    reduce::ends_of_unbounded(items).into_iter().map(|end| (end, 0.0)).collect();
+                let items = &reduce::bounded(items, &any)?;
                 Reduce::bind(items, &schema, formula.map(|formula| formula.dtype()), by.as_deref(), *ddof)?;
             }
         }

@@ -126,6 +126,9 @@ Examples:
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
   parpy map --from table.csv:price -o prices.json
+  parpy map --from table.csv:x,y -f 'sqrt(x^2 + y^2)' -o table2.csv   the columns by their names
+  parpy map --from values.npy --reduce count,mean,std,min,max         what all of them come to
+  parpy map --from table.csv --reduce 'mean(x),count' --by group      and each group of rows
   parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
@@ -162,7 +165,7 @@ A job file:
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
 keep_going, retries, repeat, compress and part; map may have values, range, from, no_header, delimiter,
-function, dtype and who; read has file and do. They are the flags of the command line, which come
+function, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the command line, which come
 before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
@@ -387,8 +390,8 @@ pub struct Shared {
     /// static]
     #[arg(long, global = true, value_name = "static|dynamic|guided[,BLOCK]")]
     pub schedule: Option<String>,
-    /// Pass over items that have no answer, or that kill their workers, and leave an empty line for each;
-    /// the exit code is 1 all the same
+    /// Pass over items that have no answer, or no value, or that kill their workers, and leave an empty line for
+    /// each; the exit code is 1 all the same
     #[arg(short, long, global = true)]
     pub keep_going: bool,
     /// How often what a killed worker held is run again on a new one, before it is halved again and again

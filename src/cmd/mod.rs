@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod entry;
 mod functions;
 pub mod hdf5;
+mod ranges;
 pub mod run;
 mod say;
 pub mod scale;

@@ -10,7 +10,7 @@ use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
 use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
-use crate::cmd::{doctor, functions, scale, show};
+use crate::cmd::{doctor, functions, ranges, scale, show};
 use crate::data::format::Format;
 use crate::input::{self, hdf5_library};
 use crate::job::output::{Output, ReportTo};
@@ -410,9 +410,14 @@ fn tasks(
             streams::results_follow();
         }
         let mut runs = Vec::new();
+        let whole = |error: Error| if job.tasks.len() == 1 { error } else { error.of_task(i + 1) };
+        let task = match ranges::found(task, job, ranks, run_once) {
+            Ok(task) => task,
+            Err(error) => return (reports, Err(whole(error))),
+        };
         for number in 1..=task.repeat {
             let attempt = Attempt::new(number == 1);
-            match run_once(task, job, &attempt, ranks) {
+            match run_once(&task, job, &attempt, ranks) {
                 Ok(mut run) => {
                     let timeline = run.as_mut().and_then(|run| run.timeline.take());
                     timelines.extend(timeline.map(|timeline| timeline.numbered(i + 1, number)));
@@ -423,8 +428,7 @@ fn tasks(
                 Err(error) => {
                     let kept = attempt.failed.take();
                     timelines.extend(kept.map(|timeline| timeline.numbered(i + 1, number)));
-                    let is_alone = job.tasks.len() == 1;
-                    return (reports, Err(if is_alone { error } else { error.of_task(i + 1) }));
+                    return (reports, Err(whole(error)));
                 }
             }
         }

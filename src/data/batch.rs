@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 
 /// Bytes to which buffers and all parts of a batch are aligned: a cache line, and the widest vector.
@@ -388,6 +389,17 @@ impl<'a> BatchRef<'a> {
         Some(batch.end())
     }
 
+    /// Which rows of a column lack a value, where some may.
+    pub fn lacking(&self, column: usize) -> Option<Lacking<'a>> {
+        let header = self.header(column);
+        if header.nulls == 0 {
+            return None;
+        }
+        let capacity = read_header(self.buf).capacity as usize;
+        let bits = &self.buf[header.bits as usize..][..capacity.div_ceil(64) * WORD];
+        Some(Lacking::where_clear(bytemuck::cast_slice(bits), self.rows.start))
+    }
+
     /// May rows of a column lack a value? Of the whole batch, of which these rows may be a part.
     pub fn may_lack(&self, column: usize) -> bool {
         self.header(column).nulls > 0
@@ -495,6 +507,10 @@ mod tests {
             there[..end].copy_from_slice(&bytemuck::cast_slice(&memory)[..end]);
             let batch = BatchRef::new(&there[..end]).unwrap();
             prop_assert_eq!(read(&batch), &rows[..count]);
+            for column in 0..batch.columns() {
+                let lacks = |row: usize| batch.lacking(column).is_some_and(|lacking| lacking.has(row));
+                prop_assert!((0..count).all(|row| lacks(row) != batch.is_valid(column, row)));
+            }
             let start = cut.index(count + 1);
             prop_assert_eq!(read(&batch.rows(start..count)), &rows[start..count]);
             // And some of the rows by themselves.
@@ -529,6 +545,7 @@ mod tests {
             }
             if let Some(batch) = BatchRef::new(&bytes[..end]) {
                 read(&batch);
+                (0..batch.columns()).for_each(|column| _ = batch.lacking(column).map(|lacking| lacking.has_any(batch.len())));
             }
         }
     }

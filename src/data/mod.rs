@@ -7,5 +7,6 @@ pub mod block;
 pub mod dtype;
 pub mod format;
 pub mod fraction;
+pub mod lacking;
 pub mod partition;
 pub mod schema;

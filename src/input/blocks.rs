@@ -6,7 +6,7 @@ use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use super::{InputInfo, Source, Values, file, open_numbers, open_text, text_stamp};
+use super::{ArrayFile, InputInfo, Source, Values, file, open_text, open_values, text_stamp};
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result};
 use crate::data::batch::{self, BatchWriter};
@@ -103,9 +103,15 @@ impl BlockSource {
                 if let Numbers::File { path, part, by_element, .. } = numbers
                     && Format::of_name(path) == Some(Format::Hdf5)
                 {
-                    hdf5_library::library()?.probe(path, part.as_deref(), *dtype, *by_element)?;
+                    hdf5_library::library()?.probe(&ArrayFile {
+                        path,
+                        part: part.as_deref(),
+                        wanted: *dtype,
+                        by_element: *by_element,
+                        may_lack: task.keep_going,
+                    })?;
                 }
-                Ok(match open_numbers(numbers, *dtype, readers(task))? {
+                Ok(match open_values(task, readers(task))? {
                     Values::Stream(source) => {
                         let (schema, total, stamp) = (source.schema(), source.count(), source.stamp());
                         (
@@ -231,8 +237,10 @@ fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block>
 /// # Errors
 /// It cannot be read, or only once.
 fn count(task: &Task) -> Result<u64> {
-    let Work::Map { numbers, dtype, .. } = &task.work else { return Ok(0) };
-    match open_numbers(numbers, *dtype, 1)? {
+    if matches!(task.work, Work::Read { .. }) {
+        return Ok(0);
+    }
+    match open_values(task, 1)? {
         Values::Stream(mut source) => source.skip(u64::MAX),
         Values::Indexed(values) => Ok(values.count()),
     }

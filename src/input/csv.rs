@@ -211,6 +211,10 @@ pub struct Table {
     columns: Vec<Taken>,
     /// The record that was read last is a row that has not been delivered.
     is_waiting: bool,
+    /// Fields without a number are passed over.
+    may_lack: bool,
+    /// One has been passed over, and said.
+    has_lacked: bool,
     failed: Option<Error>,
 }
 
@@ -227,6 +231,7 @@ impl Table {
         part: Option<&str>,
         layout: TableLayout,
         dtype: Option<Dtype>,
+        may_lack: bool,
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
         let ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
@@ -260,7 +265,7 @@ impl Table {
         });
         let columns = taken.collect();
         let is_waiting = layout.no_header && !header.is_empty();
-        Ok(Self { records, columns, is_waiting, failed: None })
+        Ok(Self { records, columns, is_waiting, may_lack, has_lacked: false, failed: None })
     }
 
     /// Reads the next row; false at the end.
@@ -276,10 +281,20 @@ impl Table {
         for (number, Taken { index, dtype, .. }) in self.columns.iter().enumerate() {
             let field = self.records.record().get(*index).unwrap_or_default();
             let word = std::str::from_utf8(field).ok();
-            match word.and_then(|word| dtype.parse(word)) {
-                Some(bits) => batch.words_mut(number)[row] = bits,
-                None => return Err(self.records.wrong_here(&self.complaint(number, field))),
+            if let Some(bits) = word.and_then(|word| dtype.parse(word)) {
+                batch.words_mut(number)[row] = bits;
+                continue;
             }
+            if !self.may_lack || !self.has_lacked {
+                let error = self.records.wrong_here(&self.complaint(number, field));
+                if !self.may_lack {
+                    return Err(error);
+                }
+                tracing::warn!("{error}; passed over");
+                self.has_lacked = true;
+            }
+            batch.words_mut(number)[row] = 0;
+            batch.set_null(number, row);
         }
         Ok(true)
     }
@@ -287,7 +302,10 @@ impl Table {
     /// Why a field of a column is no number of its type.
     fn complaint(&self, number: usize, field: &[u8]) -> String {
         let Taken { index, name, dtype } = &self.columns[number];
-        let why = dtype.complaint(&shown(field));
+        let why = match field {
+            [] => "there is no value; --keep-going passes over it".to_owned(),
+            _ => dtype.complaint(&shown(field)),
+        };
         match (&self.columns[..], &**name) {
             ([_], _) => why,
             (_, "") => format!("column {}: {why}", index + 1),

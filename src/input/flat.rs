@@ -140,7 +140,7 @@ impl Flat {
         if self.columns[number].is_native() {
             // At once, as most are.
             match bytemuck::try_cast_slice(raw) {
-                Ok(words) if self.row % 8 == 0 && offset % 8 == 0 => {
+                Ok(words) if self.row.is_multiple_of(8) && offset.is_multiple_of(8) => {
                     take_words(words, self.row / 8, offset / 8, buf);
                 }
                 _ => {

@@ -20,8 +20,9 @@ use crate::data::dtype::Dtype;
 use crate::data::schema::Schema;
 use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
 use crate::input::hdf5_library::{Library, plain};
+use crate::input::holes::{Finder, WithHoles};
 use crate::input::stamp::Stamp;
-use crate::input::{Indexed, count_of, flattened, open_regular, several};
+use crate::input::{ArrayFile, Indexed, count_of, flattened, open_regular, several};
 use crate::job::input::split_columns;
 
 /// This program is linked with HDF5.
@@ -38,18 +39,12 @@ impl Library for Linked {
         format!("{major}.{minor}.{patch}")
     }
 
-    fn open(
-        &self,
-        path: &Path,
-        part: Option<&str>,
-        wanted: Option<Dtype>,
-        by_element: bool,
-    ) -> Result<Box<dyn Indexed>> {
-        open(path, part, wanted, by_element)
+    fn open(&self, file: &ArrayFile) -> Result<Box<dyn Indexed>> {
+        open(file)
     }
 
-    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()> {
-        probe(path, part, wanted, by_element)
+    fn probe(&self, file: &ArrayFile) -> Result<()> {
+        probe(file)
     }
 }
 
@@ -85,16 +80,16 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     })
 }
 
-/// Tries datasets `part` of `path` in a child; see [`crate::input::hdf5_library::Library::probe`].
+/// Tries datasets of `file` in a child; see [`crate::input::hdf5_library::Library::probe`].
 ///
 /// # Errors
 /// As there.
-pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()> {
+pub fn probe(file: &ArrayFile) -> Result<()> {
     if !isolate::can_be() {
         return Ok(());
     }
-    let tried = isolate::read(path, || {
-        let mut values = open(path, part, wanted, by_element)?;
+    let tried = isolate::read(file.path, || {
+        let mut values = open(file)?;
         let count = values.count();
         let piece = count.min(values.piece() as u64);
         let mut buf = vec![0; piece as usize * values.schema().len()];
@@ -110,21 +105,17 @@ pub fn probe(path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element:
     tried.map(drop)
 }
 
-/// Opens datasets `part` of `path`; see [`crate::input::hdf5_library::Library::open`].
+/// Opens datasets of `file`; see [`crate::input::hdf5_library::Library::open`].
 ///
 /// # Errors
 /// As there.
-pub fn open(
-    path: &Path,
-    part: Option<&str>,
-    wanted: Option<Dtype>,
-    by_element: bool,
-) -> Result<Box<dyn Indexed>> {
+pub fn open(file: &ArrayFile) -> Result<Box<dyn Indexed>> {
+    let ArrayFile { path, part, wanted, by_element, may_lack } = *file;
     let before = stamp_at(path)?;
     let file = open_hdf5(path)?;
     // The library has opened what was there before and after.
     before.check(stamp_at(path)?, path)?;
-    let source = Opened { path, file, before, wanted };
+    let source = Opened { path, file, before, wanted, may_lack };
     let Some(part) = part else {
         return source.dataset(&only_dataset(&source.file, path)?, None, by_element, true);
     };
@@ -143,16 +134,25 @@ pub fn open(
     several::beside(parts.iter().map(one).collect::<Result<_>>()?, path)
 }
 
+/// The dataset of answers of a file that parpy has written.
+const ANSWERS: &str = "output";
+/// The dataset with the numbers of the rows of that which have none.
+const FAILED: &str = "failed";
+/// The most of these that are held in memory.
+const MOST_FAILED: usize = 1 << 24;
+
 /// A file, opened.
 struct Opened<'a> {
     path: &'a Path,
     file: File,
     before: Stamp,
     wanted: Option<Dtype>,
+    may_lack: bool,
 }
 
 impl Opened<'_> {
-    /// Dataset `name`, or `column` of it, which `is_only` what is taken of the file.
+    /// Dataset `name`, or `column` of it, which `is_only` what is taken of the file; without the answers that parpy has
+    /// not found.
     fn dataset(
         &self,
         name: &str,
@@ -160,7 +160,37 @@ impl Opened<'_> {
         by_element: bool,
         is_only: bool,
     ) -> Result<Box<dyn Indexed>> {
-        let Self { path, file, before, wanted } = self;
+        let values = self.values(name, column, by_element, is_only)?;
+        if name.trim_start_matches('/') != ANSWERS || !self.file.link_exists(FAILED) {
+            return Ok(values);
+        }
+        let wrong =
+            |why: &str| Error::Failed(format!("cannot read {}:/{FAILED}: {why}", self.path.display()));
+        let failed = self.file.dataset(FAILED).map_err(|e| wrong(plain(&e).as_str()))?;
+        if failed.size() > MOST_FAILED {
+            return Err(wrong("it lists more rows than fit into memory"));
+        }
+        if !failed.dtype().is_ok_and(|dtype| dtype.is::<u64>()) || failed.ndim() != 1 {
+            // Another's, who means something else.
+            return Ok(values);
+        }
+        let rows = failed.read_raw::<u64>().map_err(|e| wrong(plain(&e).as_str()))?;
+        if rows.is_empty() {
+            return Ok(values);
+        }
+        let name = format!("{}:/{ANSWERS}", self.path.display());
+        Ok(Box::new(WithHoles::new(values, Finder::Rows(rows), Path::new(&name), self.may_lack)))
+    }
+
+    /// The values of a dataset, whatever is known of them.
+    fn values(
+        &self,
+        name: &str,
+        column: Option<usize>,
+        by_element: bool,
+        is_only: bool,
+    ) -> Result<Box<dyn Indexed>> {
+        let Self { path, file, before, wanted, .. } = self;
         let full: PathBuf = format!("{}:{name}", path.display()).into();
         let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", full.display()));
         let dataset = file.dataset(name).map_err(|e| match file.loc_type_by_name(name) {

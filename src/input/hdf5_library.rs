@@ -3,12 +3,10 @@
 //! Only `parpy-hdf5` is; see [`crate::base::program`]. What is asked about results is in
 //! [`crate::output::hdf5_library`].
 
-use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::base::error::{Error, Result};
-use crate::data::dtype::Dtype;
-use crate::input::Indexed;
+use crate::input::{ArrayFile, Indexed};
 
 /// Reads HDF5 files.
 pub trait Library: Sync {
@@ -16,25 +14,19 @@ pub trait Library: Sync {
     fn version(&self) -> String;
 
     /// The values of datasets, with commas between their names, of the types that they have or, where that loses
-    /// nothing, `wanted`; without a name those of the only dataset of numbers. They are called as the datasets are in
-    /// their groups. One of two dimensions has columns, unless what is done is done `by_element`.
+    /// nothing, that are wanted; without a name those of the only dataset of numbers. They are called as the datasets are in
+    /// their groups. One of two dimensions has columns, unless what is done is done by element.
     ///
     /// # Errors
     /// There is no such dataset, or not of numbers, or they are of different lengths.
-    fn open(
-        &self,
-        path: &Path,
-        part: Option<&str>,
-        wanted: Option<Dtype>,
-        by_element: bool,
-    ) -> Result<Box<dyn Indexed>>;
+    fn open(&self, file: &ArrayFile) -> Result<Box<dyn Indexed>>;
 
     /// Tries in a child, where there can be one, whether [`Library::open`] and reading the first and last values
     /// goes well: a damaged file may crash the library.
     ///
     /// # Errors
     /// As those of [`Library::open`]; or the child has crashed.
-    fn probe(&self, path: &Path, part: Option<&str>, wanted: Option<Dtype>, by_element: bool) -> Result<()>;
+    fn probe(&self, file: &ArrayFile) -> Result<()>;
 }
 
 static LIBRARY: OnceLock<&'static dyn Library> = OnceLock::new();

@@ -10,6 +10,7 @@ pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod hdf5_library;
+pub mod holes;
 mod look;
 pub mod npy;
 pub mod npy_fields;
@@ -37,6 +38,7 @@ use crate::data::schema::Schema;
 use crate::job::input::{Numbers, TextFile};
 use crate::job::{Task, Work};
 
+pub use holes::Holes;
 pub use stamp::Stamp;
 
 /// A stream of rows that rank 0 reads once, front to back.
@@ -85,6 +87,11 @@ pub trait Indexed: Send {
     /// be as many. Returns how many were found, and why not all. What is computed is computed with `lanes`.
     fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], lanes: Lanes) -> (usize, Result<()>);
 
+    /// Which of the rows that [`Indexed::fill_at`] found last have no value, where some may have none.
+    fn holes(&self) -> Option<&Holes> {
+        None
+    }
+
     /// How many are best asked for at once.
     fn piece(&self) -> usize;
 
@@ -112,32 +119,55 @@ pub struct InputInfo {
     pub stamp: Stamp,
 }
 
+/// A file of arrays, and what is wanted of it.
+#[derive(Debug, Clone, Copy)]
+pub struct ArrayFile<'a> {
+    /// The file.
+    pub path: &'a Path,
+    /// Columns or datasets, as typed.
+    pub part: Option<&'a str>,
+    /// Type that values are to be read as, where that loses nothing.
+    pub wanted: Option<Dtype>,
+    /// What is done is done with each element of an array, so that its dimensions do not count.
+    pub by_element: bool,
+    /// Values that are missing are passed over.
+    pub may_lack: bool,
+}
+
+impl<'a> ArrayFile<'a> {
+    /// All elements of the array `part` of the file at `path`, as they are.
+    pub fn elements(path: &'a Path, part: Option<&'a str>) -> Self {
+        Self { path, part, wanted: None, by_element: true, may_lack: true }
+    }
+}
+
 enum Values {
     Stream(Box<dyn Source>),
     Indexed(Box<dyn Indexed>),
 }
 
-fn open_numbers(numbers: &Numbers, dtype: Option<Dtype>, readers: usize) -> Result<Values> {
+/// Opens the values of a `map`, which so many threads may read.
+fn open_values(task: &Task, readers: usize) -> Result<Values> {
+    let Work::Map { numbers, dtype, .. } = &task.work else {
+        return Err(Error::Failed("lines are no values".into()));
+    };
+    let (dtype, may_lack) = (*dtype, task.keep_going);
     let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
-        Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers)?)))
+        Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers, may_lack)?)))
     };
     Ok(match numbers {
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
         Numbers::File { path, part, layout, by_element } => {
-            let part = part.as_deref();
+            let file =
+                ArrayFile { path, part: part.as_deref(), wanted: dtype, by_element: *by_element, may_lack };
             match Format::of_name(path) {
-                Some(Format::Hdf5) => Values::Indexed(crate::input::hdf5_library::library()?.open(
-                    path,
-                    part,
-                    dtype,
-                    *by_element,
-                )?),
-                Some(Format::Npy) => Values::Indexed(npy::open(path, part, dtype, *by_element)?),
+                Some(Format::Hdf5) => Values::Indexed(crate::input::hdf5_library::library()?.open(&file)?),
+                Some(Format::Npy) => Values::Indexed(npy::open(&file)?),
                 _ if delimiter(path).is_some() => {
-                    let reader = Box::new(open(path)?);
-                    Values::Stream(Box::new(csv::Table::open(reader, path, part, *layout, dtype)?))
+                    let (reader, part) = (Box::new(open(path)?), part.as_deref());
+                    Values::Stream(Box::new(csv::Table::open(reader, path, part, *layout, dtype, may_lack)?))
                 }
                 Some(Format::Json | Format::JsonLines) => {
                     return Err(Error::Usage(format!(
@@ -184,26 +214,23 @@ fn flattened(name: &Path, shape: &[u64]) -> Option<String> {
 /// # Errors
 /// They cannot be opened here, or are not as many as rank 0 saw.
 pub fn open_indexed(task: &Task, info: &InputInfo) -> Result<Box<dyn Indexed>> {
-    let Work::Map { numbers, dtype, .. } = &task.work else {
-        return Err(Error::Failed("lines have no numbers to be found by".into()));
-    };
-    let Values::Indexed(values) = open_numbers(numbers, *dtype, 1)? else {
+    let Values::Indexed(values) = open_values(task, 1)? else {
         return Err(Error::Failed("cannot find values by their numbers in a stream".into()));
     };
-    match (numbers, values.count()) {
-        (Numbers::File { path, .. }, _) if values.schema() != info.schema => Err(Error::Failed(format!(
+    match (file(task), values.count()) {
+        (Some(path), _) if values.schema() != info.schema => Err(Error::Failed(format!(
             "cannot use {}: its columns are {} here and {} where rank 0 opened it, so it is another file",
             path.display(),
             values.schema(),
             info.schema
         ))),
-        (Numbers::File { path, .. }, count) if count != info.total => Err(Error::Failed(format!(
+        (Some(path), count) if count != info.total => Err(Error::Failed(format!(
             "cannot use {}: it has {count} values here and {} where rank 0 opened it, so it is another file",
             path.display(),
             info.total
         ))),
-        (Numbers::File { path, .. }, _) => info.stamp.check(values.stamp(), path).map(|()| values),
-        _ => Ok(values),
+        (Some(path), _) => info.stamp.check(values.stamp(), path).map(|()| values),
+        (None, _) => Ok(values),
     }
 }
 
@@ -216,10 +243,9 @@ pub fn stamp_now(task: &Task) -> Result<Stamp> {
     match &task.work {
         Work::Read { file: TextFile::Path(path), .. } => at(path),
         Work::Map { numbers: Numbers::Stdin, .. } => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
-        Work::Map { numbers: numbers @ Numbers::File { path, .. }, dtype, .. } => match Format::of_name(path)
-        {
+        Work::Map { numbers: Numbers::File { path, .. }, .. } => match Format::of_name(path) {
             // It may refer to others.
-            Some(Format::Hdf5) => match open_numbers(numbers, *dtype, 1)? {
+            Some(Format::Hdf5) => match open_values(task, 1)? {
                 Values::Indexed(values) => Ok(values.stamp()),
                 Values::Stream(_) => Ok(Stamp::NONE),
             },

@@ -12,8 +12,9 @@ use crate::base::error::{Error, Result, nearest};
 use crate::base::fmt::{listed, shown};
 use crate::data::dtype::Dtype;
 use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
+use crate::input::holes::{Finder, WithHoles};
 use crate::input::npy_fields::NpyField;
-use crate::input::{Indexed, count_of, npy_fields, open_regular, several, start};
+use crate::input::{ArrayFile, Indexed, count_of, npy_fields, open_regular, several, start};
 use crate::job::input::{of_columns, split_columns};
 
 /// What a file begins with.
@@ -30,12 +31,25 @@ const PREFIX: usize = 12;
 /// # Errors
 /// Not a `.npy` file, one of a shape or type that parpy does not read, one that is shorter than its header says, or
 /// without such columns.
-pub fn open(
-    path: &Path,
-    part: Option<&str>,
-    wanted: Option<Dtype>,
-    by_element: bool,
-) -> Result<Box<dyn Indexed>> {
+pub fn open(file: &ArrayFile) -> Result<Box<dyn Indexed>> {
+    let (values, valid) = open_all(file)?;
+    let finder = match valid {
+        Some(valid) => Finder::Valid(valid),
+        None if file.may_lack => Finder::Nan,
+        // A NaN is a float like any other.
+        None => return Ok(values),
+    };
+    Ok(Box::new(WithHoles::new(values, finder, file.path, file.may_lack)))
+}
+
+/// The values, and where a field says which of them are there, that.
+type WithValidity = (Box<dyn Indexed>, Option<Box<dyn Indexed>>);
+
+/// The field of truth values that says of rows which parpy has written whether there is an answer.
+pub const VALID: &str = "valid";
+
+fn open_all(file: &ArrayFile) -> Result<WithValidity> {
+    let ArrayFile { path, part, wanted, by_element, .. } = *file;
     let wrong = |why: String| Error::Failed(format!("cannot read {}: {why}", path.display()));
     let mut file = open_regular(path)?;
     let failed = |e| Error::io("read", path, &e);
@@ -70,8 +84,31 @@ pub fn open(
     let of_type = |stored: Stored| stored.dtype(wanted).map_err(|why| wrong(why.into()));
     match (fields, stored(descr), &shape[..]) {
         (Some((fields, row)), _, [_]) if row > 0 => {
-            let columns = choose_fields(path, &fields, part, of_type)?;
-            Ok(Box::new(Flat::new(file, path, *len, (count, row), columns)))
+            let is_validity = |field: &&NpyField| {
+                field.name == VALID
+                    && fields.len() > 1
+                    && field.stored.is_some_and(|stored| stored.kind == Kind::Bool)
+            };
+            let validity = fields.iter().find(is_validity).map(|field| -> Result<Box<dyn Indexed>> {
+                let Some(stored) = field.stored else { return Err(wrong("it is damaged".into())) };
+                let column = FlatColumn { offset: field.offset, ..FlatColumn::alone(stored, Dtype::I64) };
+                let file = file.try_clone().map_err(failed)?;
+                Ok(Box::new(Flat::new(file, path, *len, (count, row), vec![column])))
+            });
+            let others: Vec<NpyField> = match part {
+                None => fields.iter().filter(|field| !is_validity(field)).cloned().collect(),
+                Some(_) => fields.clone(),
+            };
+            let columns = choose_fields(path, &others, part, of_type)?;
+            // Whoever takes answers alone need not see that they are in a table.
+            let is_only = columns.len() == 1 && part.is_none() && validity.is_some();
+            let columns = match is_only {
+                true => {
+                    columns.into_iter().map(|column| FlatColumn { name: String::new(), ..column }).collect()
+                }
+                false => columns,
+            };
+            Ok((Box::new(Flat::new(file, path, *len, (count, row), columns)), validity.transpose()?))
         }
         (Some(_), ..) => {
             Err(wrong(format!("its rows have fields, and its shape is {shape:?} (in numpy: a.ravel())")))
@@ -95,11 +132,11 @@ pub fn open(
                     let column = column(*k, 0, is_only);
                     Ok(Box::new(Flat::new(file, path, first, (rows, stored.bytes), vec![column])))
                 };
-                return several::beside(chosen.iter().map(one).collect::<Result<_>>()?, path);
+                return Ok((several::beside(chosen.iter().map(one).collect::<Result<_>>()?, path)?, None));
             }
             let columns = chosen.iter().map(|k| column(*k, *k as usize * stored.bytes, is_only));
             let row = usize::try_from(of).unwrap_or(usize::MAX).saturating_mul(stored.bytes);
-            Ok(Box::new(Flat::new(file, path, *len, (rows, row), columns.collect())))
+            Ok((Box::new(Flat::new(file, path, *len, (rows, row), columns.collect())), None))
         }
         (None, Some(stored), _) => {
             if let Some(part) = part {
@@ -114,7 +151,7 @@ pub fn open(
                 )));
             }
             let column = FlatColumn::alone(stored, of_type(stored)?);
-            Ok(Box::new(Flat::elements(file, path, *len, shape, column)))
+            Ok((Box::new(Flat::elements(file, path, *len, shape, column)), None))
         }
         (None, None, _) => Err(wrong("it holds no numbers".into())),
     }

@@ -5,12 +5,14 @@ use std::path::Path;
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::data::schema::Schema;
-use crate::input::{Indexed, Stamp};
+use crate::input::{Holes, Indexed, Stamp};
 
 /// Sources of one length, side by side.
 struct Beside {
     sources: Vec<Box<dyn Indexed>>,
     schema: Schema,
+    /// Those of all of them, of the rows that were found last.
+    holes: Option<Holes>,
 }
 
 /// The columns of all of `sources`, which are parts of the file at `path`.
@@ -41,7 +43,7 @@ pub fn beside(mut sources: Vec<Box<dyn Indexed>>, path: &Path) -> Result<Box<dyn
             sources[at + 1].count()
         )));
     }
-    Ok(Box::new(Beside { sources, schema }))
+    Ok(Box::new(Beside { sources, schema, holes: None }))
 }
 
 impl Indexed for Beside {
@@ -69,7 +71,19 @@ impl Indexed for Beside {
                 (found, outcome) = (fits, fault);
             }
         }
+        self.holes = None;
+        if self.sources.iter().any(|source| source.holes().is_some()) {
+            let mut holes = Holes::default();
+            for source in &self.sources {
+                holes = holes.beside(source.holes(), source.schema().len());
+            }
+            self.holes = Some(holes);
+        }
         (found, outcome)
+    }
+
+    fn holes(&self) -> Option<&Holes> {
+        self.holes.as_ref()
     }
 
     fn piece(&self) -> usize {

@@ -1,6 +1,7 @@
 //! Values from text, one number per line, from a file or a pipe.
 //!
-//! Blank lines and blanks around a number are passed over. Held in memory: one buffer, and no line longer
+//! Blanks around a number are passed over. A blank line is a value that is missing; at the end of the text blank lines
+//! are none, unless values may be missing, because then each line is one. Held in memory: one buffer, and no line longer
 //! than a number can be. Turning text into numbers takes longer than nearly anything that is done with them,
 //! so threads share it.
 
@@ -62,17 +63,31 @@ pub struct Text {
     /// The mark that some editors begin a file with has been passed over.
     is_past_mark: bool,
     ended: bool,
+    /// Lines without a number are passed over.
+    may_lack: bool,
+    /// One has been passed over, and said.
+    has_lacked: bool,
+    /// The first of the blank lines that stand last so far.
+    blank: Option<u64>,
     failed: Option<Error>,
 }
 
 impl Text {
     /// Numbers from `reader`, parsed by so many threads; `name` is for messages. Their type is `dtype`, or else that of
-    /// those among the first [`LOOKED_AT`] bytes, or of a pipe that come at once.
+    /// those among the first [`LOOKED_AT`] bytes, or of a pipe that come at once. Lines without a number are passed over
+    /// where values `may_lack`.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn open(reader: Box<dyn Input>, name: PathBuf, dtype: Option<Dtype>, threads: usize) -> Result<Self> {
+    pub fn open(
+        reader: Box<dyn Input>,
+        name: PathBuf,
+        dtype: Option<Dtype>,
+        threads: usize,
+        may_lack: bool,
+    ) -> Result<Self> {
         let mut new = Self::new(reader, name, dtype.unwrap_or(Dtype::I64), threads);
+        new.may_lack = may_lack;
         if dtype.is_none() {
             new.dtype = new.look()?;
         }
@@ -92,6 +107,9 @@ impl Text {
             was_filled: false,
             is_past_mark: false,
             ended: false,
+            may_lack: false,
+            has_lacked: false,
+            blank: None,
             failed: None,
         }
     }
@@ -130,9 +148,9 @@ impl Text {
         }
     }
 
-    /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many numbers they
-    /// hold, up to a fault.
-    fn parse(&mut self, whole: usize, buf: &mut [u64]) -> (usize, Result<()>) {
+    /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many values they hold, up to a
+    /// fault; `holes` gets the places of those that are missing.
+    fn parse(&mut self, whole: usize, buf: &mut [u64], holes: &mut Vec<usize>) -> (usize, Result<()>) {
         let lines = &self.buffer[self.unread.start..][..whole];
         // No more than there will be room for, as far as can be seen: what is looked at for one number should
         // not be a whole buffer.
@@ -150,23 +168,38 @@ impl Text {
             rooms.push(own);
             rest = others;
         }
-        let dtype = self.dtype;
+        let (dtype, may_lack) = (self.dtype, self.may_lack);
         let jobs = parts.iter().zip(rooms).map(|(part, buf)| {
             let text = &lines[part.bytes.clone()];
-            move || parse_lines(text, dtype, buf)
+            move || parse_lines(text, dtype, may_lack, buf)
         });
         let parsed = fork_join::run(jobs);
         let (mut count, mut first) = (0, 0);
-        for (part, Parsed { numbers, fault }) in parts.iter().zip(parsed) {
+        for (part, Parsed { numbers, holes: missing, wrong, blank, fault }) in parts.iter().zip(parsed) {
+            if let Some(line) = self.blank.filter(|_| numbers > 0 || fault.is_some()) {
+                return (count, Err(self.no_value(line)));
+            }
             // Blank lines leave room between the parts.
             buf.copy_within(first..first + numbers, count);
+            holes.extend(missing.iter().map(|place| count + place));
             count += numbers;
             first += part.lines;
-            if let Some((line, word)) = fault {
-                let word = &lines[part.bytes.clone()][word];
-                let error = self.complaint(self.line + line, word);
-                return (count, Err(error));
+            let spelled = |word: Range<usize>| &lines[part.bytes.clone()][word];
+            match fault {
+                Some((line, word)) if word.is_empty() => {
+                    return (count, Err(self.no_value(self.line + line)));
+                }
+                Some((line, word)) => return (count, Err(self.complaint(self.line + line, spelled(word)))),
+                None => {}
             }
+            if let Some((line, word)) = wrong.filter(|_| !self.has_lacked) {
+                let line = self.line + line;
+                let error =
+                    if word.is_empty() { self.no_value(line) } else { self.complaint(line, spelled(word)) };
+                tracing::warn!("{error}; passed over");
+                self.has_lacked = true;
+            }
+            self.blank = self.blank.or(blank.map(|line| self.line + line));
             self.line += part.lines as u64;
         }
         self.unread.start += parts.last().map_or(0, |part| part.bytes.end);
@@ -197,6 +230,11 @@ impl Text {
                 Err(e) => return Err(Error::io("read", &self.name, &e)),
             }
         }
+    }
+
+    fn no_value(&self, line: u64) -> Error {
+        let remedy = if self.may_lack { "" } else { "; --keep-going passes over it" };
+        Error::Failed(format!("{}, line {line}: there is no value{remedy}", self.name.display()))
     }
 
     fn complaint(&self, line: u64, number: &[u8]) -> Error {
@@ -249,9 +287,17 @@ fn next_line(lines: &[u8], at: usize) -> usize {
 }
 
 /// What has been found in a part.
+#[derive(Default)]
 struct Parsed {
+    /// Values, those that are missing too.
     numbers: usize,
-    /// The number of the line, from 1, that is no number, and where in the part it stands.
+    /// The places of those that are missing, where they may be.
+    holes: Vec<usize>,
+    /// The first of them: the number of its line, from 1, and where in the part stands what is no number.
+    wrong: Option<(u64, Range<usize>)>,
+    /// The number of the first of the blank lines with which the part ends, where they are no values.
+    blank: Option<u64>,
+    /// As `wrong`, of the line that ends all.
     fault: Option<(u64, Range<usize>)>,
 }
 
@@ -266,36 +312,48 @@ fn quick(lines: &[u8], at: usize, dtype: Dtype) -> Option<(u64, usize)> {
 }
 
 /// Parses lines, for each of which there is room.
-fn parse_lines(lines: &[u8], dtype: Dtype, buf: &mut [u64]) -> Parsed {
-    let (mut at, mut line, mut numbers) = (0, 0, 0);
+fn parse_lines(lines: &[u8], dtype: Dtype, may_lack: bool, buf: &mut [u64]) -> Parsed {
+    let mut found = Parsed::default();
+    let (mut at, mut line) = (0, 0);
     // Asked once: of every word by itself it takes a tenth of the time.
     let text = std::str::from_utf8(lines).ok();
     while at < lines.len() {
         line += 1;
-        if let Some((bits, end)) = quick(lines, at, dtype) {
-            buf[numbers] = bits;
-            numbers += 1;
+        if let Some((bits, end)) = quick(lines, at, dtype).filter(|_| found.blank.is_none()) {
+            buf[found.numbers] = bits;
+            found.numbers += 1;
             at = end;
             continue;
         }
         let end = next_line(lines, at);
         let start = at + lines[at..end].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let word = start..start + lines[start..end].trim_ascii_end().len();
-        if !word.is_empty() {
-            let spelled = match text {
-                Some(text) => Some(&text[word.clone()]),
-                None => std::str::from_utf8(&lines[word.clone()]).ok(),
-            };
-            let fits = end - at <= LONGEST_LINE;
-            match spelled.filter(|_| fits).and_then(|word| dtype.parse(word)) {
-                Some(bits) => buf[numbers] = bits,
-                None => return Parsed { numbers, fault: Some((line, word)) },
+        let spelled = match text {
+            Some(text) => Some(&text[word.clone()]),
+            None => std::str::from_utf8(&lines[word.clone()]).ok(),
+        };
+        let fits = end - at <= LONGEST_LINE;
+        match spelled.filter(|_| fits).and_then(|word| dtype.parse(word)) {
+            _ if word.is_empty() && !may_lack => found.blank = found.blank.or(Some(line)),
+            _ if found.blank.is_some() => {
+                // It was in the middle.
+                return Parsed { fault: found.blank.map(|line| (line, 0..0)), ..found };
             }
-            numbers += 1;
+            Some(bits) => {
+                buf[found.numbers] = bits;
+                found.numbers += 1;
+            }
+            None if may_lack && fits => {
+                buf[found.numbers] = 0;
+                found.holes.push(found.numbers);
+                found.wrong.get_or_insert((line, word));
+                found.numbers += 1;
+            }
+            None => return Parsed { fault: Some((line, word)), ..found },
         }
         at = end;
     }
-    Parsed { numbers, fault: None }
+    found
 }
 
 impl Source for Text {
@@ -304,14 +362,15 @@ impl Source for Text {
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
-        let buf = batch.words_mut(0);
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let mut count = 0;
-        while count < buf.len() {
+        let (mut count, mut holes) = (0, Vec::new());
+        while count < batch.capacity() {
             let outcome = self.whole_lines(count == 0).and_then(|whole| {
-                let (found, outcome) = self.parse(whole, &mut buf[count..]);
+                holes.clear();
+                let (found, outcome) = self.parse(whole, &mut batch.words_mut(0)[count..], &mut holes);
+                holes.iter().for_each(|place| batch.set_null(0, count + place));
                 count += found;
                 outcome.map(|()| whole)
             });
@@ -343,8 +402,7 @@ impl Source for Text {
             let mut at = 0;
             while at < whole && skipped < count {
                 let end = next_line(lines, at);
-                // A blank line holds no value.
-                skipped += u64::from(!lines[at..end].trim_ascii().is_empty());
+                skipped += u64::from(self.may_lack || !lines[at..end].trim_ascii().is_empty());
                 self.line += 1;
                 at = end;
             }
@@ -393,19 +451,33 @@ mod tests {
         }
     }
 
+    /// In place of a value that is missing.
+    const HOLE: u64 = 0xdead;
+
     fn numbers(bytes: &[u8], dtype: Dtype, buf: usize) -> (Vec<u64>, Option<String>) {
-        all(Box::new(Trickle(std::io::Cursor::new(bytes.to_vec()))), dtype, buf, 1)
+        all(Box::new(Trickle(std::io::Cursor::new(bytes.to_vec()))), dtype, false, buf, 1)
     }
 
-    fn all(reader: Box<dyn Input>, dtype: Dtype, buf: usize, threads: usize) -> (Vec<u64>, Option<String>) {
-        let mut text = Text::new(reader, "numbers.txt".into(), dtype, threads);
+    fn all(
+        reader: Box<dyn Input>,
+        dtype: Dtype,
+        may_lack: bool,
+        buf: usize,
+        threads: usize,
+    ) -> (Vec<u64>, Option<String>) {
+        let mut text = Text::open(reader, "numbers.txt".into(), Some(dtype), threads, may_lack).unwrap();
         let (mut out, mut memory) = (Vec::new(), vec![0u64; bytes_for(1, buf) / size_of::<u64>()]);
         loop {
             let memory = bytemuck::cast_slice_mut(&mut memory);
             let mut batch = BatchWriter::begin(memory, &Schema::single("", dtype), buf).unwrap();
             match text.fill(&mut batch) {
                 Ok(0) => return (out, None),
-                Ok(count) => out.extend_from_slice(&batch.words_mut(0)[..count]),
+                Ok(count) => {
+                    batch.set_rows(count);
+                    let rows = batch.view();
+                    let value = |row: usize| if rows.is_valid(0, row) { rows.words(0)[row] } else { HOLE };
+                    out.extend((0..count).map(value));
+                }
                 Err(error) => return (out, Some(error.to_string())),
             }
         }
@@ -413,25 +485,41 @@ mod tests {
 
     #[test]
     fn blanks_and_line_ends_of_every_kind_are_passed_over() {
-        let (values, error) = numbers(b"1\r\n\n  -2\t\n3", Dtype::I64, 2);
+        let (values, error) = numbers(b"1\r\n  -2\t\n3", Dtype::I64, 2);
         assert_eq!(values, [1, -2i64 as u64, 3]);
         assert_eq!(error, None);
     }
 
     #[test]
+    fn blank_lines_are_values_that_are_missing() {
+        let text = b"1\r\n\n \n2\n x \n3\n\n\t\n";
+        for buf in 1..8 {
+            let trickle = || Box::new(Trickle(std::io::Cursor::new(text.to_vec())));
+            let (values, error) = all(trickle(), Dtype::I64, true, buf, 1);
+            assert_eq!((values, error), (vec![1, HOLE, HOLE, 2, HOLE, 3, HOLE, HOLE], None));
+            let (values, error) = all(trickle(), Dtype::I64, false, buf, 1);
+            assert_eq!(values, [1]);
+            assert_eq!(error.unwrap(), "numbers.txt, line 2: there is no value; --keep-going passes over it");
+            // At the end there need be none.
+            assert_eq!(numbers(b"1\n2\n\n \n\r\n", Dtype::I64, buf), (vec![1, 2], None));
+        }
+    }
+
+    #[test]
     fn what_stands_before_a_fault_is_delivered() {
         for buf in 1..6 {
-            let (values, error) = numbers(b"1\n2\n\nthree\n4\n", Dtype::I64, buf);
+            let (values, error) = numbers(b"1\n2\nthree\n4\n", Dtype::I64, buf);
             assert_eq!(values, [1, 2]);
-            assert_eq!(error.unwrap(), "numbers.txt, line 4: 'three' is not a whole number");
+            assert_eq!(error.unwrap(), "numbers.txt, line 3: 'three' is not a whole number");
         }
     }
 
     #[test]
     fn one_mark_is_passed_over_however_the_bytes_come() {
         let read = |bytes: &[u8]| numbers(bytes, Dtype::I64, 4).0;
-        let at_once =
-            |bytes: &[u8]| all(Box::new(Flood(std::io::Cursor::new(bytes.to_vec()))), Dtype::I64, 4, 1).0;
+        let at_once = |bytes: &[u8]| {
+            all(Box::new(Flood(std::io::Cursor::new(bytes.to_vec()))), Dtype::I64, false, 4, 1).0
+        };
         for (bytes, values) in
             [(&b"\xef\xbb\xbf1\n2"[..], &[1, 2][..]), (b"\xef\xbb\xbf\xef\xbb\xbf1\n2", &[])]
         {
@@ -476,10 +564,13 @@ mod tests {
         let faulty = text.clone() + "12\nthirteen\n14";
         // A number that is longer than any should be, across the end of a buffer and not.
         let long = |before: usize| "7\n".repeat(before) + &"0".repeat(LONGEST_LINE) + "1\n2\n";
-        for text in [text, faulty, long(BUFFER / 2 - 1000), long(3)] {
+        let whole: String =
+            text.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+        let texts = [text, faulty, whole + "\n\n", long(BUFFER / 2 - 1000), long(3)];
+        for (text, may_lack) in texts.iter().flat_map(|text| [(text, false), (text, true)]) {
             let read = |buf, threads| {
                 let reader = Flood(std::io::Cursor::new(text.clone().into_bytes()));
-                all(Box::new(reader), Dtype::I64, buf, threads)
+                all(Box::new(reader), Dtype::I64, may_lack, buf, threads)
             };
             let alone = read(1000, 1);
             for (buf, threads) in [(1 << 16, 2), (999, 2), (300_000, 3), (70_001, 7)] {

@@ -54,8 +54,8 @@ pub struct MapSpec {
     #[arg(long, value_name = "NAMES")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
-    /// Not each answer, but what all come to: count, sum, mean, var, std, min, max, argmin, argmax, and hist:N:A:B (how
-    /// many lie in each of N bins from A to B), with commas between; of the answers of -f, or without it of the columns.
+    /// Not each answer, but what all come to: count, sum, mean, var, std, min, max, argmin, argmax, and hist:N or
+    /// hist:N:A:B (how many lie in each of N bins, from A to B), with commas between; of the answers of -f, or without it of the columns.
     /// sum(NAME) is that of a column
     #[arg(long, value_name = "LIST")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -28,6 +28,9 @@ pub struct Report {
     /// Why the first of them has none.
     #[serde(skip)]
     pub first_failed: Option<String>,
+    /// The names and values of the row that all rows have been reduced to, where there is one.
+    #[serde(skip)]
+    pub reduced: Vec<(String, f64)>,
     /// The MPI run that this was, if it was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mpi: Option<OverMpi>,
@@ -144,6 +147,7 @@ impl Report {
             bytes: 0,
             failed: 0,
             first_failed: None,
+            reduced: Vec::new(),
             mpi: None,
             runs: 1,
             seconds: Seconds::default(),

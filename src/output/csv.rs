@@ -20,7 +20,9 @@ pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
             format!(",{rank},{pid},{}\n", String::from_utf8_lossy(&field(host.as_bytes())))
         }
     };
-    RowTemplate { before: separated(table, ","), missing: "", close, is_json: false }
+    // A blank line would be no row.
+    let missing = if table.len() == 1 && who.is_none() { "\"\"" } else { "" };
+    RowTemplate { before: separated(table, ","), missing, close, is_json: false }
 }
 
 /// A field, in quotes where it needs them. It need not be UTF-8.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
+use crate::data::lacking::Lacking;
 use crate::data::schema::Schema;
 use crate::job::output::Output;
 use crate::job::{Task, Work};
@@ -61,7 +62,7 @@ impl Encoding {
             return Self::States;
         }
         match &task.output {
-            Output::None | Output::File(_, Format::Npy) => Self::Columns { inputs, gaps: false },
+            Output::None => Self::Columns { inputs, gaps: false },
             Output::Stdout | Output::File(_, Format::Text) | Output::People if inputs == 0 && !who => {
                 Self::Text
             }
@@ -69,7 +70,7 @@ impl Encoding {
             Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
-            Output::File(_, Format::Hdf5) => Self::Columns { inputs, gaps: task.keep_going },
+            Output::File(_, Format::Hdf5 | Format::Npy) => Self::Columns { inputs, gaps: task.keep_going },
         }
     }
 
@@ -214,12 +215,15 @@ pub struct Numbers<'a> {
     pub dtype: Dtype,
     /// One after the other.
     pub bits: &'a [u64],
+    /// Which of them are missing, where some are.
+    pub lacking: Option<Lacking<'a>>,
 }
 
 impl<'a> Numbers<'a> {
     /// Some of them.
     pub fn rows(self, rows: Range<usize>) -> Self {
-        Self { bits: &self.bits[rows], ..self }
+        let lacking = self.lacking.map(|lacking| lacking.skip(rows.start));
+        Self { bits: &self.bits[rows], lacking, ..self }
     }
 }
 
@@ -234,7 +238,7 @@ pub fn render_rows(
 ) -> usize {
     use Dtype::{F64, I64};
     let RowTemplate { before, .. } = template;
-    if let ([values], [first, second]) = (columns, &before[..]) {
+    if let ([values @ Numbers { lacking: None, .. }], [first, second]) = (columns, &before[..]) {
         let (x, y) = (values.bits, answers.bits);
         let pair = (&**first, &**second);
         // The types told apart once and not for each number.
@@ -249,7 +253,10 @@ pub fn render_rows(
     for i in 0..count {
         for (column, before) in columns.iter().zip(before) {
             line.word(before);
-            line.field(column.dtype, column.bits[i], template.is_json);
+            match column.lacking.is_some_and(|lacking| lacking.has(i)) {
+                true => line.word(template.missing),
+                false => line.field(column.dtype, column.bits[i], template.is_json),
+            }
         }
         line.word(before.last().map_or("", |before| before));
         line.answer(answers.dtype, answers.bits.get(i), template);

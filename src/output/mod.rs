@@ -68,6 +68,11 @@ pub trait Sink {
     /// It cannot be made to last.
     fn finish(&mut self, report: &Report) -> Result<()>;
 
+    /// The names and values of the row that all rows have been reduced to, where there is one; when all is finished.
+    fn reduced(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+
     /// The file that every rank writes its own part of, as [`crate::output::hdf5_library::SharedFile`]; the sink then takes
     /// pieces without bytes.
     fn shared_file(&self) -> Option<&Path> {
@@ -105,7 +110,7 @@ pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Si
         Output::File(path, Format::Hdf5) => {
             crate::output::hdf5_library::library()?.create(task, path, bound)?
         }
-        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(path, bound)?),
+        Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(task, path, bound)?),
         Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
         Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path, bound)?),
         Output::File(path, Format::Text | Format::JsonLines) => {

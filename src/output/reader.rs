@@ -83,6 +83,16 @@ impl Columns {
         self.next
     }
 
+    /// A byte for each of the rows that were taken last, 1 where one has no value.
+    pub fn gaps(&self, count: usize) -> Vec<u8> {
+        let holes = self.numbers.holes();
+        let lacks = |row: usize| {
+            let mut columns = (0..self.columns).filter_map(|column| holes?.of_column(column));
+            columns.any(|lacking| lacking.has(row))
+        };
+        (0..count).map(|row| u8::from(lacks(row))).collect()
+    }
+
     /// The next `most` rows, or what is left: their columns, one behind the other.
     ///
     /// # Errors
@@ -119,7 +129,7 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
         (_, Work::Read { action: Do::Text, .. }) => {
             return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?));
         }
-        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(path, bound)?)),
+        (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(task, path, bound)?)),
         (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
         (Format::Csv, _) => rows(&csv::heading(task, bound), is_gap(b','))?,
         // In JSON infinity is null, too.

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::escape;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Field, Schema};
 use crate::job::Task;
 use crate::job::output::Output;
 use crate::observe::report::Report;
@@ -22,6 +22,8 @@ pub struct ToReduced<'a> {
     table: Schema,
     has_groups: bool,
     reduced: Reduced,
+    /// The row, when all is finished.
+    only: Vec<(String, f64)>,
     sink: Box<dyn Sink + 'a>,
 }
 
@@ -29,7 +31,14 @@ impl<'a> ToReduced<'a> {
     /// What is reduced by `reduce` to rows of `table` goes to `sink`.
     pub fn new(task: &'a Task, reduce: &Reduce, table: Schema, sink: Box<dyn Sink + 'a>) -> Self {
         let by = table.number(0).unwrap_or(Dtype::I64);
-        Self { task, table, has_groups: reduce.has_groups(), reduced: Reduced::new(reduce, by), sink }
+        Self {
+            task,
+            table,
+            has_groups: reduce.has_groups(),
+            reduced: Reduced::new(reduce, by),
+            only: Vec::new(),
+            sink,
+        }
     }
 
     /// The rows as the sink takes them.
@@ -119,10 +128,26 @@ impl Sink for ToReduced<'_> {
         if missing > 0 {
             tracing::debug!("{missing} rows without an answer are in no reduction");
         }
+        if let ([row], false) = (&rows[..], self.has_groups) {
+            let values = row.iter().zip(&self.table.fields);
+            let value = |(bits, field): (&Option<u64>, &Field)| {
+                let value = match (bits, field.dtype) {
+                    (None, _) => f64::NAN,
+                    (Some(bits), ColumnType::I64) => *bits as i64 as f64,
+                    (Some(bits), _) => f64::from_bits(*bits),
+                };
+                (field.name.clone(), value)
+            };
+            self.only = values.map(value).collect();
+        }
         let bytes = self.bytes(&rows)?;
         let items = rows.len() as u64;
         self.sink.take(&ResultChunk { items, bytes: &bytes, ..ResultChunk::default() })?;
         self.sink.finish(report)
+    }
+
+    fn reduced(&self) -> Vec<(String, f64)> {
+        self.only.clone()
     }
 
     fn fail(&mut self) {

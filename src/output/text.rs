@@ -55,7 +55,8 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
 /// one?
 pub fn is_gap(row: &[u8], separator: u8, columns: usize) -> bool {
     let answer = row.split(|byte| *byte == separator || *byte == b'\n').nth(columns);
-    answer.is_some_and(<[u8]>::is_empty)
+    // In CSV a sole field that is empty has quotes.
+    answer.is_some_and(|answer| matches!(answer, b"" | b"\"\""))
 }
 
 /// Standard output.

@@ -1,18 +1,21 @@
 //! One worker's part in a map: rows from its own source or as they are handed over, the formula, and the encoding
 //! of the answers, a piece at a time, so that all of it happens in the first-level cache.
 
+use std::ops::Range;
+
 use crate::base::error::Error;
 use crate::base::lanes::Lanes;
 use crate::base::signals;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
+use crate::data::lacking::Lacking;
 use crate::data::schema::Schema;
 use crate::input::Indexed;
 use crate::job::Task;
 use crate::op::expr::{Faults, Program, WINDOW};
-use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
+use crate::op::reduce::{Of, Reduce};
 use crate::op::{BlockResult, Bound, Operator, Page, pages};
 use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, render, render_rows};
 
@@ -61,13 +64,18 @@ impl MapSettings {
         }
     }
 
-    /// The columns that are kept, of all of them.
-    fn numbers<'a>(&self, columns: &[&'a [u64]]) -> Vec<Numbers<'a>> {
-        self.kept.iter().map(|k| Numbers { dtype: self.columns[*k], bits: columns[*k] }).collect()
+    /// The columns that are kept, of all of `rows`.
+    fn numbers<'a>(&self, rows: &Window<'a>) -> Vec<Numbers<'a>> {
+        let numbers = |k: &usize| Numbers {
+            dtype: self.columns[*k],
+            bits: rows.columns[*k],
+            lacking: rows.lacking.get(*k).copied().flatten(),
+        };
+        self.kept.iter().map(numbers).collect()
     }
 
     fn answers<'a>(&self, bits: &'a [u64]) -> Numbers<'a> {
-        Numbers { dtype: self.answers, bits }
+        Numbers { dtype: self.answers, bits, lacking: None }
     }
 
     /// Where rows are reduced, computed with `lanes`.
@@ -84,6 +92,49 @@ impl MapSettings {
                 let words = self.columns.iter().zip(row).map(text).zip(&self.names);
                 words.map(|(word, name)| format!("{name} = {word}")).collect::<Vec<_>>().join(", ")
             }
+        }
+    }
+}
+
+/// Some rows of a block.
+struct Window<'a> {
+    /// Their columns.
+    columns: Vec<&'a [u64]>,
+    /// Which rows lack a value, by column; nothing where none does.
+    lacking: Vec<Option<Lacking<'a>>>,
+    /// The number of the first row in all of the input.
+    first: u64,
+}
+
+impl<'a> Window<'a> {
+    /// Some of these rows.
+    fn rows(&self, rows: Range<usize>) -> Window<'a> {
+        let lacking = self.lacking.iter().map(|lacking| lacking.map(|lacking| lacking.skip(rows.start)));
+        Window {
+            columns: self.columns.iter().map(|column| &column[rows.clone()]).collect(),
+            lacking: lacking.collect(),
+            first: self.first + rows.start as u64,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.len())
+    }
+
+    /// Does row number `row` lack a value in one of `columns`?
+    fn lacks(&self, columns: &[usize], row: usize) -> bool {
+        columns
+            .iter()
+            .any(|k| self.lacking.get(*k).copied().flatten().is_some_and(|lacking| lacking.has(row)))
+    }
+
+    /// Adds rows that lack a value in one of `columns` to those that have no answer.
+    fn add_lacking(&self, columns: &[usize], faults: &mut Option<Faults>) {
+        let mut lacking = columns.iter().filter_map(|k| self.lacking.get(*k).copied().flatten());
+        if lacking.any(|lacking| lacking.has_any(self.len())) {
+            let faults = faults.get_or_insert_with(|| [0; _]);
+            let rows = (0..self.len()).filter(|row| self.lacks(columns, *row));
+            rows.for_each(|row| faults[row / 64] |= 1 << (row % 64));
         }
     }
 }
@@ -107,6 +158,8 @@ pub struct MapRows {
     states: Option<BlockStates>,
     /// Bytes of that which have been handed over.
     handed_over: usize,
+    /// Columns whose values an answer needs.
+    used: Vec<usize>,
 }
 
 impl MapRows {
@@ -123,7 +176,12 @@ impl MapRows {
         let template = settings.template(Some(rank));
         let (own, answers) = (pages(words * size_of::<u64>()), vec![0; WINDOW]);
         let states = settings.states(lanes);
-        Self { settings, program, lanes, source, own, answers, template, states, handed_over: 0 }
+        let used = match (&program, &settings.reduce) {
+            (Some(program), _) => program.columns(),
+            (None, Some(reduce)) => reduce.inputs(),
+            (None, None) => Vec::new(),
+        };
+        Self { settings, program, lanes, source, own, answers, template, states, handed_over: 0, used }
     }
 }
 
@@ -142,11 +200,17 @@ impl Runs {
         (column * self.of + row) * size_of::<u64>()
     }
 
-    /// Puts those of `columns` of the input that are `kept` from row number `row` on.
-    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[&[u64]], kept: &[usize]) {
-        for (number, k) in kept.iter().enumerate() {
-            let (start, column) = (self.at(number, row), columns[*k]);
-            buf[start..start + size_of_val(column)].copy_from_slice(bytemuck::cast_slice(column));
+    /// Puts columns of the input from row number `row` on.
+    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[Numbers]) {
+        for (number, Numbers { dtype, bits, lacking }) in columns.iter().enumerate() {
+            let start = self.at(number, row);
+            let room = &mut buf[start..start + size_of_val(*bits)];
+            room.copy_from_slice(bytemuck::cast_slice(bits));
+            if let Some(lacking) = lacking {
+                let words = room.chunks_exact_mut(size_of::<u64>()).enumerate();
+                let gaps = words.filter(|(i, _)| lacking.has(*i));
+                gaps.for_each(|(_, word)| word.copy_from_slice(&missing(*dtype).to_ne_bytes()));
+            }
         }
     }
 
@@ -209,29 +273,40 @@ fn lacks(faults: Option<&Faults>, row: usize) -> bool {
     faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
 }
 
-/// Why row number `row` of those whose columns are `x` has no answer, with the row itself.
-fn complaint(settings: &MapSettings, program: &Program, x: &[&[u64]], row: usize) -> (Vec<u64>, String) {
-    let values: Vec<u64> = x.iter().map(|column| column[row]).collect();
-    let why = program.fault(x, row).map_or("it has no answer".to_owned(), |fault| fault.to_string());
-    let complaint = format!("{}: {why}", settings.describe(&values));
-    (values, complaint)
+/// Why row number `row` of `rows` has no answer.
+fn complaint(settings: &MapSettings, program: &Program, used: &[usize], rows: &Window, row: usize) -> String {
+    let missing: Vec<&str> =
+        used.iter().filter(|k| rows.lacks(&[**k], row)).map(|k| &*settings.names[*k]).collect();
+    let number = rows.first + row as u64 + 1;
+    match &missing[..] {
+        [] => {
+            let values: Vec<u64> = rows.columns.iter().map(|column| column[row]).collect();
+            let fault = program.fault(&rows.columns, row);
+            let why = fault.map_or("it has no answer".to_owned(), |fault| fault.to_string());
+            format!("{}: {why}", settings.describe(&values))
+        }
+        [name] if name.is_empty() || settings.columns.len() == 1 => format!("value no. {number} is missing"),
+        names => format!("{} of row no. {number} is missing", names.join(" and ")),
+    }
 }
 
 /// Reduces a window of rows, whose columns are `x`; false when the run is to stop.
 fn reduce_window(
     settings: &MapSettings,
     program: Option<&mut Program>,
-    x: &[&[u64]],
+    used: &[usize],
+    rows: &Window,
     y: &mut [u64],
     states: &mut BlockStates,
     room: &mut Room,
 ) -> bool {
-    let (count, before) = (x.first().map_or(0, |column| column.len()), room.done());
+    let (count, before) = (rows.len(), room.done());
     let mut faults = None;
     if let Some(program) = program {
-        faults = program.answer(x, y);
+        faults = program.answer(&rows.columns, y);
+        rows.add_lacking(used, &mut faults);
         if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
-            let (_, complaint) = complaint(settings, program, x, first);
+            let complaint = complaint(settings, program, used, rows, first);
             if !settings.keep_going {
                 room.answer.failure = Some(Error::Item(complaint));
                 return false;
@@ -239,33 +314,55 @@ fn reduce_window(
             room.answer.first_failed.get_or_insert(complaint);
         }
     }
-    let lacking = (0..count).filter(|row| lacks(faults.as_ref(), *row)).count();
-    let lacks = |row| lacks(faults.as_ref(), row);
-    states.add(before, x, y, (lacking > 0).then_some(&lacks));
-    room.answer.failed += lacking as u64;
-    room.answer.items += (count - lacking) as u64;
+    let has_all = faults.is_none() && rows.lacking.iter().all(Option::is_none);
+    if has_all {
+        states.add(before, &rows.columns, y, None);
+        room.answer.items += count as u64;
+        return true;
+    }
+    states.add(
+        before,
+        &rows.columns,
+        y,
+        Some(&|of, row| match of {
+            Of::Answers => lacks(faults.as_ref(), row),
+            Of::Input(k) => rows.lacks(&[k], row),
+        }),
+    );
+    // A row of columns alone is one without an answer where a column that counts lacks a value.
+    let failed: Vec<usize> =
+        (0..count).filter(|row| lacks(faults.as_ref(), *row) || rows.lacks(used, *row)).collect();
+    if let Some(first) = failed.first() {
+        room.answer
+            .first_failed
+            .get_or_insert_with(|| format!("value no. {} is missing", rows.first + *first as u64 + 1));
+    }
+    room.answer.failed += failed.len() as u64;
+    room.answer.items += (count - failed.len()) as u64;
     true
 }
 
-/// Answers a window of rows, whose columns are `x`, behind what `room` already has; false when the run is to stop.
+/// Answers a window of rows behind what `room` already has; false when the run is to stop.
 fn answer_window(
     settings: &MapSettings,
     program: &mut Program,
-    x: &[&[u64]],
+    used: &[usize],
+    rows: &Window,
     y: &mut [u64],
     template: &RowTemplate,
     room: &mut Room,
 ) -> bool {
-    let (count, before) = (y.len(), room.done());
-    let faults = match settings.encoding {
+    let (count, before, x) = (y.len(), room.done(), &rows.columns[..]);
+    let mut faults = match settings.encoding {
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
-            runs.put_inputs(room.buf, before, x, &settings.kept);
+            runs.put_inputs(room.buf, before, &settings.numbers(rows));
             program.answer(x, runs.answers(room.buf, before, count))
         }
         Encoding::Text | Encoding::Rows(_) | Encoding::States => program.answer(x, y),
     };
+    rows.add_lacking(used, &mut faults);
     let mut done = 0;
     loop {
         // What has answers, up to the next that has none.
@@ -279,21 +376,15 @@ fn answer_window(
             Encoding::Columns { .. } | Encoding::States => 0,
             Encoding::Text => render(settings.answers, &y[done..end], space),
             Encoding::Rows(_) => {
-                let x: Vec<&[u64]> = x.iter().map(|column| &column[done..end]).collect();
-                render_rows(
-                    end - done,
-                    &settings.numbers(&x),
-                    settings.answers(&y[done..end]),
-                    template,
-                    space,
-                )
+                let x = settings.numbers(&rows.rows(done..end));
+                render_rows(end - done, &x, settings.answers(&y[done..end]), template, space)
             }
         };
         room.answer.items += (end - done) as u64;
         if end == count {
             return true;
         }
-        let (row, complaint) = complaint(settings, program, x, end);
+        let complaint = complaint(settings, program, used, rows, end);
         if !settings.keep_going {
             room.answer.failure = Some(Error::Item(complaint));
             return false;
@@ -303,7 +394,10 @@ fn answer_window(
                 let runs = Runs { of: room.of, inputs, gaps };
                 runs.leave_gap(room.buf, before + end, missing(settings.answers));
             }
-            _ => room.answer.bytes += leave_gap(settings, &row, template, &mut room.buf[room.answer.bytes..]),
+            _ => {
+                let row = settings.numbers(&rows.rows(end..end + 1));
+                room.answer.bytes += leave_gap(settings, &row, template, &mut room.buf[room.answer.bytes..]);
+            }
         }
         room.answer.failed += 1;
         room.answer.first_failed.get_or_insert(complaint);
@@ -319,13 +413,13 @@ fn missing(dtype: Dtype) -> u64 {
     }
 }
 
-/// What is left where an answer would be, so that the others still stand beside their values.
-fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &mut [u8]) -> usize {
-    let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
+/// What is left where an answer would be, so that the others still stand beside their values, of which `row` has those
+/// that are kept.
+fn leave_gap(settings: &MapSettings, row: &[Numbers], template: &RowTemplate, buf: &mut [u8]) -> usize {
     match settings.encoding {
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: 1, inputs, gaps };
-            runs.put_inputs(buf, 0, &columns, &settings.kept);
+            runs.put_inputs(buf, 0, row);
             runs.leave_gap(buf, 0, missing(settings.answers));
             runs.close_up(buf, 1)
         }
@@ -334,29 +428,28 @@ fn leave_gap(settings: &MapSettings, row: &[u64], template: &RowTemplate, buf: &
             1
         }
         Encoding::States => 0,
-        Encoding::Rows(_) => {
-            render_rows(1, &settings.numbers(&columns), settings.answers(&[]), template, buf)
-        }
+        Encoding::Rows(_) => render_rows(1, row, settings.answers(&[]), template, buf),
     }
 }
 
 /// The gap for a row that no process has answered.
 pub fn gap(settings: &MapSettings, row: &[u64]) -> Vec<u8> {
+    let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
     if let Some(mut states) = settings.states(Lanes::Scalar) {
-        let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
         states.begin(0);
-        states.add(0, &columns, &[0], Some(&|_| true));
+        states.add(0, &columns, &[0], Some(&|of, _| of == Of::Answers));
         return states.message().to_vec();
     }
+    let row = settings.numbers(&Window { columns, lacking: Vec::new(), first: 0 });
     let mut buf = vec![0; settings.encoding.width(&settings.table)];
-    let len = leave_gap(settings, row, &settings.template(None), &mut buf);
+    let len = leave_gap(settings, &row, &settings.template(None), &mut buf);
     buf.truncate(len);
     buf
 }
 
 impl Operator for MapRows {
     fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
-        let Self { settings, program, lanes, source, own, answers, template, states, .. } = self;
+        let Self { settings, program, lanes, source, own, answers, template, states, used, .. } = self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let count = block.len() as usize;
         let runs = match settings.encoding {
@@ -375,6 +468,7 @@ impl Operator for MapRows {
         let window = program.as_ref().map_or(usize::MAX, Program::rows_at_once);
         let mut at = 0;
         'block: while at < count {
+            let mut lacking = Vec::new();
             let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
                 (Some(source), _) => {
                     let piece = own.len() / columns;
@@ -382,13 +476,19 @@ impl Operator for MapRows {
                     let mut space: Vec<&mut [u64]> =
                         own.chunks_exact_mut(piece).map(|column| &mut column[..most]).collect();
                     let (found, fault) = source.fill_at(block.start + at as u64, &mut space, *lanes);
+                    if let Some(holes) = source.holes() {
+                        lacking.extend((0..columns).map(|column| holes.of_column(column)));
+                    }
                     (own.chunks_exact(piece).map(|column| &column[..found]).collect(), found, fault)
                 }
                 (None, Some(rows)) => {
+                    lacking.extend((0..columns).map(|column| rows.lacking(column)));
                     ((0..columns).map(|column| rows.words(column)).collect(), rows.len(), Ok(()))
                 }
                 (None, None) => (Vec::new(), 0, Err(Error::Failed("rows have not come along".into()))),
             };
+            let first = block.start + at as u64;
+            let piece = Window { columns: x, lacking, first };
             at += found;
             room.answer.input_bytes += (found * columns * size_of::<u64>()) as u64;
             for start in (0..found).step_by(window) {
@@ -401,13 +501,15 @@ impl Operator for MapRows {
                     break 'block;
                 }
                 let end = found.min(start.saturating_add(window));
-                let x: Vec<&[u64]> = x.iter().map(|column| &column[start..end]).collect();
+                let rows = piece.rows(start..end);
                 let y = if program.is_some() { &mut answers[..end - start] } else { &mut [] };
                 let goes_on = match (&mut *states, &mut *program) {
                     (Some(states), program) => {
-                        reduce_window(settings, program.as_mut(), &x, y, states, &mut room)
+                        reduce_window(settings, program.as_mut(), used, &rows, y, states, &mut room)
                     }
-                    (None, Some(program)) => answer_window(settings, program, &x, y, template, &mut room),
+                    (None, Some(program)) => {
+                        answer_window(settings, program, used, &rows, y, template, &mut room)
+                    }
                     (None, None) => false,
                 };
                 if !goes_on {

@@ -411,6 +411,7 @@ impl<'a> Collector<'a> {
             report.first_failed = self.first_failed.take();
             report.add_up(self.watch.seconds());
             self.watch.time(Phase::Write, || self.sink.finish(&report))?;
+            report.reduced = self.sink.reduced();
             report.add_up(self.watch.seconds());
             report.timeline = self.watch.timeline.take().map(|timeline| timeline.close(&report));
             Ok(report)

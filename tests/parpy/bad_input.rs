@@ -19,8 +19,8 @@ fn fails(run: &Run, code: i32, parts: &[&str]) {
 #[test]
 fn not_a_number() {
     let dir = Dir::new();
-    let path = dir.write("n.txt", "1\n2\n\nfour\n");
-    fails(&parpy("map --from").arg(&path), 1, &["n.txt, line 4: 'four' is not a whole number"]);
+    let path = dir.write("n.txt", "1\n2\n\tthree\nfour\n");
+    fails(&parpy("map --from").arg(&path), 1, &["n.txt, line 3: 'three' is not a whole number"]);
     fails(
         &parpy("map --dtype i64 --from -").stdin("1\n2.5\n"),
         1,

@@ -294,7 +294,6 @@ fn extensions_that_nobody_knows_list_those_that_are_known() {
     }
     parpy("map 1 -o a.jsn").done().fails(2, &["did you mean .json?"]);
     parpy("map 1 --who -o a.npy").done().fails(2, &["no columns for --who"]);
-    parpy("map 1 -k -o a.npy").done().fails(2, &["missing", "--keep-going"]);
     parpy("read jobs/sample.txt -o a.npy").done().fails(2, &["lines are written as they are"]);
     parpy("read jobs/sample.txt --do count -o a.npy").done().fails(2, &["counts go to"]);
     parpy("map 1 -o a.csv --compress gzip").done().fails(2, &["--compress is for HDF5"]);

@@ -20,6 +20,7 @@ mod formats;
 mod formulas;
 #[cfg(feature = "hdf5")]
 mod hdf5;
+mod holes;
 mod job;
 mod launch;
 mod map;

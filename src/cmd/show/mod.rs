@@ -23,7 +23,7 @@ use crate::cmd::hdf5::library;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::partition;
-use crate::input::{self, Indexed};
+use crate::input::{self, ArrayFile, Indexed};
 use crate::output::hdf5_library;
 use crate::output::provenance::{JOB, Provenance};
 
@@ -211,9 +211,15 @@ impl Table {
                 let (found, outcome) = source.fill_at(start, &mut space, Lanes::best());
                 outcome?;
                 let columns: Vec<&[u64]> = room.chunks_exact(piece).map(|column| &column[..found]).collect();
-                for ((summary, dtype), column) in table.columns.iter_mut().zip(&dtypes).zip(&columns) {
-                    for (i, bits) in (start..).zip(*column) {
-                        match !missing.is_empty() && missing.contains(&i) {
+                let holes = source.holes();
+                let lacks = |column: usize, i: u64| {
+                    let hole = holes.and_then(|holes| holes.of_column(column));
+                    !missing.is_empty() && missing.contains(&i)
+                        || hole.is_some_and(|hole| hole.has((i - start) as usize))
+                };
+                for (number, (summary, dtype)) in table.columns.iter_mut().zip(&dtypes).enumerate() {
+                    for (i, bits) in (start..).zip(columns[number]) {
+                        match lacks(number, i) {
                             true => summary.skip(),
                             false => summary.add(*dtype, *bits),
                         }
@@ -221,11 +227,11 @@ impl Table {
                 }
                 let shown = (start..).zip(0..found).filter(|(i, _)| *i < first || *i >= last);
                 for (i, at) in shown {
-                    let word = |(dtype, column): (&Dtype, &&[u64])| match missing.contains(&i) {
+                    let word = |(number, dtype): (usize, &Dtype)| match lacks(number, i) {
                         true => String::new(),
-                        false => dtype.text(column[at]),
+                        false => dtype.text(columns[number][at]),
                     };
-                    let row = dtypes.iter().zip(&columns).map(word).collect();
+                    let row = dtypes.iter().enumerate().map(word).collect();
                     if i < first { table.first.push(row) } else { table.last.push_back(row) }
                 }
                 start += found as u64;
@@ -302,7 +308,9 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::Json) => json::look(path, rows),
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
         Some(Format::Npy) => {
-            let mut values = input::npy::open(path, None, None, true)?;
+            // Where no number is an answer, NaNs are shown as they are.
+            let file = ArrayFile { may_lack: false, ..ArrayFile::elements(path, None) };
+            let mut values = input::npy::open(&file)?;
             let mut table = Table::of_numbers(&mut *values, rows, MOST_ROWS, &HashSet::new())?;
             let (schema, count) = (values.schema(), values.count());
             table.shape = match schema.len() {

@@ -89,6 +89,20 @@ impl Node {
     pub fn kind(&self) -> Kind {
         self.kind
     }
+
+    /// The columns that it is of, by their numbers.
+    pub fn columns(&self) -> Vec<usize> {
+        let mut found = match &self.op {
+            Op::Column(number) => vec![*number],
+            Op::Constant(_) => Vec::new(),
+            Op::ToFloat(of) | Op::Negate(of) | Op::Not(of) | Op::Function(_, of) => of.columns(),
+            Op::Binary(_, a, b) => [a.columns(), b.columns()].concat(),
+            Op::If(parts) => parts.iter().flat_map(Node::columns).collect(),
+        };
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
 }
 
 /// What is wrong with an expression, or with it for a row.

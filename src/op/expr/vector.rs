@@ -148,6 +148,11 @@ impl Program {
         self.node.kind
     }
 
+    /// The columns that it is of, by their numbers.
+    pub fn columns(&self) -> Vec<usize> {
+        self.node.columns()
+    }
+
     /// How many rows are best answered at once, [`WINDOW`] at the most: one where each takes its time.
     pub fn rows_at_once(&self) -> usize {
         if self.is_slow { 1 } else { WINDOW }

@@ -56,7 +56,7 @@ pub struct BlockStates {
     by: Option<(usize, Dtype)>,
     /// States of all rows, where there are no groups; else of the group that is reduced just now.
     states: Vec<State>,
-    /// Values that have an answer, where others have none.
+    /// Values that are there, where others are missing.
     gathered: Vec<u64>,
     groups: Groups,
     /// The first row of the block.
@@ -72,9 +72,15 @@ struct Groups {
     /// Of each row its group, and where in the block it stands.
     rows: Vec<(u32, u32)>,
     /// Of each column its values in these rows.
-    columns: Vec<Vec<u64>>,
-    /// Rows without an answer, by group.
-    missing: Vec<u64>,
+    columns: Vec<Values>,
+}
+
+/// Values of a column.
+#[derive(Default, Clone)]
+struct Values {
+    words: Vec<u64>,
+    /// Which of them are missing, ascending.
+    missing: Vec<u32>,
 }
 
 impl BlockStates {
@@ -101,36 +107,40 @@ impl BlockStates {
         groups.numbers.clear();
         groups.keys.clear();
         groups.rows.clear();
-        groups.missing.clear();
-        groups.columns.resize(self.reduce.columns.len(), Vec::new());
-        groups.columns.iter_mut().for_each(Vec::clear);
+        groups.columns.resize(self.reduce.columns.len(), Values::default());
+        groups.columns.iter_mut().for_each(|values| {
+            values.words.clear();
+            values.missing.clear();
+        });
     }
 
-    /// Adds rows from number `at` of the block on, whose columns are `x`, with their answers `y`, but not those that
-    /// `lacks` an answer.
-    pub fn add(&mut self, at: usize, x: &[&[u64]], y: &[u64], lacks: Option<&dyn Fn(usize) -> bool>) {
+    /// Adds rows from number `at` of the block on, whose columns are `x`, with their answers `y`. A row that `lacks` a value
+    /// of a column is none of its values.
+    pub fn add(&mut self, at: usize, x: &[&[u64]], y: &[u64], lacks: Option<&dyn Fn(Of, usize) -> bool>) {
         let count = x.first().map_or(y.len(), |column| column.len());
         let column = |of: Of| match of {
             Of::Input(k) => x[k],
             Of::Answers => y,
         };
-        let has_value = |row: &usize| !lacks.is_some_and(|lacks| lacks(*row));
+        let has_value = |of: Of, row: usize| !lacks.is_some_and(|lacks| lacks(of, row));
         if let Some((k, dtype)) = self.by {
-            let Groups { numbers, keys, rows, columns, missing } = &mut self.groups;
+            let Groups { numbers, keys, rows, columns } = &mut self.groups;
             for (row, bits) in x[k].iter().enumerate() {
+                if !has_value(Of::Input(k), row) {
+                    // Of no group.
+                    continue;
+                }
                 let key = key(dtype, *bits);
                 let group = *numbers.entry(key).or_insert_with(|| {
                     keys.push(key);
-                    missing.push(0);
                     keys.len() as u32 - 1
                 });
-                if has_value(&row) {
-                    rows.push((group, (at + row) as u32));
-                    for ((of, ..), values) in self.reduce.columns.iter().zip(&mut *columns) {
-                        values.push(column(*of)[row]);
+                rows.push((group, (at + row) as u32));
+                for ((of, ..), Values { words, missing }) in self.reduce.columns.iter().zip(&mut *columns) {
+                    if !has_value(*of, row) {
+                        missing.push(words.len() as u32);
                     }
-                } else {
-                    missing[group as usize] += 1;
+                    words.push(column(*of)[row]);
                 }
             }
             return;
@@ -138,11 +148,12 @@ impl BlockStates {
         let first = self.start + at as u64;
         for ((of, ..), state) in self.reduce.columns.iter().zip(&mut self.states) {
             let values = column(*of);
-            if lacks.is_none() {
+            if lacks.is_none() || (0..count).all(|row| has_value(*of, row)) {
                 state.add(self.lanes, values, Rows::From(first));
                 continue;
             }
-            let places: Vec<u32> = (0..count).filter(has_value).map(|row| row as u32).collect();
+            let places: Vec<u32> =
+                (0..count).filter(|row| has_value(*of, *row)).map(|row| row as u32).collect();
             self.gathered.clear();
             self.gathered.extend(places.iter().map(|row| values[*row as usize]));
             state.add(self.lanes, &self.gathered, Rows::At(first, &places));
@@ -174,7 +185,7 @@ impl BlockStates {
 
 /// Appends keys and states of all groups, in the order in which they have come.
 fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, message: &mut Vec<u8>) {
-    let Groups { keys, rows, columns, missing, .. } = groups;
+    let Groups { keys, rows, columns, .. } = groups;
     // Rows sorted by group, as they have come within each: where each group begins, and then which rows are of it.
     let mut begins = vec![0usize; keys.len() + 1];
     rows.iter().for_each(|(group, _)| begins[*group as usize + 1] += 1);
@@ -190,15 +201,18 @@ fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, messa
     let (mut values, mut places) = (Vec::new(), Vec::new());
     for (number, key) in keys.iter().enumerate() {
         let own = &sorted[begins[number]..begins[number + 1]];
-        places.clear();
-        places.extend(own.iter().map(|row| rows[*row as usize].1));
         message.extend(key.to_le_bytes());
-        for ((_, dtype, needs), column) in reduce.columns.iter().zip(columns) {
+        for ((_, dtype, needs), Values { words, missing }) in reduce.columns.iter().zip(columns) {
             let mut state = State::new(*dtype, needs);
+            let there = own.iter().filter(|row| missing.is_empty() || missing.binary_search(row).is_err());
             values.clear();
-            values.extend(own.iter().map(|row| column[*row as usize]));
+            places.clear();
+            for row in there {
+                values.push(words[*row as usize]);
+                places.push(rows[*row as usize].1);
+            }
             state.add(lanes, &values, Rows::At(start, &places));
-            state.missing = missing[number];
+            state.missing = (own.len() - values.len()) as u64;
             state.save(message);
         }
     }

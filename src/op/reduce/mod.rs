@@ -243,14 +243,29 @@ impl<'a> Typed<'a> {
         Ok(Self { name, column, arguments })
     }
 
+    /// Is it a `hist` whose range is to be found?
+    fn is_unbounded(&self) -> bool {
+        self.name == HIST && self.arguments.is_some_and(|text| !text.contains(':') && !text.trim().is_empty())
+    }
+
+    /// What stands in brackets, with these.
+    fn suffix(&self) -> String {
+        self.column.map_or(String::new(), |column| format!("({column})"))
+    }
+
     /// The bins of a `hist`.
     fn bins(&self) -> Result<Bins> {
         let text = self.arguments.unwrap_or_default();
+        if self.is_unbounded() {
+            return Err(Error::Usage(format!(
+                "--reduce {HIST}:{text}: here it also wants from where to where its bins reach: {HIST}:{text}:0:1"
+            )));
+        }
         let wrong = |why: String| Error::Usage(format!("--reduce {HIST}:{text}: {why}"));
         let words: Vec<&str> = text.split(':').collect();
         let &[count, low, high] = &words[..] else {
             return Err(wrong(
-                "it wants how many bins, and from where to where they reach: hist:10:0:1".into(),
+                "it wants how many bins, and may say from where to where they reach: hist:10:0:1".into(),
             ));
         };
         let count = count.trim().parse().ok().filter(|count| (1..=bins::MOST).contains(count));
@@ -283,6 +298,55 @@ pub fn split(text: &str) -> Vec<String> {
     items
 }
 
+/// The reductions that find the ranges of bins that have none among `items`.
+pub fn ends_of_unbounded(items: &[String]) -> Vec<String> {
+    let typed = items.iter().filter_map(|item| Typed::parse(item).ok());
+    let ends = typed
+        .filter(Typed::is_unbounded)
+        .flat_map(|hist| ["min", "max"].map(|end| end.to_owned() + &hist.suffix()));
+    let mut wanted: Vec<String> = Vec::new();
+    ends.for_each(|end| {
+        if !wanted.contains(&end) {
+            wanted.push(end)
+        }
+    });
+    wanted
+}
+
+/// The reductions `items` with the ranges of all bins, where `ends` are what [`ends_of_unbounded`] has come to. As numpy
+/// has it, bins of a single value reach half to each side of that, and those of none from 0 to 1.
+///
+/// # Errors
+/// An end is infinite, or there are NaNs; or the items are none.
+pub fn bounded(items: &[String], ends: &[(String, f64)]) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    for item in items {
+        let hist = Typed::parse(item)?;
+        if !hist.is_unbounded() {
+            all.push(item.clone());
+            continue;
+        }
+        let of = |end: &str| -> Vec<(&str, f64)> {
+            let named = ends.iter().filter_map(|(name, value)| Some((name.strip_prefix(end)?, *value)));
+            named.filter(|(suffix, _)| hist.column.is_none() || *suffix == hist.suffix()).collect()
+        };
+        for ((suffix, low), (_, high)) in of("min").into_iter().zip(of("max")) {
+            let (low, high) = match (low, high) {
+                (low, high) if low == high => (low - 0.5, high + 0.5),
+                (low, high) => (low, high),
+            };
+            if !low.is_finite() || !high.is_finite() {
+                return Err(Error::Failed(format!(
+                    "--reduce {item}: the values reach from {low:?} to {high:?}, which is no range; give one: \
+                     {item}:0:1"
+                )));
+            }
+            all.push(format!("{HIST}{suffix}:{}:{low:?}:{high:?}", hist.arguments.unwrap_or_default()));
+        }
+    }
+    Ok(all)
+}
+
 /// Checks what can be checked of reductions before it is known which columns there are.
 ///
 /// # Errors
@@ -290,7 +354,15 @@ pub fn split(text: &str) -> Vec<String> {
 pub fn check(items: &[String]) -> Result<()> {
     items.iter().try_for_each(|item| {
         let typed = Typed::parse(item)?;
-        if typed.name == HIST { typed.bins().map(drop) } else { Ok(()) }
+        match typed.name {
+            // The range does not matter yet.
+            HIST if typed.is_unbounded() => {
+                let all = format!("{}:0:1", typed.arguments.unwrap_or_default());
+                Typed { arguments: Some(&all), ..typed }.bins().map(drop)
+            }
+            HIST => typed.bins().map(drop),
+            _ => Ok(()),
+        }
     })
 }
 
@@ -389,11 +461,11 @@ impl Reduce {
                 }
             }
         }
+        // What is asked for twice is there once.
         for field in fields {
-            if self.fields.iter().any(|known| known.name == field.name) || field.name == self.by_name {
-                return Err(Error::Usage(format!("--reduce: {} is there twice", field.name)));
+            if !self.fields.iter().any(|known| known.name == field.name) {
+                self.fields.push(field);
             }
-            self.fields.push(field);
         }
         Ok(())
     }
@@ -427,6 +499,15 @@ impl Reduce {
             answer.map_err(|why| Error::Item(format!("{}: {why}", field.name)))
         };
         self.fields.iter().map(answer).collect()
+    }
+
+    /// The columns of the input that are reduced, or say which group a row is of.
+    pub fn inputs(&self) -> Vec<usize> {
+        let input = |(of, ..): &(Of, Dtype, Needs)| match of {
+            Of::Input(k) => Some(*k),
+            Of::Answers => None,
+        };
+        self.columns.iter().filter_map(input).chain(self.by).collect()
     }
 
     /// Are there groups?
@@ -500,6 +581,7 @@ mod tests {
         };
         assert_eq!(names("sum,mean(y)", Some(Dtype::F64), None), ["sum", "mean(y)"]);
         assert_eq!(names("sum(x),count", None, Some("x")), ["x", "sum(x)", "count"]);
+        assert_eq!(names("sum(x),max(x),sum(x)", None, None), ["sum(x)", "max(x)"]);
         assert_eq!(names("hist(y):2:0:1", None, None), ["hist(y)[0.0..0.5)", "hist(y)[0.5..1.0]"]);
         for (items, part) in [
             ("quantile", "there are count"),
@@ -509,7 +591,6 @@ mod tests {
             ("sum(x", "a bracket is not closed"),
             ("sum(x) y", "NAME(COLUMN)"),
             ("sum(x):3", "only hist"),
-            ("sum(x),sum(x)", "there twice"),
             ("hist(y)", "hist:10:0:1"),
             ("hist(y):0:0:1", "1 to 65536 bins"),
             ("hist(y):3:1:1", "greater than the first"),

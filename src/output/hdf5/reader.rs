@@ -11,6 +11,7 @@ use super::{NOBODY, SECTIONS};
 use crate::base::error::{Error, Result};
 use crate::data::dtype::Dtype;
 use crate::data::schema::Schema;
+use crate::input::ArrayFile;
 use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::input::hdf5_library::plain;
 use crate::job::{Task, Work};
@@ -23,11 +24,16 @@ pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultRea
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
     let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
     let column = |name: &str, dtype: Dtype| {
-        Columns::new(path, name, open_dataset(path, Some(name), None, true)?, &Schema::single("", dtype))
+        Columns::new(
+            path,
+            name,
+            open_dataset(&ArrayFile::elements(path, Some(name)))?,
+            &Schema::single("", dtype),
+        )
     };
     let of_result = |(name, dtype): (String, Dtype)| {
         let name = format!("/{name}");
-        probe(path, Some(&name), None, true)?;
+        probe(&ArrayFile::elements(path, Some(&name)))?;
         column(&name, dtype)
     };
     let columns = super::columns(bound).map(of_result).collect::<Result<Vec<_>>>()?;

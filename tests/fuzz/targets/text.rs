@@ -27,7 +27,7 @@ impl Read for Pieces {
 /// The numbers, of the type that they have, unless it is said, and whether a message ended them.
 fn read(bytes: &[u8], dtype: Option<Dtype>, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
     let reader = Box::new(Pieces(Cursor::new(bytes.to_vec()), piece));
-    let mut text = Text::open(reader, "numbers.txt".into(), dtype, threads).expect("memory can be read");
+    let mut text = Text::open(reader, "numbers.txt".into(), dtype, threads, false).expect("memory can be read");
     let (found, fault) = drain(&mut text, room);
     assert!(fault.as_ref().is_none_or(|message| message.len() < 1000), "a long message");
     (found, fault.is_some())
@@ -35,8 +35,16 @@ fn read(bytes: &[u8], dtype: Option<Dtype>, piece: usize, threads: usize, room: 
 
 fn expected(bytes: &[u8], dtype: Dtype) -> (Vec<u64>, bool) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut found = Vec::new();
-    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty()) {
+    let (mut found, mut is_behind_blank) = (Vec::new(), false);
+    for line in bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
+        // At the end of a text blank lines are none.
+        if line.is_empty() {
+            is_behind_blank = true;
+            continue;
+        }
+        if is_behind_blank {
+            return (found, true);
+        }
         let word = std::str::from_utf8(line).ok();
         let bits = match dtype {
             Dtype::I64 => word.and_then(|word| word.parse::<i64>().ok()).map(|number| number as u64),
