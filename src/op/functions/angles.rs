@@ -1,10 +1,10 @@
 //! Functions of angles, in radians, and their hyperbolic sisters.
 
-use super::Function;
+use super::{Function, sine};
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::of_floats("sin", "sine of x", core_math::sin),
-    Function::of_floats("cos", "cosine of x", core_math::cos),
+    Function::of_floats("sin", "sine of x", core_math::sin).with_floats((core_math::sin, sine::sin)),
+    Function::of_floats("cos", "cosine of x", core_math::cos).with_floats((core_math::cos, sine::cos)),
     Function::of_floats("tan", "tangent of x", core_math::tan),
     Function::of_floats("asin", "the angle whose sine is x", core_math::asin),
     Function::of_floats("acos", "the angle whose cosine is x", core_math::acos),

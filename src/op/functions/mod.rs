@@ -9,6 +9,7 @@ mod exponentials;
 mod faults;
 mod powers;
 mod rounding;
+mod sine;
 mod special;
 mod work;
 
