@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # parpy beside what one would use instead: the peers are set up, parpy is built, and both are run in turn, in
 # the same minutes. Of each row the medians, and the median of the pairs' ratios.
-#   jobs/compare.sh [RUNS [local|files|text|mpi|nodes]…]      7 runs and all parts by default
+#   jobs/compare.sh [RUNS [local|formulas|files|text|mpi|nodes]…]      7 runs and all parts by default
 # Writes a table to standard output and $OUT/compare.md, and a picture of it to $OUT/compare.svg and .png.
 #   OUT       folder of the results (target/compare)
 #   PARPY     a parpy to measure as it is, with parpy-mpi and parpy-hdf5 beside it, instead of building one
@@ -15,9 +15,9 @@ export LC_ALL=C # numbers with a point, in every program
 
 runs=${1:-7}
 parts=${*:2}
-parts=${parts:-local files text mpi nodes}
-if [[ ! $runs =~ ^[1-9][0-9]*$ ]] || [[ ! " $parts " =~ ^(\ (local|files|text|mpi|nodes))+\ $ ]]; then
-    echo "usage: jobs/compare.sh [RUNS [local|files|text|mpi|nodes]...]" >&2
+parts=${parts:-local formulas files text mpi nodes}
+if [[ ! $runs =~ ^[1-9][0-9]*$ ]] || [[ ! " $parts " =~ ^(\ (local|formulas|files|text|mpi|nodes))+\ $ ]]; then
+    echo "usage: jobs/compare.sh [RUNS [local|formulas|files|text|mpi|nodes]...]" >&2
     exit 2
 fi
 parpy=${PARPY:+$(realpath -e "$PARPY")}
@@ -204,6 +204,36 @@ if [[ " $parts " == *" local "* ]]; then
     row 'square 10 M doubles, simd, blocks of 2048' 'parpy -p serial' 0.5 '' \
         reported map "$parpy" map -p serial "${simd[@]}" \
         against reported map "$parpy" map -p simd "${simd[@]}"
+fi
+
+# ---------------------------------------------------------------- formulas: from a file in the page cache to the answers
+
+if [[ " $parts " == *" formulas "* ]]; then
+    table
+    if [ -n "${here[numpy]:-}" ]; then bounded "$python" "$peers/formulas.py" make .; fi
+    theirs=(says "$python" "$peers/formulas.py")
+    ours=(reported total "$parpy" map -p threads -j 2 -o none --repeat 5)
+    row '2*x + 1 of 100 M doubles, 2 threads' 'numpy.load, numexpr' '0.35 (0.2)' 'numpy numexpr' \
+        "${theirs[@]}" linear f100m.npy against "${ours[@]}" --from f100m.npy -f '2*x + 1'
+    row 'x^2 + 3*sin(x) of 10 M doubles, 2 threads' 'numpy.load, numexpr' '1.0 (0.5)' 'numpy numexpr' \
+        "${theirs[@]}" sine f10m.npy against "${ours[@]}" --from f10m.npy -f 'x^2 + 3*sin(x)'
+    row 'sqrt(x^2 + y^2) of 50 M rows, 2 threads' 'numpy.load, numexpr' '0.5 (0.25)' 'numpy numexpr' \
+        "${theirs[@]}" hypot f2x50m.npy against "${ours[@]}" --from f2x50m.npy -f 'sqrt(c0^2 + c1^2)'
+    row 'exact sum of 100 M doubles, 2 threads' 'numpy.load, sum (not exact)' '1.0 (0.35)' numpy \
+        "${theirs[@]}" sum f100m.npy against "${ours[@]}" --from f100m.npy --reduce sum
+    row 'mean, std, min, max of 100 M doubles, 2 threads' 'numpy.load, four calls' '0.6 (0.25)' numpy \
+        "${theirs[@]}" moments f100m.npy against "${ours[@]}" --from f100m.npy --reduce mean,std,min,max
+    mean=(against "${ours[@]}" --from f.csv:x --reduce mean)
+    row 'mean of a column of 1 GB of CSV, 2 threads' DuckDB '1.5 (1.0)' 'numpy duckdb' \
+        "${theirs[@]}" duckdb f.csv "${mean[@]}"
+    row 'mean of a column of 1 GB of CSV, 2 threads' polars '1.5 (1.0)' 'numpy polars' \
+        "${theirs[@]}" polars f.csv "${mean[@]}"
+    if [ -e f100m.npy ]; then
+        memory ', formulas' '≤ 128 (32)' 'map --from f100m.npy -f x+1 -o ours.npy' \
+            'map --from f2x50m.npy -f c0*c1 -o ours.csv' 'map --from f100m.npy --reduce mean,std,min,max' \
+            'map --from f.csv:x --reduce mean'
+    fi
+    rm -f f100m.npy f10m.npy f2x50m.npy f.csv
 fi
 
 # ---------------------------------------------------------------- files: results in files, whole processes

@@ -22,14 +22,16 @@ if [ ${#missing[@]} -gt 0 ] && ! (cd "$root" && install "${missing[@]}"); then
 fi
 have perl || { echo "There is no perl here, which is the clock of these measurements." >&2; exit 2; }
 # All modules, or else those that this machine's python has.
-python=$(cd "$root" && python_with numpy h5py pandas joblib mpi4py) || python=$(command -v python3 || true)
+modules=(numpy h5py pandas joblib mpi4py)
+if [[ " $parts " == *" formulas "* ]]; then modules+=(numexpr duckdb polars); fi
+python=$(cd "$root" && python_with "${modules[@]}") || python=$(command -v python3 || true)
 # Not a wrapper that would be measured too.
 python=${python:+$("$python" -c 'import sys; print(sys.executable)')}
 
 declare -A here=()
 for name in cat cc grep true wc xargs rg; do here[$name]=$(command -v "$name" || true); done
 if is_gnu_parallel; then here[parallel]=yes; fi
-for name in ${python:+sys numpy h5py pandas joblib}; do
+for name in ${python:+sys numpy h5py pandas joblib numexpr duckdb polars}; do
     if "$python" -c "import $name" 2>/dev/null; then here[$name]=yes; fi
 done
 here[python3]=${here[sys]:-}
@@ -42,7 +44,7 @@ for name in parallel rg; do [ -z "${here[$name]:-}" ] || versions+=", $("$name" 
 [ -z "$python" ] || versions+=", $("$python" --version)$("$python" - 2>/dev/null <<'PYTHON'
 from importlib.metadata import distributions
 known = {found.metadata["name"].lower(): found.version for found in distributions()}
-modules = "numpy", "h5py", "pandas", "joblib", "mpi4py"
+modules = "numpy", "h5py", "pandas", "joblib", "mpi4py", "numexpr", "duckdb", "polars"
 print(*(f", {name} {known[name]}" for name in modules if name in known), sep="")
 PYTHON
 )"
