@@ -67,7 +67,10 @@ impl Pair {
 const FIRST: [(Pair, Pair); 3] = [
     (Pair(-0.16666666666666666, -9.25185853854297e-18), Pair(-0.5, 0.0)),
     (Pair(0.008333333333333333, 1.1564823173178714e-19), Pair(0.041666666666666664, 2.3129646346357427e-18)),
-    (Pair(-0.0001984126984126984, -1.7209558293420705e-22), Pair(-0.001388888888888889, 5.300543954373577e-20)),
+    (
+        Pair(-0.0001984126984126984, -1.7209558293420705e-22),
+        Pair(-0.001388888888888889, 5.300543954373577e-20),
+    ),
 ];
 
 /// Those of x^9 to x^21, and of x^8 to x^20.
@@ -81,6 +84,12 @@ const REST: [(f64, f64); 7] = [
     (1.9572941063391263e-20, 4.110317623312165e-19),
 ];
 
+/// The coefficient of the sine, or of the cosine.
+#[inline(always)]
+fn pick((of_sine, of_cosine): (f64, f64), is_cosine: bool) -> f64 {
+    if is_cosine { of_cosine } else { of_sine }
+}
+
 /// Of what it is, relatively, a result may be off: 2^-63. The series, its terms and the sums of pairs are within 2^-68.
 const OFF: f64 = 1.0 / (1u64 << 63) as f64;
 /// And besides, where a multiple of π/2 was taken away: 2^-95. The parts of π/2 and their differences are within 2^-101.
@@ -92,27 +101,28 @@ fn sine(x: f64, turns: u64) -> (f64, bool) {
     let shifted = x.mul_add(std::f64::consts::FRAC_2_PI, ROUNDER);
     let count = shifted - ROUNDER;
     let quarter = shifted.to_bits().wrapping_add(turns);
-    let [first, second, third] = HALF_PI;
     // Exact: what is left has no bits below those of x and of the first part.
-    let rest = x - count * first;
-    let Pair(rest, off) = Pair::of_sum(rest, -(count * second));
-    let product = count * third;
-    let product_off = count.mul_add(third, -product);
+    let rest = x - count * HALF_PI[0];
+    let Pair(rest, off) = Pair::of_sum(rest, -(count * HALF_PI[1]));
+    let product = count * HALF_PI[2];
+    let product_off = count.mul_add(HALF_PI[2], -product);
     let Pair(rest, off_too) = Pair::of_sum(rest, -product);
     let angle = Pair::of_ordered(rest, (off + off_too) - product_off);
     let square = angle.times(angle);
 
     let is_cosine = quarter & 1 == 1;
-    let pick = |(sine, cosine): (f64, f64)| if is_cosine { cosine } else { sine };
-    let mut small = pick(REST[6]);
-    small = small.mul_add(square.0, pick(REST[5]));
-    small = small.mul_add(square.0, pick(REST[4]));
-    small = small.mul_add(square.0, pick(REST[3]));
-    small = small.mul_add(square.0, pick(REST[2]));
-    small = small.mul_add(square.0, pick(REST[1]));
-    small = small.mul_add(square.0, pick(REST[0]));
-    let [one, two, three] = FIRST.map(|(sine, cosine)| sine.or(cosine, is_cosine));
-    let sum = three.plus(Pair(small * square.0, 0.0));
+    let square_high = square.0;
+    let mut small = pick(REST[6], is_cosine);
+    small = small.mul_add(square_high, pick(REST[5], is_cosine));
+    small = small.mul_add(square_high, pick(REST[4], is_cosine));
+    small = small.mul_add(square_high, pick(REST[3], is_cosine));
+    small = small.mul_add(square_high, pick(REST[2], is_cosine));
+    small = small.mul_add(square_high, pick(REST[1], is_cosine));
+    small = small.mul_add(square_high, pick(REST[0], is_cosine));
+    let one = FIRST[0].0.or(FIRST[0].1, is_cosine);
+    let two = FIRST[1].0.or(FIRST[1].1, is_cosine);
+    let three = FIRST[2].0.or(FIRST[2].1, is_cosine);
+    let sum = three.plus(Pair(small * square_high, 0.0));
     let sum = two.plus(square.times(sum));
     let sum = one.plus(square.times(sum));
     // sin x = x + x·x²·(…), cos x = 1 + x²·(…).
@@ -131,11 +141,11 @@ fn sine(x: f64, turns: u64) -> (f64, bool) {
 #[inline(always)]
 fn of_many<const TURNS: u64>(x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]) -> u64 {
     let mut any = 0;
-    for ((x, y), is_uncertain) in x.iter().zip(y).zip(is_uncertain) {
-        let (answer, is_certain) = sine(*x, TURNS);
-        *y = answer;
-        *is_uncertain = u64::from(!is_certain);
-        any |= u64::from(!is_certain);
+    for i in 0..x.len().min(y.len()).min(is_uncertain.len()) {
+        let (answer, is_certain) = sine(x[i], TURNS);
+        y[i] = answer;
+        is_uncertain[i] = u64::from(!is_certain);
+        any |= is_uncertain[i];
     }
     any
 }
@@ -183,18 +193,14 @@ fn has_fma(lanes: Lanes) -> bool {
 /// Sines of many angles, in radians.
 pub fn sin(lanes: Lanes, x: &[f64], y: &mut [f64]) {
     let lanes = if has_fma(lanes) { lanes } else { Lanes::Scalar };
-    let many = |x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]| {
-        kernel!(lanes, of_none, sines(x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]) -> u64)
-    };
+    let many = |x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]| kernel!(lanes, of_none, sines(x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]) -> u64);
     answer(x, y, many, core_math::sin);
 }
 
 /// Cosines of many angles, in radians.
 pub fn cos(lanes: Lanes, x: &[f64], y: &mut [f64]) {
     let lanes = if has_fma(lanes) { lanes } else { Lanes::Scalar };
-    let many = |x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]| {
-        kernel!(lanes, of_none, cosines(x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]) -> u64)
-    };
+    let many = |x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]| kernel!(lanes, of_none, cosines(x: &[f64], y: &mut [f64], is_uncertain: &mut [u64]) -> u64);
     answer(x, y, many, core_math::cos);
 }
 
@@ -210,12 +216,18 @@ mod tests {
             sin(lanes, x, &mut y);
             for (x, y) in x.iter().zip(&y) {
                 let exact = core_math::sin(*x);
-                assert!(y.to_bits() == exact.to_bits() || y.is_nan() && exact.is_nan(), "sin {x:?}: {y:?}, {exact:?}");
+                assert!(
+                    y.to_bits() == exact.to_bits() || y.is_nan() && exact.is_nan(),
+                    "sin {x:?}: {y:?}, {exact:?}"
+                );
             }
             cos(lanes, x, &mut y);
             for (x, y) in x.iter().zip(&y) {
                 let exact = core_math::cos(*x);
-                assert!(y.to_bits() == exact.to_bits() || y.is_nan() && exact.is_nan(), "cos {x:?}: {y:?}, {exact:?}");
+                assert!(
+                    y.to_bits() == exact.to_bits() || y.is_nan() && exact.is_nan(),
+                    "cos {x:?}: {y:?}, {exact:?}"
+                );
             }
         }
         x.iter().filter(|x| !sine(**x, 0).1).count()
@@ -223,7 +235,20 @@ mod tests {
 
     #[test]
     fn where_it_is_hard() {
-        let mut x = vec![0.0, -0.0, 5e-324, 1e-300, 1e-20, 1e-8, -1e-8, f64::INFINITY, f64::NAN, 1e22, LARGEST, -1e300];
+        let mut x = vec![
+            0.0,
+            -0.0,
+            5e-324,
+            1e-300,
+            1e-20,
+            1e-8,
+            -1e-8,
+            f64::INFINITY,
+            f64::NAN,
+            1e22,
+            LARGEST,
+            -1e300,
+        ];
         // Near multiples of π/4, where nothing or all is left.
         for k in -3000..3000 {
             let near = f64::from(k) * std::f64::consts::FRAC_PI_4;
