@@ -17,6 +17,8 @@
 //! - [`cli`]: flags and job files as typed, and their check
 //! - [`cmd`]: the commands
 //!
+//! A program of your own has all of it with functions of your own, by [`run_with`].
+//!
 //! What is linked with MPI or HDF5 is a program of its own ([`base::program`]), which provides what the others only
 //! name: [`mpi::communicator::Backend`], [`input::hdf5_library`], [`output::hdf5_library`] and [`cmd::hdf5`].
 //!
@@ -31,6 +33,14 @@
 //! # std::fs::remove_file(out)?;
 //! # Ok::<(), std::io::Error>(())
 //! ```
+
+/// The code in the text about how parpy is built.
+#[cfg(doctest)]
+#[doc = include_str!("README.md")]
+struct Architecture;
+
+pub use cmd::entry::run_with;
+pub use op::functions::Function;
 
 pub mod base;
 pub mod cli;

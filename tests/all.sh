@@ -103,7 +103,7 @@ else
             MPICC=mpicc.$mpi tests "with $mpi" "$target"
         else
             # What does not hang on the MPI has been tested, and all variations of what travels between ranks.
-            PARPY_TEST_FULL='' MPICC=mpicc.$mpi tests "with $mpi" "$target" --test parpy --test same --test prompt
+            PARPY_TEST_FULL='' MPICC=mpicc.$mpi tests "with $mpi" "$target" --example own --test parpy --test same --test prompt
         fi
         # Most of the time it waits for SLURM: what comes next is built meanwhile.
         log=$(mktemp)

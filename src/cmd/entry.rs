@@ -17,6 +17,36 @@ use crate::cmd::say::{launch_for, print, say, say_at_last, speaks};
 use crate::input::hdf5_library;
 use crate::mpi::communicator::{Backend, Library};
 use crate::node::host::host;
+use crate::op::functions::{self, Function};
+
+/// The whole program, with functions of your own, which have all patterns, formats and clusters that parpy's have: what
+/// a `main` returns. It is linked with the libraries that the features of this crate stand for, so `mpirun` starts it as
+/// it starts parpy.
+///
+/// ```no_run
+/// use parpy::Function;
+///
+/// fn main() -> std::process::ExitCode {
+///     parpy::run_with(const { &[Function::of_floats("half", "x / 2", |x| x / 2.0)] })
+/// }
+/// ```
+pub fn run_with(functions: &'static [Function]) -> ExitCode {
+    if let Err(error) = functions::provide(functions) {
+        return refuse(&error);
+    }
+    #[cfg(feature = "hdf5")]
+    if let Err(error) = crate::cmd::hdf5::provide() {
+        return refuse(&error);
+    }
+    #[cfg(feature = "mpi")]
+    let backend = {
+        crate::sched::rounds::provide();
+        &crate::mpi::linked::LINKED
+    };
+    #[cfg(not(feature = "mpi"))]
+    let backend = &crate::mpi::communicator::EXEC;
+    main(backend)
+}
 
 /// The whole program: parse, run, exit code.
 pub fn main(backend: &Backend) -> ExitCode {

@@ -25,6 +25,7 @@ mod job;
 mod launch;
 mod map;
 mod names;
+mod own;
 mod part;
 mod python;
 mod read;

@@ -153,7 +153,7 @@ pub const OF_SEVERAL: [(&str, &str); 7] = [
 ];
 
 /// The names of [`OF_SEVERAL`].
-fn of_several() -> impl Iterator<Item = &'static str> {
+pub fn of_several() -> impl Iterator<Item = &'static str> {
     OF_SEVERAL.into_iter().filter_map(|(call, _)| call.split('(').next())
 }
 

@@ -13,7 +13,11 @@ mod sine;
 mod special;
 mod work;
 
+use std::sync::OnceLock;
+
+use crate::base::error::{self, Error};
 use crate::base::lanes::Lanes;
+use crate::op::expr;
 
 /// A function of one number.
 #[derive(Debug)]
@@ -67,9 +71,31 @@ static ALL: &[&[Function]] = &[
     faults::FUNCTIONS,
 ];
 
+/// Functions of the program that this library is part of, where it has any.
+static OWN: OnceLock<&'static [Function]> = OnceLock::new();
+
+/// From now on there are these functions, too.
+///
+/// # Errors
+/// One has a name that expressions could not call it by, or that of another.
+pub fn provide(functions: &'static [Function]) -> error::Result<()> {
+    let known: Vec<&str> = all().map(|function| function.name).chain(expr::of_several()).collect();
+    for (i, Function { name, .. }) in functions.iter().enumerate() {
+        let wrong = |why: &str| Err(Error::Usage(format!("the function '{name}' of this program {why}")));
+        if !expr::is_name(name) {
+            return wrong("has a name that is none: letters, digits and _, and no digit first");
+        }
+        if known.contains(name) || functions[..i].iter().any(|other| other.name == *name) {
+            return wrong("is called as another function is");
+        }
+    }
+    let _ = OWN.set(functions);
+    Ok(())
+}
+
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    ALL.iter().copied().flatten()
+    ALL.iter().copied().chain(OWN.get().copied()).flatten()
 }
 
 /// The function of that name.
@@ -78,14 +104,14 @@ pub fn by_name(name: &str) -> Option<&'static Function> {
 }
 
 impl Function {
-    /// Of floats alone, to which whole numbers are floats.
-    const fn of_floats(name: &'static str, formula: &'static str, float: OfFloat) -> Self {
+    /// Of floats alone, to which whole numbers are floats. `formula` says to people what it is.
+    pub const fn of_floats(name: &'static str, formula: &'static str, float: OfFloat) -> Self {
         let (whole, float) = (Whole::AsFloat, Some(float));
         Self { name, formula, whole, float, wholes: None, floats: None, is_slow: false }
     }
 
-    /// Of whole numbers, and of floats where there is `float`.
-    const fn of_both(
+    /// Of whole numbers, or why one has no answer, and of floats where there is `float`.
+    pub const fn of_both(
         name: &'static str,
         formula: &'static str,
         whole: OfWhole,
@@ -105,8 +131,8 @@ impl Function {
         Self { wholes: Some(wholes), ..self }
     }
 
-    /// The same, which takes its time.
-    const fn slow(self) -> Self {
+    /// The same, which takes its time: it is asked for one value after another, and only where its answer is needed.
+    pub const fn slow(self) -> Self {
         Self { is_slow: true, ..self }
     }
 
