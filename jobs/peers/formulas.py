@@ -54,7 +54,7 @@ def once():
             import duckdb
 
             connection = duckdb.connect(config={"threads": 2})
-            return connection.sql(f"select avg(x) from read_csv('{source}')").fetchone()
+            return connection.sql(f"select avg(x) from read_csv('{source}')").fetchall()
         case "polars":
             import polars
 

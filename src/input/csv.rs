@@ -3,7 +3,7 @@
 //! Held in memory: one record, and none that is longer than [`LONGEST_RECORD`].
 
 use std::cell::Cell;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -15,6 +15,8 @@ use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::delimiter;
 use crate::data::schema::Schema;
+use crate::input::csv_lines::{PlainRows, Wrong, is_plain};
+use crate::input::lines::LineBuffer;
 use crate::input::look::Ahead;
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
@@ -77,6 +79,8 @@ pub struct Records<R> {
     record: ByteRecord,
     /// Where the record began that was read last.
     last: Option<Position>,
+    /// Lines and bytes of the file before those that are read here.
+    behind: (u64, u64),
 }
 
 impl<R: Read> Records<R> {
@@ -85,7 +89,20 @@ impl<R: Read> Records<R> {
     pub fn new(builder: &mut ReaderBuilder, reader: R, path: &Path, delimiter: u8) -> Self {
         let (reader, left) = Bounded::new(reader);
         let reader = builder.has_headers(false).delimiter(delimiter).trim(Trim::All).from_reader(reader);
-        Self { reader, left, path: path.to_owned(), delimiter, record: ByteRecord::new(), last: None }
+        Self {
+            reader,
+            left,
+            path: path.to_owned(),
+            delimiter,
+            record: ByteRecord::new(),
+            last: None,
+            behind: (0, 0),
+        }
+    }
+
+    /// The same of what stands behind so many lines and bytes of the file.
+    fn behind(self, lines: u64, bytes: u64) -> Self {
+        Self { behind: (lines, bytes), ..self }
     }
 
     /// The next record; `None` at the end.
@@ -127,8 +144,9 @@ impl<R: Read> Records<R> {
             )),
             csv::ErrorKind::Io(e) => Error::io("read", &self.path, e),
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => Error::Failed(format!(
-                "{path}, line {}: it has {len} fields, and those before it have {expected_len}",
-                self.here()
+                "{path}, line {}: {}",
+                self.here(),
+                wrong_fields(*len as usize, *expected_len as usize)
             )),
             _ => Error::Failed(format!("cannot read {path} as CSV: {error}")),
         }
@@ -152,7 +170,7 @@ impl<R: Read> Records<R> {
         let Some(last) = self.last.clone() else { return Ok(()) };
         let is_open = || {
             let mut file = open_regular(&self.path).ok()?;
-            file.seek(SeekFrom::Start(last.byte())).ok()?;
+            file.seek(SeekFrom::Start(self.behind.1 + last.byte())).ok()?;
             let (mut is_quoted, mut may_begin) = (false, true);
             for byte in BufReader::new(file).bytes() {
                 let byte = byte.ok()?;
@@ -178,7 +196,7 @@ impl<R: Read> Records<R> {
     fn line(&self, position: &Position) -> u64 {
         let lines_before = || {
             let mut before = BufReader::new(open_regular(&self.path).ok()?);
-            let (mut line, mut left) = (1, position.byte());
+            let (mut line, mut left) = (1, self.behind.1 + position.byte());
             loop {
                 let bytes = before.fill_buf().ok()?;
                 let here = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -192,7 +210,7 @@ impl<R: Read> Records<R> {
             }
         };
         // Of a pipe there is nothing better.
-        lines_before().unwrap_or(position.line())
+        lines_before().unwrap_or(self.behind.0 + position.line())
     }
 }
 
@@ -207,7 +225,14 @@ struct Taken {
 
 /// Columns of a CSV file.
 pub struct Table {
+    /// Lines in which nothing stands in quotes, as long as there are such.
+    plain: Option<PlainRows>,
+    /// Records of any kind, behind them.
     records: Records<Box<dyn Input>>,
+    path: PathBuf,
+    delimiter: u8,
+    /// How many fields a record has.
+    fields: usize,
     columns: Vec<Taken>,
     /// The record that was read last is a row that has not been delivered.
     is_waiting: bool,
@@ -232,11 +257,17 @@ impl Table {
         layout: TableLayout,
         dtype: Option<Dtype>,
         may_lack: bool,
+        threads: usize,
     ) -> Result<Self> {
         let delimiter = layout.delimiter.or(delimiter(path)).unwrap_or(b',');
         let ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
         let start = ahead.start().to_vec();
-        let reader: Box<dyn Input> = Box::new(ahead);
+        let plain = PlainStart::of(&start);
+        // What is plain is read by lines, and here only its first one.
+        let (rest, reader): (_, Box<dyn Input>) = match &plain {
+            Some(plain) => (Some(ahead.into_rest()), Box::new(Cursor::new(start[..plain.end].to_vec()))),
+            None => (None, Box::new(ahead)),
+        };
         let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
         let header = match records.advance() {
             Ok(Some(record)) => record.clone(),
@@ -263,40 +294,123 @@ impl Table {
             let dtype = dtype.unwrap_or_else(|| Dtype::of_words(cells(*index)));
             Taken { index: *index, name: String::from_utf8_lossy(name).into_owned(), dtype }
         });
-        let columns = taken.collect();
-        let is_waiting = layout.no_header && !header.is_empty();
-        Ok(Self { records, columns, is_waiting, may_lack, has_lacked: false, failed: None })
+        let columns: Vec<Taken> = taken.collect();
+        let fields = header.len();
+        let is_waiting = plain.is_none() && layout.no_header && !header.is_empty();
+        let plain = plain.zip(rest).map(|(plain, rest)| {
+            let (line, at) =
+                if layout.no_header { (plain.line, plain.first) } else { (plain.line + 1, plain.end) };
+            let lines = LineBuffer::behind(&start[at..], rest, threads);
+            let wanted: Vec<(usize, Dtype)> =
+                columns.iter().map(|column| (column.index, column.dtype)).collect();
+            PlainRows::new(lines, threads, delimiter, fields, &wanted, (line, at as u64))
+        });
+        let path = path.to_owned();
+        Ok(Self {
+            plain,
+            records,
+            path,
+            delimiter,
+            fields,
+            columns,
+            is_waiting,
+            may_lack,
+            has_lacked: false,
+            failed: None,
+        })
     }
 
-    /// Reads the next row; false at the end.
-    fn next_record(&mut self) -> Result<bool> {
-        Ok(std::mem::take(&mut self.is_waiting) || self.records.advance()?.is_some())
-    }
-
-    /// Puts the next row into `batch` as number `row`; false at the end.
-    fn next(&mut self, batch: &mut BatchWriter, row: usize) -> Result<bool> {
-        if !self.next_record()? {
-            return Ok(false);
+    /// The records; what has been read by lines goes on as such.
+    fn records(&mut self) -> &mut Records<Box<dyn Input>> {
+        if let Some(plain) = self.plain.take() {
+            let (lines, line, byte) = plain.into_rest();
+            let (waiting, reader) = lines.into_rest();
+            let reader: Box<dyn Input> = Box::new(Ahead::behind(waiting, reader));
+            let records = Records::new(&mut ReaderBuilder::new(), reader, &self.path, self.delimiter);
+            self.records = records.behind(line, byte);
         }
-        for (number, Taken { index, dtype, .. }) in self.columns.iter().enumerate() {
-            let field = self.records.record().get(*index).unwrap_or_default();
+        &mut self.records
+    }
+
+    /// Reads the next record; `None` at the end.
+    fn next_record(&mut self) -> Result<Option<&ByteRecord>> {
+        let (is_waiting, expected) = (std::mem::take(&mut self.is_waiting), self.fields);
+        let records = self.records();
+        if !is_waiting && records.advance()?.is_none() {
+            return Ok(None);
+        }
+        // Those before it may have been read by lines.
+        match records.record().len() {
+            len if len == expected => Ok(Some(records.record())),
+            len => Err(records.wrong_here(&wrong_fields(len, expected))),
+        }
+    }
+
+    /// Puts the next record into `batch` as row `row`; false at the end.
+    fn next(&mut self, batch: &mut BatchWriter, row: usize) -> Result<bool> {
+        let Some(record) = self.next_record()? else { return Ok(false) };
+        let record = record.clone();
+        for number in 0..self.columns.len() {
+            let Taken { index, dtype, .. } = self.columns[number];
+            let field = record.get(index).unwrap_or_default();
             let word = std::str::from_utf8(field).ok();
             if let Some(bits) = word.and_then(|word| dtype.parse(word)) {
                 batch.words_mut(number)[row] = bits;
                 continue;
             }
             if !self.may_lack || !self.has_lacked {
-                let error = self.records.wrong_here(&self.complaint(number, field));
+                let complaint = self.complaint(number, field);
+                let error = self.records().wrong_here(&complaint);
                 if !self.may_lack {
                     return Err(error);
                 }
-                tracing::warn!("{error}; passed over");
-                self.has_lacked = true;
+                self.pass_over(&error);
             }
             batch.words_mut(number)[row] = 0;
             batch.set_null(number, row);
         }
         Ok(true)
+    }
+
+    /// Says what is passed over, once.
+    fn pass_over(&mut self, error: &Error) {
+        if !std::mem::replace(&mut self.has_lacked, true) {
+            tracing::warn!("{error}; passed over");
+        }
+    }
+
+    /// What is wrong with a line that is a row.
+    fn wrong_line(&self, (line, wrong): (u64, Wrong)) -> Error {
+        let what = match wrong {
+            Wrong::Fields(len) => wrong_fields(len, self.fields),
+            Wrong::Field(column, field) => self.complaint(column, &field),
+        };
+        Error::Failed(format!("{}, line {line}: {what}", self.path.display()))
+    }
+
+    /// Puts rows behind the first `row` of `batch`. Returns how many, and whether there may be more now.
+    fn fill_some(&mut self, batch: &mut BatchWriter, row: usize) -> Result<(usize, bool)> {
+        let Some(plain) = &mut self.plain else {
+            return self.next(batch, row).map(|is_row| (usize::from(is_row), is_row));
+        };
+        let failed = |e: &io::Error| Error::io("read", &self.path, e);
+        let found = plain.fill(batch, row, LONGEST_RECORD, self.may_lack, failed)?;
+        if let Some(passed_over) = found.passed_over {
+            let error = self.wrong_line(passed_over);
+            self.pass_over(&error);
+        }
+        match found.fault {
+            Some(fault) if found.rows == 0 => return Err(self.wrong_line(fault)),
+            Some(fault) => {
+                self.failed = Some(self.wrong_line(fault));
+                return Ok((found.rows, false));
+            }
+            None if found.is_other => {
+                self.records();
+            }
+            None => {}
+        }
+        Ok((found.rows, !found.is_all))
     }
 
     /// Why a field of a column is no number of its type.
@@ -310,6 +424,38 @@ impl Table {
             ([_], _) => why,
             (_, "") => format!("column {}: {why}", index + 1),
             (_, name) => format!("column {}: {why}", start_of(name.as_bytes())),
+        }
+    }
+}
+
+/// What is wrong with a record that has other fields than those before it.
+fn wrong_fields(found: usize, expected: usize) -> String {
+    format!("it has {found} fields, and those before it have {expected}")
+}
+
+/// The first line of a file in which nothing stands in quotes, as far as can be seen.
+struct PlainStart {
+    /// Blank lines before it.
+    line: u64,
+    /// Its first byte, and the first one behind it.
+    first: usize,
+    end: usize,
+}
+
+impl PlainStart {
+    /// That of a file that begins with `start`; `None` where it is of another kind, or not all there.
+    fn of(start: &[u8]) -> Option<Self> {
+        if !is_plain(start) {
+            return None;
+        }
+        let mut first = if start.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
+        let mut line = 0;
+        loop {
+            let end = first + memchr::memchr(b'\n', &start[first..])? + 1;
+            if !matches!(&start[first..end], b"\n" | b"\r\n") {
+                return Some(Self { line, first, end });
+            }
+            (first, line) = (end, line + 1);
         }
     }
 }
@@ -462,18 +608,19 @@ impl Source for Table {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        for row in 0..batch.capacity() {
-            match self.next(batch, row) {
-                Ok(true) => {}
-                Ok(false) => return Ok(row),
-                Err(error) if row == 0 => return Err(error),
+        let mut count = 0;
+        while count < batch.capacity() {
+            match self.fill_some(batch, count) {
+                Ok((found, true)) => count += found,
+                Ok((found, false)) => return Ok(count + found),
+                Err(error) if count == 0 => return Err(error),
                 Err(error) => {
                     self.failed = Some(error);
-                    return Ok(row);
+                    break;
                 }
             }
         }
-        Ok(batch.capacity())
+        Ok(count)
     }
 
     fn count(&self) -> Option<u64> {
@@ -481,15 +628,106 @@ impl Source for Table {
     }
 
     fn stamp(&self) -> Stamp {
-        self.records.source().descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
+        let descriptor = match &self.plain {
+            Some(plain) => plain.descriptor(),
+            None => self.records.source().descriptor(),
+        };
+        descriptor.map_or(Stamp::NONE, Stamp::of_descriptor)
     }
 
     fn skip(&mut self, count: u64) -> Result<u64> {
-        for skipped in 0..count {
-            if !self.next_record()? {
+        let mut skipped = 0;
+        if let Some(plain) = &mut self.plain {
+            let failed = |e: &io::Error| Error::io("read", &self.path, e);
+            let (passed, found) = plain.skip(count, LONGEST_RECORD, failed)?;
+            if let Some(fault) = found.fault {
+                return Err(self.wrong_line(fault));
+            }
+            if !found.is_other {
+                return Ok(passed);
+            }
+            skipped = passed;
+        }
+        while skipped < count {
+            if self.next_record()?.is_none() {
                 return Ok(skipped);
             }
+            skipped += 1;
         }
         Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::batch::bytes_for;
+    use crate::input::open;
+    use proptest::prelude::*;
+
+    /// All values of columns a and b, or none where they are missing, and the message that ended them.
+    type Read = (Vec<Option<u64>>, Option<String>);
+
+    fn read(
+        path: &Path,
+        dtype: Option<Dtype>,
+        may_lack: bool,
+        rows: usize,
+        threads: usize,
+        skip: u64,
+    ) -> Read {
+        let layout = TableLayout::default();
+        let mut table =
+            Table::open(Box::new(open(path).unwrap()), path, Some("a,b"), layout, dtype, may_lack, threads)
+                .unwrap();
+        let mut found = Vec::new();
+        if let Err(error) = table.skip(skip) {
+            return (found, Some(error.to_string()));
+        }
+        let mut memory = vec![0u64; bytes_for(2, rows).div_ceil(8)];
+        loop {
+            let mut batch =
+                BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), &table.schema(), rows).unwrap();
+            match table.fill(&mut batch) {
+                Ok(0) => return (found, None),
+                Ok(count) => {
+                    batch.set_rows(count);
+                    let rows = batch.view();
+                    let value =
+                        |row: usize, column| rows.is_valid(column, row).then(|| rows.words(column)[row]);
+                    found.extend((0..count).flat_map(|row| [value(row, 0), value(row, 1)]));
+                }
+                Err(error) => return (found, Some(error.to_string())),
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        /// Quotes in the first line alone make records of all that follows.
+        #[test]
+        fn lines_are_read_as_records_are(
+            lines in prop::collection::vec(prop_oneof![
+                8 => " ?-?[0-9]{1,4},[0-9]{1,3}(\\.5)? ?",
+                1 => "[0-9]{1,2},[0-9]",
+                1 => prop::sample::select(vec!["", " ", "1", "1,2,3", "x,1", "1,", ",", "1,nan", "1e3,inf", "\"7\",8", "1\r2,3", "1,\"2\n\"", "\u{b}4,5"]).prop_map(str::to_owned),
+            ], 0..60),
+            ends in prop::sample::select(vec!["\n", "\r\n"]), is_ended: bool, may_lack: bool,
+            dtype in prop::option::of(prop::sample::select(vec![Dtype::I64, Dtype::F64])),
+            rows in 1usize..40, skip in 0u64..8,
+        ) {
+            let path = std::env::temp_dir().join(format!("parpy-csv-{}-{:?}.csv", std::process::id(), std::thread::current().id()));
+            let body = lines.join(ends) + if is_ended { ends } else { "" };
+            let mut expected = None;
+            for head in ["\"a\",b", "a,b"] {
+                std::fs::write(&path, format!("{head}{ends}{body}")).unwrap();
+                for (rows, threads) in [(rows, 1), (1000, 3)] {
+                    let found = read(&path, dtype, may_lack, rows, threads, skip);
+                    let expected = expected.get_or_insert_with(|| found.clone());
+                    prop_assert_eq!(&found, &*expected, "{} {:?}", head, body);
+                }
+            }
+            std::fs::remove_file(&path).unwrap();
+        }
     }
 }

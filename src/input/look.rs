@@ -30,6 +30,16 @@ impl Ahead {
         Ok(Self { start: Cursor::new(start), reader })
     }
 
+    /// Bytes that have been read of `reader` already, and then what comes from it.
+    pub fn behind(start: Vec<u8>, reader: Box<dyn Input>) -> Self {
+        Self { start: Cursor::new(start), reader }
+    }
+
+    /// What comes behind the bytes that have been looked at.
+    pub fn into_rest(self) -> Box<dyn Input> {
+        self.reader
+    }
+
     /// The bytes that have been looked at.
     pub fn start(&self) -> &[u8] {
         self.start.get_ref()
@@ -45,6 +55,8 @@ impl Read for Ahead {
         if self.is_past() { self.reader.read(buf) } else { self.start.read(buf) }
     }
 }
+
+impl Input for Cursor<Vec<u8>> {}
 
 impl Input for Ahead {
     fn comes_soon(&self) -> bool {

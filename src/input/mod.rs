@@ -6,11 +6,13 @@
 
 pub mod blocks;
 pub mod csv;
+mod csv_lines;
 pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod hdf5_library;
 pub mod holes;
+mod lines;
 mod look;
 pub mod npy;
 pub mod npy_fields;
@@ -167,7 +169,9 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                 Some(Format::Npy) => Values::Indexed(npy::open(&file)?),
                 _ if delimiter(path).is_some() => {
                     let (reader, part) = (Box::new(open(path)?), part.as_deref());
-                    Values::Stream(Box::new(csv::Table::open(reader, path, part, *layout, dtype, may_lack)?))
+                    Values::Stream(Box::new(csv::Table::open(
+                        reader, path, part, *layout, dtype, may_lack, readers,
+                    )?))
                 }
                 Some(Format::Json | Format::JsonLines) => {
                     return Err(Error::Usage(format!(

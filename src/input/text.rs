@@ -5,7 +5,7 @@
 //! than a number can be. Turning text into numbers takes longer than nearly anything that is done with them,
 //! so threads share it.
 
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -15,21 +15,15 @@ use crate::base::fmt::shown;
 use crate::base::fork_join;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
-use crate::data::partition;
 use crate::data::schema::Schema;
+use crate::input::lines::{FIRST_BUFFER, LineBuffer, Whole, likely, next_line, parts};
 use crate::input::stamp::Stamp;
 use crate::input::{Source, start};
 
-/// Bytes read at once for each thread: measured as the size where starting threads costs little.
-const BUFFER: usize = 1024 * 1024;
-/// Bytes read at first: few numbers need no more.
-const FIRST_BUFFER: usize = 64 * 1024;
 /// No line is longer in most files.
 const LIKELY_LINE: usize = 64;
 /// Bytes that are looked at for the type of the numbers.
 pub const LOOKED_AT: usize = FIRST_BUFFER;
-/// Text that is worth a thread of its own.
-const WORTH_SHARING: usize = 128 * 1024;
 /// No number needs a longer line: past this the input is something else, perhaps without any newline.
 const LONGEST_LINE: usize = 4096;
 
@@ -48,21 +42,13 @@ pub trait Input: Read {
 
 /// A stream of lines, each a number.
 pub struct Text {
-    reader: Box<dyn Input>,
+    lines: LineBuffer,
     name: PathBuf,
     dtype: Dtype,
     /// How many may turn text into numbers at once.
     threads: usize,
-    buffer: Vec<u8>,
-    /// The part of `buffer` that has been read and not yet parsed.
-    unread: Range<usize>,
     /// Lines parsed.
     line: u64,
-    /// The last read filled the buffer.
-    was_filled: bool,
-    /// The mark that some editors begin a file with has been passed over.
-    is_past_mark: bool,
-    ended: bool,
     /// Lines without a number are passed over.
     may_lack: bool,
     /// One has been passed over, and said.
@@ -86,47 +72,37 @@ impl Text {
         threads: usize,
         may_lack: bool,
     ) -> Result<Self> {
-        let mut new = Self::new(reader, name, dtype.unwrap_or(Dtype::I64), threads);
-        new.may_lack = may_lack;
+        let mut new = Self {
+            lines: LineBuffer::new(reader, threads),
+            name,
+            dtype: dtype.unwrap_or(Dtype::I64),
+            threads,
+            line: 0,
+            may_lack,
+            has_lacked: false,
+            blank: None,
+            failed: None,
+        };
         if dtype.is_none() {
             new.dtype = new.look()?;
         }
         Ok(new)
     }
 
-    fn new(reader: Box<dyn Input>, name: PathBuf, dtype: Dtype, threads: usize) -> Self {
-        let (buffer, unread) = (Vec::new(), 0..0);
-        Self {
-            reader,
-            name,
-            dtype,
-            threads,
-            buffer,
-            unread,
-            line: 0,
-            was_filled: false,
-            is_past_mark: false,
-            ended: false,
-            may_lack: false,
-            has_lacked: false,
-            blank: None,
-            failed: None,
-        }
-    }
-
     /// Type of the first numbers.
     fn look(&mut self) -> Result<Dtype> {
         loop {
-            let waiting = &self.buffer[self.unread.clone()];
+            let waiting = self.lines.waiting();
             let has_line = memchr::memchr(b'\n', waiting).is_some();
             let is_enough = waiting.len() >= LOOKED_AT || waiting.len() > LONGEST_LINE && !has_line;
-            if self.ended || is_enough || has_line && !self.reader.comes_soon() {
+            if self.lines.has_ended() || is_enough || has_line && !self.lines.comes_soon() {
                 break;
             }
-            self.read_more()?;
+            self.lines.read_more().map_err(|e| Error::io("read", &self.name, &e))?;
         }
-        let waiting = &self.buffer[self.unread.clone()];
-        let whole = if self.ended { Some(waiting.len()) } else { memchr::memrchr(b'\n', waiting) };
+        let waiting = self.lines.waiting();
+        let whole =
+            if self.lines.has_ended() { Some(waiting.len()) } else { memchr::memrchr(b'\n', waiting) };
         let lines = waiting[..whole.unwrap_or(0)].split(|byte| *byte == b'\n');
         Ok(Dtype::of_words(lines.filter_map(|line| std::str::from_utf8(line.trim_ascii()).ok())))
     }
@@ -134,33 +110,17 @@ impl Text {
     /// Bytes of whole lines that wait to be parsed; 0 at the end, and where there are none yet and `may_wait`
     /// is false.
     fn whole_lines(&mut self, may_wait: bool) -> Result<usize> {
-        loop {
-            let waiting = &self.buffer[self.unread.clone()];
-            match memchr::memrchr(b'\n', waiting) {
-                Some(at) => return Ok(at + 1),
-                None if self.ended => return Ok(waiting.len()),
-                None if waiting.len() > LONGEST_LINE => {
-                    return Err(self.complaint(self.line + 1, waiting.trim_ascii()));
-                }
-                None if !may_wait && !self.reader.comes_soon() => return Ok(0),
-                None => self.read_more()?,
-            }
+        match self.lines.whole(may_wait, LONGEST_LINE).map_err(|e| Error::io("read", &self.name, &e))? {
+            Whole::Bytes(count) => Ok(count),
+            Whole::TooLong => Err(self.complaint(self.line + 1, self.lines.waiting().trim_ascii())),
         }
     }
 
     /// Parses of the first `whole` bytes as many lines as there is room for. Returns how many values they hold, up to a
     /// fault; `holes` gets the places of those that are missing.
     fn parse(&mut self, whole: usize, buf: &mut [u64], holes: &mut Vec<usize>) -> (usize, Result<()>) {
-        let lines = &self.buffer[self.unread.start..][..whole];
-        // No more than there will be room for, as far as can be seen: what is looked at for one number should
-        // not be a whole buffer.
-        let likely = buf.len().saturating_mul(LIKELY_LINE);
-        let lines = match lines.get(..likely) {
-            Some(start) => {
-                &lines[..memchr::memrchr(b'\n', start).map_or_else(|| next_line(lines, 0), |at| at + 1)]
-            }
-            None => lines,
-        };
+        // No more than there will be room for, as far as can be seen.
+        let lines = likely(&self.lines.waiting()[..whole], buf.len().saturating_mul(LIKELY_LINE));
         let parts = parts(lines, self.threads, buf.len());
         let (mut rooms, mut rest) = (Vec::new(), &mut *buf);
         for part in &parts {
@@ -202,34 +162,8 @@ impl Text {
             self.blank = self.blank.or(blank.map(|line| self.line + line));
             self.line += part.lines as u64;
         }
-        self.unread.start += parts.last().map_or(0, |part| part.bytes.end);
+        self.lines.pass(parts.last().map_or(0, |part| part.bytes.end));
         (count, Ok(()))
-    }
-
-    fn read_more(&mut self) -> Result<()> {
-        // It grows only where it is filled.
-        let size = if self.was_filled { 4 * self.buffer.len() } else { self.buffer.len() };
-        self.buffer.resize(size.clamp(FIRST_BUFFER, BUFFER * self.threads), 0);
-        self.buffer.copy_within(self.unread.clone(), 0);
-        self.unread = 0..self.unread.len();
-        loop {
-            match self.reader.read(&mut self.buffer[self.unread.end..]) {
-                Ok(count) => {
-                    self.unread.end += count;
-                    self.was_filled = self.unread.end == self.buffer.len();
-                    let is_start = self.line == 0 && !self.is_past_mark;
-                    if is_start && self.buffer[self.unread.clone()].starts_with(b"\xef\xbb\xbf") {
-                        // Once: a second one is not the file's, in however many pieces it comes.
-                        self.unread.start += 3;
-                        self.is_past_mark = true;
-                    }
-                    self.ended = count == 0;
-                    return Ok(());
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", &self.name, &e)),
-            }
-        }
     }
 
     fn no_value(&self, line: u64) -> Error {
@@ -244,46 +178,6 @@ impl Text {
         let what = self.dtype.complaint(&shown(number));
         Error::Failed(format!("{}, line {line}: {what}", self.name.display()))
     }
-}
-
-/// Whole lines for one thread.
-struct Part {
-    bytes: Range<usize>,
-    lines: usize,
-}
-
-/// The first of `lines`, no more of them than `most`, in parts for so many threads.
-fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<Part> {
-    let mut window = lines.len();
-    loop {
-        let count = (window / WORTH_SHARING).clamp(1, threads) as u64;
-        let mut bounds: Vec<usize> = (0..count)
-            .map(|i| partition::part(window as u64, count, i).start as usize)
-            .map(|at| if at == 0 { 0 } else { next_line(lines, at - 1) })
-            .collect();
-        bounds.push(window);
-        let parts: Vec<Part> = bounds
-            .windows(2)
-            .map(|bounds| {
-                let bytes = bounds[0].min(window)..bounds[1].min(window);
-                let text = &lines[bytes.clone()];
-                let unfinished = usize::from(text.last().is_some_and(|byte| *byte != b'\n'));
-                Part { bytes, lines: memchr::memchr_iter(b'\n', text).count() + unfinished }
-            })
-            .collect();
-        let all: usize = parts.iter().map(|part| part.lines).sum();
-        if all <= most {
-            return parts;
-        }
-        // About as many as there is room for, and at least one.
-        let about = (window as u128 * most as u128 / all as u128) as usize;
-        window = memchr::memrchr(b'\n', &lines[..about]).map_or_else(|| next_line(lines, 0), |at| at + 1);
-    }
-}
-
-/// Where the line behind the one that byte `at` is part of begins.
-fn next_line(lines: &[u8], at: usize) -> usize {
-    memchr::memchr(b'\n', &lines[at..]).map_or(lines.len(), |i| at + i + 1)
 }
 
 /// What has been found in a part.
@@ -398,7 +292,7 @@ impl Source for Text {
             if whole == 0 {
                 break;
             }
-            let lines = &self.buffer[self.unread.start..][..whole];
+            let lines = &self.lines.waiting()[..whole];
             let mut at = 0;
             while at < whole && skipped < count {
                 let end = next_line(lines, at);
@@ -406,19 +300,20 @@ impl Source for Text {
                 self.line += 1;
                 at = end;
             }
-            self.unread.start += at;
+            self.lines.pass(at);
         }
         Ok(skipped)
     }
 
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        let waiting = &self.buffer[self.unread.clone()];
-        let is_here = self.ended || self.failed.is_some() || memchr::memchr(b'\n', waiting).is_some();
-        if is_here { None } else { self.reader.descriptor() }
+        let is_here = self.lines.has_ended()
+            || self.failed.is_some()
+            || memchr::memchr(b'\n', self.lines.waiting()).is_some();
+        if is_here { None } else { self.lines.descriptor() }
     }
 
     fn stamp(&self) -> Stamp {
-        self.reader.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
+        self.lines.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
     }
 }
 
@@ -426,6 +321,7 @@ impl Source for Text {
 mod tests {
     use super::*;
     use crate::data::batch::bytes_for;
+    use crate::input::lines::BUFFER;
     use proptest::prelude::*;
 
     /// Delivers one byte per read, as a slow pipe may.
@@ -576,23 +472,6 @@ mod tests {
             for (buf, threads) in [(1 << 16, 2), (999, 2), (300_000, 3), (70_001, 7)] {
                 assert!(read(buf, threads) == alone, "{buf} {threads}");
             }
-        }
-    }
-
-    #[test]
-    fn parts_are_whole_lines_and_no_more_than_fit() {
-        let text = b"1\n\n22\n333333333333\n4\n\n\n5".repeat(20_000);
-        for (threads, most) in [(1, 1), (2, 1), (3, 10), (2, 70_000), (5, 1 << 20)] {
-            let mut at = 0;
-            let mut lines = 0;
-            for part in parts(&text, threads, most) {
-                assert_eq!(part.bytes.start, at);
-                at = part.bytes.end;
-                lines += part.lines;
-                assert!(part.bytes.is_empty() || at == text.len() || text[at - 1] == b'\n');
-            }
-            assert!(0 < lines && lines <= most, "{lines} lines for {most}");
-            assert!(most < 1 << 20 || at == text.len());
         }
     }
 

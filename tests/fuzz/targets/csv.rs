@@ -29,7 +29,7 @@ type Found = (Vec<u64>, Option<String>);
 fn table(bytes: &[u8], part: Option<&str>, layout: TableLayout, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
     let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
     // No file of this name is looked into again.
-    match Table::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype, may_lack) {
+    match Table::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype, may_lack, 3) {
         Ok(mut table) => drain(&mut table, room),
         Err(error) => (Vec::new(), Some(error.to_string())),
     }
