@@ -33,6 +33,7 @@ mod readme;
 mod reduce;
 mod report;
 mod rooms;
+mod rounded;
 mod scale;
 mod show;
 mod signals;
