@@ -435,3 +435,67 @@ impl Work {
         Ok(Self::Read { file: TextFile::Path(spec.file.clone()), action: spec.action.unwrap_or(Do::Text) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::data::batch;
+    use crate::data::schema::{ColumnType, Field};
+    use crate::input::InputInfo;
+    use crate::op::Bound;
+    use crate::output::encode::Encoding;
+    use crate::sched::BlockSizing;
+
+    /// Bytes of an answer of states at least.
+    const STATES: usize = 4096;
+    /// Bytes that all blocks in flight may take.
+    const MOST: usize = 256 << 20;
+
+    /// A task as typed, bound to an input of so many columns.
+    fn bound(words: &[&str], columns: usize, indexed: bool) -> (Task, Bound) {
+        let cli = Cli::parse_from(["parpy"].iter().chain(words));
+        let task = Job::from_cli(&cli, |_| Ok(String::new())).unwrap().tasks.remove(0);
+        let field = |i| Field { name: format!("c{i}"), dtype: ColumnType::F64 };
+        let schema = Schema { fields: (0..columns).map(field).collect() };
+        let info = InputInfo { schema, total: u64::MAX / 16, indexed, ..InputInfo::default() };
+        let bound = Bound::of(&task, info).unwrap();
+        (task, bound)
+    }
+
+    proptest! {
+        /// Whatever is asked for, what is in flight stays within bounds, and a block holds a row at least.
+        #[test]
+        fn blocks_in_flight_are_bounded(
+            columns in 1usize..200, workers in 1usize..300, block in prop::option::of(1u64..1 << 24),
+            kind in prop::sample::select(vec!["static", "dynamic", "guided"]),
+            output in prop::sample::select(vec!["none", "a.csv", "a.jsonl", "a.npy", "a.txt", "a.json"]),
+            is_reduced: bool, is_stream: bool, costs_more: bool, left in prop::option::of(any::<u64>()), grain in 1u64..100_000,
+        ) {
+            let schedule = block.map_or(kind.to_owned(), |block| format!("{kind},{block}"));
+            let mut words = vec!["map", "--from", "t.csv", "-k", "--schedule", &schedule, "-o", output, "-f", "c0 + 1"];
+            if is_reduced {
+                words.extend(["--reduce", "mean,hist:100:0:1", "--by", "c0"]);
+            }
+            let (task, bound) = bound(&words, columns, !is_stream);
+            let width = Encoding::of(&task, bound.kept.len()).width(&bound.table());
+            let row = columns * 8 + width;
+            for (sizing, slots) in [
+                (BlockSizing::in_rounds(&task, &bound, workers, costs_more), workers),
+                (BlockSizing::one_by_one(&task, &bound, workers, left, grain), 2 * workers),
+            ] {
+                let BlockSizing { block, smallest, rows, input, buf, .. } = sizing;
+                prop_assert!(rows >= 1 && block == rows as u64 && (1..=block).contains(&smallest));
+                prop_assert!(buf >= rows * width);
+                let has_room = if is_stream { batch::rows_for(columns, input) >= rows } else { input == 0 };
+                prop_assert!(has_room);
+                // Parts of a batch begin at whole cache lines, and a state has room for a few numbers.
+                let own = batch::bytes_for(columns, 0) + columns * 192 + STATES;
+                let most = MOST.max(slots * row) + slots * (rows * columns / 4 + own);
+                prop_assert!(slots * (input + buf) <= most, "{} slots of {:?}", slots, sizing);
+            }
+        }
+    }
+}

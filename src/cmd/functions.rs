@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::base::table;
 use crate::op::expr::OF_SEVERAL;
 use crate::op::functions::{self, Function, Whole};
+use crate::op::reduce;
 
 /// What expressions are made of, beside functions.
 const OPERATORS: &str = "  + - *              of whole numbers: exact in 64 bits, or there is no answer
@@ -24,15 +25,19 @@ pub fn text() -> String {
     let mut table = table::headed(&["function", "whole numbers", "floats", "formula"], &[0, 1, 2, 3]);
     for function in functions::all() {
         let (of_wholes, of_floats) = types(function);
-        let [of_wholes, of_floats] = [of_wholes, of_floats].map(Option::unwrap_or_default);
-        table.add_row([function.name, of_wholes, of_floats, function.formula]);
+        table.add_row([function.name, of_wholes, of_floats.unwrap_or_default(), function.formula]);
     }
     table::align(&mut table, &[0, 1, 2, 3]);
     let mut text = format!("{}\n\nIn expressions, as in -f 'sqrt(x^2 + 1)', also\n", table::text(&table));
     for (call, formula) in OF_SEVERAL {
         let _ = writeln!(text, "  {call:<18} {formula}");
     }
-    text + OPERATORS
+    text += OPERATORS;
+    text += "\nFor --reduce, of all answers or of a column, as in --reduce 'mean,max(x)'\n";
+    for reduction in reduce::all() {
+        let _ = writeln!(text, "  {:<18} {}", reduction.name, reduction.help);
+    }
+    text + "  hist:N, hist:N:A:B how many lie in each of N bins, from A to B (else from the least to the greatest)\n"
 }
 
 /// The same for programs: a list of objects.
@@ -44,11 +49,11 @@ pub fn json() -> String {
     format!("{:#}\n", json!(of_one.collect::<Vec<_>>()))
 }
 
-/// What a function makes of whole numbers, and of floats.
-fn types(function: &Function) -> (Option<&'static str>, Option<&'static str>) {
+/// What a function makes of whole numbers, and of floats where it is of them.
+fn types(function: &Function) -> (&'static str, Option<&'static str>) {
     let of_wholes = match function.whole {
         Whole::Exact(_) => "i64",
         Whole::AsFloat => "f64",
     };
-    (Some(of_wholes), function.float.map(|_| "f64"))
+    (of_wholes, function.float.map(|_| "f64"))
 }
