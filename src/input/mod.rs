@@ -7,6 +7,7 @@
 pub mod blocks;
 pub mod csv;
 mod csv_lines;
+pub mod csv_table;
 pub mod flat;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
@@ -169,7 +170,7 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                 Some(Format::Npy) => Values::Indexed(npy::open(&file)?),
                 _ if delimiter(path).is_some() => {
                     let (reader, part) = (Box::new(open(path)?), part.as_deref());
-                    Values::Stream(Box::new(csv::Table::open(
+                    Values::Stream(Box::new(csv_table::Table::open(
                         reader, path, part, *layout, dtype, may_lack, readers,
                     )?))
                 }

@@ -278,7 +278,7 @@ fn files_job(dir: &Dir) -> Run {
         ("values = [-3, 0, 12, 3037000499]", false),
         ("values = [0.1, -2.5, 1e300, 'nan', 'inf']", false),
         ("range = '0..1000:0.25'", false),
-        ("range = '0..20000'", false),
+        ("range = '0..7000'", false),
         ("values = ['9223372036854775807', 3037000500, 5]", true),
         ("values = []", false),
         ("range = '0..1000', function = 'x / 3'", false),
@@ -298,8 +298,8 @@ fn files_job(dir: &Dir) -> Run {
     let mut job = String::new();
     for (i, (input, keep_going)) in inputs.enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
-            // What is reduced is the whole.
-            if input.contains("reduce") && !part.is_empty() {
+            // What is reduced is the whole; and values, not files, are enough to stand for parts.
+            if (input.contains("reduce") || input.contains("from")) && !part.is_empty() {
                 continue;
             }
             job += &format!(

@@ -10,7 +10,7 @@ use std::path::Path;
 use common::drain;
 use libfuzzer_sys::fuzz_target;
 use parpy::data::dtype::Dtype;
-use parpy::input::csv::Table;
+use parpy::input::csv_table::Table;
 use parpy::input::text::Input;
 use parpy::job::input::TableLayout;
 
