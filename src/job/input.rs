@@ -147,14 +147,23 @@ pub fn split_columns(part: &str) -> Vec<String> {
     names
 }
 
+/// Is a name what [`split_columns`] makes of it, and what a shell does?
+fn is_plain(name: &str) -> bool {
+    !name.contains([',', '[', ']', ' ']) && !name.starts_with(['"', '\''])
+}
+
+/// A name as [`split_columns`] takes it, in quotes where it needs them.
+pub fn quoted(name: &str) -> String {
+    match (is_plain(name), name.contains('"')) {
+        (true, _) => name.to_owned(),
+        (false, false) => format!("\"{name}\""),
+        (false, true) => format!("'{name}'"),
+    }
+}
+
 /// `FILE:COLUMNS` as a shell takes it, for messages: [`split_columns`] makes `names` of it again.
 pub fn of_columns(path: &Path, names: &[&str]) -> String {
-    let is_plain = |name: &str| !name.contains([',', '[', ']', ' ']) && !name.starts_with(['"', '\'']);
-    let words = names.iter().map(|name| match is_plain(name) {
-        true => (*name).to_owned(),
-        false => format!("\"{name}\""),
-    });
-    let columns = words.collect::<Vec<_>>().join(",");
+    let columns = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
     match names.iter().all(|name| is_plain(name)) {
         true => format!("{}:{columns}", path.display()),
         false => format!("'{}:{columns}'", path.display()),
@@ -178,6 +187,8 @@ mod tests {
             ("a],b", &["a]", "b"]),
         ] {
             assert_eq!(split_columns(part), names, "{part}");
+            let again = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(",");
+            assert_eq!(split_columns(&again), names, "{again}");
         }
     }
 

@@ -24,7 +24,7 @@ use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::job::compress::Compress;
-use crate::job::input::{Numbers, TextFile, splits};
+use crate::job::input::{Numbers, TextFile, quoted, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::Schedule;
@@ -248,7 +248,7 @@ impl Task {
                         .filter(|ddof| *ddof > 0)
                         .map(|ddof| ddof as i64),
                     dtype: *dtype,
-                    columns: columns.clone().unwrap_or_default(),
+                    columns: columns.iter().flatten().map(|name| quoted(name)).collect(),
                     who: *who,
                     ..MapSpec::default()
                 };

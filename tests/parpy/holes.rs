@@ -39,6 +39,19 @@ fn a_hole_stays_a_hole_through_every_format() {
 }
 
 #[test]
+fn show_leaves_holes_empty() {
+    let dir = Dir::new();
+    let run = |args: &str| parpy("-q map").args(args).folder(dir.path("")).done();
+    run("3 3037000500 4 -k -o k.npy");
+    let text = parpy("show").arg(dir.path("k.npy")).text();
+    assert!(text.contains("3 numbers of type i64") && text.contains("min 9  mean 12.5  max 16"), "{text}");
+    assert!(text.contains("without a number 1"), "{text}");
+    run("0.5 nan -o n.npy");
+    let text = parpy("show").arg(dir.path("n.npy")).text();
+    assert!(text.contains("  0.25\n  NaN\n") && text.contains("without a number 1"), "{text}");
+}
+
+#[test]
 fn floats_that_are_missing() {
     let dir = Dir::new();
     dir.write("x.txt", "0.5\n\n-2\n");

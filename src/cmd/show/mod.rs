@@ -227,9 +227,11 @@ impl Table {
                 }
                 let shown = (start..).zip(0..found).filter(|(i, _)| *i < first || *i >= last);
                 for (i, at) in shown {
-                    let word = |(number, dtype): (usize, &Dtype)| match lacks(number, i) {
-                        true => String::new(),
-                        false => dtype.text(columns[number][at]),
+                    let word = |(number, dtype): (usize, &Dtype)| {
+                        let bits = columns[number][at];
+                        // A NaN is shown as it is, whatever it stands for.
+                        let is_nan = *dtype == Dtype::F64 && f64::from_bits(bits).is_nan();
+                        if lacks(number, i) && !is_nan { String::new() } else { dtype.text(bits) }
                     };
                     let row = dtypes.iter().enumerate().map(word).collect();
                     if i < first { table.first.push(row) } else { table.last.push_back(row) }
@@ -308,9 +310,7 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
         Some(Format::Json) => json::look(path, rows),
         Some(Format::JsonLines) => json::look_at_lines(path, rows),
         Some(Format::Npy) => {
-            // Where no number is an answer, NaNs are shown as they are.
-            let file = ArrayFile { may_lack: false, ..ArrayFile::elements(path, None) };
-            let mut values = input::npy::open(&file)?;
+            let mut values = input::npy::open(&ArrayFile::elements(path, None))?;
             let mut table = Table::of_numbers(&mut *values, rows, MOST_ROWS, &HashSet::new())?;
             let (schema, count) = (values.schema(), values.count());
             table.shape = match schema.len() {
