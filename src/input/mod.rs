@@ -13,6 +13,7 @@ pub mod flat;
 pub mod hdf5;
 pub mod hdf5_library;
 pub mod holes;
+mod json_lines;
 mod lines;
 mod look;
 pub mod npy;
@@ -174,9 +175,16 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                         reader, path, part, *layout, dtype, may_lack, readers,
                     )?))
                 }
-                Some(Format::Json | Format::JsonLines) => {
+                Some(Format::JsonLines) => {
+                    let (reader, part) = (Box::new(open(path)?), part.as_deref());
+                    Values::Stream(Box::new(json_lines::Objects::open(
+                        reader, path, part, dtype, may_lack, readers,
+                    )?))
+                }
+                Some(Format::Json) => {
                     return Err(Error::Usage(format!(
-                        "--from {}: JSON is not read; save the values as .csv, .npy, .h5 or text",
+                        "--from {}: of JSON it is lines that are read, an object on each; of parpy's own results: jq -c \
+                         '.results[]' {0} > FILE.jsonl",
                         path.display()
                     )));
                 }

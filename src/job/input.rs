@@ -112,7 +112,8 @@ pub(crate) fn splits(from: &OsStr) -> impl Iterator<Item = (PathBuf, Option<Stri
     let from = from.as_bytes();
     let has_parts = |path: &&[u8]| {
         let path = Path::new(OsStr::from_bytes(path));
-        delimiter(path).is_some() || matches!(Format::of_name(path), Some(Format::Hdf5 | Format::Npy))
+        delimiter(path).is_some()
+            || matches!(Format::of_name(path), Some(Format::Hdf5 | Format::Npy | Format::JsonLines))
     };
     let files = memchr::memrchr_iter(b':', from).map(|at| &from[..at]).filter(has_parts);
     [from].into_iter().chain(files).map(move |file| {

@@ -23,8 +23,8 @@ pub struct MapSpec {
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line; FILE.csv (also .tsv), all columns or those of
-    /// FILE.csv:NAME,NAME (or their numbers, from 1); FILE.npy, of rows with fields or two dimensions also
+    /// Values from a file: text with one number per line; FILE.csv (also .tsv and .jsonl), all columns or
+    /// those of FILE.csv:NAME,NAME (or their numbers, from 1); FILE.npy, of rows with fields or two dimensions also
     /// FILE.npy:NAME,NAME and FILE.npy:[:,K] (from 0); datasets of FILE.h5:/GROUP/NAME,/NAME, or of two
     /// dimensions one column, FILE.h5:/NAME[:,K]; - is text from standard input
     // As people type it, which rustdoc takes for a link.

@@ -59,7 +59,7 @@ fn words_that_are_typed() {
         ("map 1 -o a.@", 2, "no format has the extension"),
         ("map 1 -o a.h5 --compress @", 2, "--compress"),
         ("map 1 --report=@", 2, "--report"),
-        ("map --from @.json", 2, "JSON is not read"),
+        ("map --from @.json", 2, "JSON it is lines"),
         ("run nothing.toml @", 2, "nothing.toml"),
         ("scale map 1 --save a.@", 2, "a study is saved as"),
     ] {

@@ -282,7 +282,7 @@ fn columns_of_csv_files() {
         open.done().fails(1, &["q.csv, line 3", "never closed"]);
     }
     numbers("a,b\n4,z\n\"1\n").done().fails(1, &["q.csv, line 3"]);
-    parpy("map --from x.json").done().fails(2, &["JSON is not read"]);
+    parpy("map --from x.json").done().fails(2, &["JSON it is lines"]);
     let single = dir.write("s.csv", "n\n4\n");
     assert_eq!(parpy("map --from").arg(single).text(), "16\n");
 }

@@ -22,6 +22,7 @@ mod formulas;
 mod hdf5;
 mod holes;
 mod job;
+mod json_lines;
 mod launch;
 mod map;
 mod names;

@@ -165,7 +165,20 @@ fn tables(dir: &Dir) -> Vec<PathBuf> {
         "(900, 3)",
         &(0..2700).flat_map(|i| (i as f32).to_le_bytes()).collect::<Vec<_>>(),
     );
-    vec![dir.write("t.csv", text), npy_of(dir, "fields.npy", fields, "(700,)", &bytes), square]
+    let objects: String = text
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let [x, n, large] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            format!("{{\"c0\":{x},\"c1\":{n},\"c2\":{large}}}\n")
+        })
+        .collect();
+    vec![
+        dir.write("t.csv", text),
+        dir.write("t.jsonl", objects),
+        npy_of(dir, "fields.npy", fields, "(700,)", &bytes),
+        square,
+    ]
 }
 
 /// A job file of every function that there is, over whole numbers and over floats, of which some have no answer.
