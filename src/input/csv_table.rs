@@ -228,6 +228,7 @@ impl Table {
     fn complaint(&self, number: usize, field: &[u8]) -> String {
         let Taken { index, name, dtype } = &self.columns[number];
         let why = match field {
+            [] if self.may_lack => "there is no value".to_owned(),
             [] => "there is no value; --keep-going passes over it".to_owned(),
             _ => dtype.complaint(&shown(field)),
         };

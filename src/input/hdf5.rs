@@ -179,7 +179,7 @@ impl Opened<'_> {
             return Ok(values);
         }
         let name = format!("{}:/{ANSWERS}", self.path.display());
-        Ok(Box::new(WithHoles::new(values, Finder::Rows(rows), Path::new(&name), self.may_lack)))
+        Ok(Box::new(WithHoles::new(values, vec![Finder::Rows(rows)], Path::new(&name), self.may_lack)))
     }
 
     /// The values of a dataset, whatever is known of them.

@@ -60,8 +60,8 @@ impl Holes {
 pub enum Finder {
     /// A float that is no number is one.
     Nan,
-    /// Where a column of truth values says that there is no value, in all columns.
-    Valid(Box<dyn Indexed>),
+    /// Where a column of truth values says that there is no value, in the columns of these numbers.
+    Valid(Box<dyn Indexed>, Vec<usize>),
     /// In the rows of these numbers, which ascend.
     Rows(Vec<u64>),
 }
@@ -69,7 +69,7 @@ pub enum Finder {
 /// Rows of which some have no value.
 pub struct WithHoles {
     source: Box<dyn Indexed>,
-    finder: Finder,
+    finders: Vec<Finder>,
     /// For messages.
     name: PathBuf,
     /// They are passed over.
@@ -79,36 +79,42 @@ pub struct WithHoles {
 }
 
 impl WithHoles {
-    /// `source`, a part of the file `name`, in which `finder` finds holes; they are an error unless values `may_lack`.
-    pub fn new(source: Box<dyn Indexed>, finder: Finder, name: &Path, may_lack: bool) -> Self {
+    /// `source`, a part of the file `name`, in which `finders` find holes; they are an error unless values `may_lack`.
+    pub fn new(source: Box<dyn Indexed>, finders: Vec<Finder>, name: &Path, may_lack: bool) -> Self {
         let last = Holes::none(source.schema().len());
-        Self { source, finder, name: name.to_owned(), may_lack, last }
+        Self { source, finders, name: name.to_owned(), may_lack, last }
     }
 
     fn find(&mut self, start: u64, columns: &[&mut [u64]], found: usize, lanes: Lanes) -> Result<()> {
         let schema = self.source.schema();
         self.last = Holes::none(schema.len());
         let holes = &mut self.last;
-        match &mut self.finder {
-            Finder::Nan => {
-                let floats =
-                    columns.iter().enumerate().filter(|(k, _)| schema.number(*k) == Some(Dtype::F64));
-                for (k, column) in floats {
-                    let is_nan = |(_, bits): &(usize, &u64)| f64::from_bits(**bits).is_nan();
-                    column[..found].iter().enumerate().filter(is_nan).for_each(|(row, _)| holes.add(k, row));
+        for finder in &mut self.finders {
+            match finder {
+                Finder::Nan => {
+                    let floats =
+                        columns.iter().enumerate().filter(|(k, _)| schema.number(*k) == Some(Dtype::F64));
+                    for (k, column) in floats {
+                        let is_nan = |(_, bits): &(usize, &u64)| f64::from_bits(**bits).is_nan();
+                        column[..found]
+                            .iter()
+                            .enumerate()
+                            .filter(is_nan)
+                            .for_each(|(row, _)| holes.add(k, row));
+                    }
                 }
-            }
-            Finder::Valid(valid) => {
-                let mut words = vec![0; found];
-                valid.fill_at(start, &mut [&mut words], lanes).1?;
-                for (row, _) in words.iter().enumerate().filter(|(_, word)| **word == 0) {
-                    (0..schema.len()).for_each(|k| holes.add(k, row));
+                Finder::Valid(valid, of) => {
+                    let mut words = vec![0; found];
+                    valid.fill_at(start, &mut [&mut words], lanes).1?;
+                    for (row, _) in words.iter().enumerate().filter(|(_, word)| **word == 0) {
+                        of.iter().for_each(|k| holes.add(*k, row));
+                    }
                 }
-            }
-            Finder::Rows(rows) => {
-                let first = rows.partition_point(|row| *row < start);
-                let own = rows[first..].iter().take_while(|row| **row < start + found as u64);
-                own.for_each(|row| (0..schema.len()).for_each(|k| holes.add(k, (row - start) as usize)));
+                Finder::Rows(rows) => {
+                    let first = rows.partition_point(|row| *row < start);
+                    let own = rows[first..].iter().take_while(|row| **row < start + found as u64);
+                    own.for_each(|row| (0..schema.len()).for_each(|k| holes.add(k, (row - start) as usize)));
+                }
             }
         }
         Ok(())

@@ -142,7 +142,8 @@ impl Objects {
         let what = match wrong {
             Wrong::Object(why) => format!("it is no JSON object ({why})"),
             Wrong::Missing(column) => {
-                format!("member {}: there is no value; --keep-going passes over it", self.columns[*column].0)
+                let remedy = if self.may_lack { "" } else { "; --keep-going passes over it" };
+                format!("member {}: there is no value{remedy}", self.columns[*column].0)
             }
             Wrong::Member(column, text) => {
                 let (name, dtype) = &self.columns[*column];

@@ -33,17 +33,29 @@ const PREFIX: usize = 12;
 /// without such columns.
 pub fn open(file: &ArrayFile) -> Result<Box<dyn Indexed>> {
     let (values, valid) = open_all(file)?;
-    let finder = match valid {
-        Some(valid) => Finder::Valid(valid),
-        None if file.may_lack => Finder::Nan,
-        // A NaN is a float like any other.
-        None => return Ok(values),
-    };
-    Ok(Box::new(WithHoles::new(values, finder, file.path, file.may_lack)))
+    let mut finders = Vec::new();
+    if let Some(valid) = valid {
+        // It is the answers that parpy says this of.
+        let fields = values.schema().fields;
+        let is_answer = |name: &str| name == ANSWERS || fields.len() == 1 && name.is_empty();
+        let of = (0..fields.len()).filter(|k| is_answer(&fields[*k].name)).collect();
+        finders.push(Finder::Valid(valid, of));
+    }
+    // Else a NaN is a float like any other.
+    if file.may_lack {
+        finders.push(Finder::Nan);
+    }
+    if finders.is_empty() {
+        return Ok(values);
+    }
+    Ok(Box::new(WithHoles::new(values, finders, file.path, file.may_lack)))
 }
 
 /// The values, and where a field says which of them are there, that.
 type WithValidity = (Box<dyn Indexed>, Option<Box<dyn Indexed>>);
+
+/// The field of the answers in rows that parpy has written.
+const ANSWERS: &str = "output";
 
 /// The field of truth values that says of rows which parpy has written whether there is an answer.
 pub const VALID: &str = "valid";

@@ -67,6 +67,13 @@ fn floats_that_are_missing() {
         assert_eq!(dir.read("y.csv"), b"x,y,output\n0.5,1,2\n,2,3\n-2.0,,\n");
         run("--from x.csv -k -f x+1 -o y.npy").ranks(*ranks).done();
         assert_eq!(of("--from y.npy -k -f output --columns x,output"), "0.5\t1.5\n\t\n-2.0\t-1.0\n");
+        // Of each column its own: what says whether there is an answer says nothing of the inputs.
+        run("--from x.csv -k -f x*0+y*0 -o z.npy").ranks(*ranks).done();
+        assert_eq!(of("--from z.npy:x -k -f identity"), "0.5\n\n-2.0\n");
+        dir.write("w.csv", "a,b\n1,2\n3,\n");
+        run("--from w.csv -k -f b -o w.npy").ranks(*ranks).done();
+        assert_eq!(of("--from w.npy:a -k -f identity"), "1\n3\n");
+        assert_eq!(of("--from w.npy -k -f output"), "2\n\n");
         // A NaN is a float like any other, unless values may be missing.
         run("0.5 nan -o nan.npy").ranks(*ranks).done();
         assert_eq!(of("--from nan.npy"), "0.0625\nNaN\n");

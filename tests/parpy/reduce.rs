@@ -102,6 +102,12 @@ fn what_cannot_be_reduced() {
     fails("1 --reduce hist", 2, &["how many bins"]);
     fails("1 --reduce hist:0", 2, &["1 to 65536 bins"]);
     fails("1 nan --reduce hist:10", 1, &["hist:10", "no range"]);
+    fails("1e308 -1e308 --reduce hist:3", 1, &["hist:3", "no range"]);
+    fails("9223372036854775807 9223372036854775806 --reduce hist:4", 1, &["hist:4", "no range"]);
+    fails("1 --reduce hist:3(x)", 2, &["hist(x):10"]);
+    fails("1 --reduce sum()", 2, &["no name in the brackets"]);
+    fails("1 --reduce sum,,mean", 2, &["no name"]);
+    fails("1 --reduce hist:3:0:inf", 2, &["finite"]);
     parpy("map --from - --reduce hist:10").stdin("1\n2\n").done().fails(2, &["standard input", "only once"]);
     parpy("scale map 1 2 --reduce hist:10 --quick").done().fails(2, &["hist:10:0:1"]);
     fails("1 --reduce sum(y)", 2, &["there is no column y"]);

@@ -229,6 +229,9 @@ impl<'a> Typed<'a> {
                 None => return wrong("it is the name of a reduction, or NAME(COLUMN)"),
             },
         };
+        if name.is_empty() {
+            return wrong("between two commas there is no name");
+        }
         if name != HIST && !all().iter().any(|reduction| reduction.name == name) {
             let names = || all().iter().map(|reduction| reduction.name).chain([HIST]);
             let hint = match nearest(name, names()) {
@@ -236,6 +239,12 @@ impl<'a> Typed<'a> {
                 None => format!("there are {}", listed(names())),
             };
             return Err(Error::Usage(format!("--reduce {text}: unknown reduction '{name}'; {hint}")));
+        }
+        if column == Some("") {
+            return wrong("there is no name in the brackets");
+        }
+        if name == HIST && arguments.is_some_and(|text| text.contains('(')) {
+            return wrong("the column comes first, as in hist(x):10");
         }
         if name != HIST && arguments.is_some() {
             return wrong("only hist has numbers behind colons");
@@ -276,7 +285,7 @@ impl<'a> Typed<'a> {
                 Ok(Bins::new(count, low, high))
             }
             (Some(_), Some(_)) => Err(wrong("the second end must be greater than the first".into())),
-            _ => Err(wrong("the ends are numbers".into())),
+            _ => Err(wrong("the ends are finite numbers".into())),
         }
     }
 }
@@ -335,7 +344,8 @@ pub fn bounded(items: &[String], ends: &[(String, f64)]) -> Result<Vec<String>> 
                 (low, high) if low == high => (low - 0.5, high + 0.5),
                 (low, high) => (low, high),
             };
-            if !low.is_finite() || !high.is_finite() {
+            // Also where they are so far apart, or so large, that bins have no width.
+            if !(high - low).is_finite() || low >= high {
                 return Err(Error::Failed(format!(
                     "--reduce {item}: the values reach from {low:?} to {high:?}, which is no range; give one: \
                      {item}:0:1"
@@ -594,7 +604,7 @@ mod tests {
             ("hist(y)", "hist:10:0:1"),
             ("hist(y):0:0:1", "1 to 65536 bins"),
             ("hist(y):3:1:1", "greater than the first"),
-            ("hist(y):3:0:inf", "the ends are numbers"),
+            ("hist(y):3:0:inf", "the ends are finite numbers"),
         ] {
             let error = bind(items, None, None).unwrap_err().to_string();
             assert!(error.contains(part), "{items}: {error}");
