@@ -4,6 +4,9 @@ use std::fmt;
 
 use crate::data::dtype::Dtype;
 
+/// What the answers are called in results.
+pub const ANSWERS: &str = "output";
+
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnType {

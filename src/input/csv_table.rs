@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::{listed, shown};
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
@@ -14,7 +14,7 @@ use crate::data::schema::Schema;
 use crate::input::Source;
 use crate::input::csv::{LONGEST_RECORD, Records, wrong_fields};
 use crate::input::csv_lines::{PlainRows, Wrong, is_plain};
-use crate::input::lines::LineBuffer;
+use crate::input::lines::{LineBuffer, fill_up};
 use crate::input::look::Ahead;
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
@@ -199,29 +199,30 @@ impl Table {
         Error::Failed(format!("{}, line {line}: {what}", self.path.display()))
     }
 
-    /// Puts rows behind the first `row` of `batch`. Returns how many, and whether there may be more now.
-    fn fill_some(&mut self, batch: &mut BatchWriter, row: usize) -> Result<(usize, bool)> {
+    /// Puts rows behind the first `row` of `batch`; as [`fill_up`] wants it.
+    fn fill_some(&mut self, batch: &mut BatchWriter, row: usize) -> (usize, Result<bool>) {
         let Some(plain) = &mut self.plain else {
-            return self.next(batch, row).map(|is_row| (usize::from(is_row), is_row));
+            return match self.next(batch, row) {
+                Ok(is_row) => (usize::from(is_row), Ok(is_row)),
+                Err(error) => (0, Err(error)),
+            };
         };
         let failed = |e: &io::Error| Error::io("read", &self.path, e);
-        let found = plain.fill(batch, row, LONGEST_RECORD, self.may_lack, failed)?;
+        let found = match plain.fill(batch, row, LONGEST_RECORD, self.may_lack, failed) {
+            Ok(found) => found,
+            Err(error) => return (0, Err(error)),
+        };
         if let Some(passed_over) = found.passed_over {
             let error = self.wrong_line(passed_over);
             self.pass_over(&error);
         }
-        match found.fault {
-            Some(fault) if found.rows == 0 => return Err(self.wrong_line(fault)),
-            Some(fault) => {
-                self.failed = Some(self.wrong_line(fault));
-                return Ok((found.rows, false));
-            }
-            None if found.is_other => {
-                self.records();
-            }
-            None => {}
+        if let Some(fault) = found.fault {
+            return (found.rows, Err(self.wrong_line(fault)));
         }
-        Ok((found.rows, !found.is_all))
+        if found.is_other {
+            self.records();
+        }
+        (found.rows, Ok(!found.is_all))
     }
 
     /// Why a field of a column is no number of its type.
@@ -328,8 +329,7 @@ impl Columns<'_> {
             ([index], _) => Ok(*index),
             ([], Some(index)) => self.check_name(index).map(|()| index),
             ([], None) => {
-                let near = nearest(name, names.iter().map(String::as_str)).filter(|_| self.has_names);
-                let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let near = did_you_mean(name, names.iter().map(String::as_str).filter(|_| self.has_names));
                 let what = self.there_are(&names);
                 Err(Error::Failed(format!("cannot read column {name} of {path}: {what}{near}")))
             }
@@ -412,22 +412,10 @@ impl Source for Table {
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let mut count = 0;
-        while count < batch.capacity() {
-            match self.fill_some(batch, count) {
-                Ok((found, true)) => count += found,
-                Ok((found, false)) => return Ok(count + found),
-                Err(error) if count == 0 => return Err(error),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
-            }
-        }
-        Ok(count)
+        let mut failed = self.failed.take();
+        let filled = fill_up(batch.capacity(), &mut failed, |count| self.fill_some(batch, count));
+        self.failed = failed;
+        filled
     }
 
     fn count(&self) -> Option<u64> {

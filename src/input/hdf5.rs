@@ -11,13 +11,13 @@ use ::hdf5::types::{CompoundType, FloatSize, IntSize, TypeDescriptor};
 use ::hdf5::{Dataset, File, H5Type, Hyperslab, LocationType, SliceOrIndex};
 use links::{Found, broken_link, found_in, other_files};
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::base::isolate;
 use crate::base::lanes::Lanes;
 use crate::base::names::Alias;
 use crate::data::dtype::Dtype;
-use crate::data::schema::Schema;
+use crate::data::schema::{ANSWERS, Schema};
 use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
 use crate::input::hdf5_library::{Library, plain};
 use crate::input::holes::{Finder, WithHoles};
@@ -134,9 +134,7 @@ pub fn open(file: &ArrayFile) -> Result<Box<dyn Indexed>> {
     several::beside(parts.iter().map(one).collect::<Result<_>>()?, path)
 }
 
-/// The dataset of answers of a file that parpy has written.
-const ANSWERS: &str = "output";
-/// The dataset with the numbers of the rows of that which have none.
+/// The dataset with the numbers of the rows of [`ANSWERS`] which have none, in a file that parpy has written.
 const FAILED: &str = "failed";
 /// The most of these that are held in memory.
 const MOST_FAILED: usize = 1 << 24;
@@ -379,8 +377,7 @@ fn list(file: &File) -> String {
 fn no_such_dataset(file: &File, path: &Path, name: &str) -> Error {
     let names = found_in(file, usize::MAX).datasets;
     let absolute = format!("/{}", name.trim_start_matches('/'));
-    let near = nearest(&absolute, names.iter().map(String::as_str));
-    let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+    let near = did_you_mean(&absolute, names.iter().map(String::as_str));
     Error::Failed(format!("cannot read {}: no dataset {name}; {}{near}", path.display(), list(file)))
 }
 

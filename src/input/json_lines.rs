@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::{listed, shown};
 use crate::base::fork_join;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::schema::Schema;
 use crate::input::Source;
-use crate::input::lines::{LineBuffer, Whole, likely, parts};
+use crate::input::lines::{LineBuffer, Whole, fill_up, likely, parts};
 use crate::input::look::Ahead;
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
@@ -95,8 +95,7 @@ impl Objects {
         let mut columns = Vec::new();
         for name in &chosen {
             if !is_there(name) {
-                let near = nearest(name, names.iter().copied());
-                let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let near = did_you_mean(name, names.iter().copied());
                 let there = listed(names.iter().copied());
                 return Err(wrong(format!("its objects have no member {name}; they have {there}{near}")));
             }
@@ -357,27 +356,17 @@ impl Source for Objects {
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let mut count = 0;
-        while count < batch.capacity() {
-            let outcome = self.whole(count == 0).and_then(|whole| {
+        let mut failed = self.failed.take();
+        let filled = fill_up(batch.capacity(), &mut failed, |count| match self.whole(count == 0) {
+            Ok(0) => (0, Ok(false)),
+            Ok(whole) => {
                 let (found, outcome) = self.parse(whole, batch, count);
-                count += found;
-                outcome.map(|()| whole)
-            });
-            match outcome {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if count == 0 => return Err(error),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
+                (found, outcome.map(|()| true))
             }
-        }
-        Ok(count)
+            Err(error) => (0, Err(error)),
+        });
+        self.failed = failed;
+        filled
     }
 
     fn count(&self) -> Option<u64> {

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
+use crate::base::error::{Error, Result};
 use crate::data::partition;
 use crate::input::text::Input;
 
@@ -132,6 +133,37 @@ impl LineBuffer {
             }
         }
     }
+}
+
+/// Fills up to `capacity` rows, some at a time: `some` puts them behind those that there are, and returns how many, and
+/// whether there may be more now, or why there are none. What ends rows is kept as `failed` until these have been
+/// delivered.
+///
+/// # Errors
+/// What was kept; or there are no rows, and that is why.
+pub fn fill_up(
+    capacity: usize,
+    failed: &mut Option<Error>,
+    mut some: impl FnMut(usize) -> (usize, Result<bool>),
+) -> Result<usize> {
+    if let Some(error) = failed.take() {
+        return Err(error);
+    }
+    let mut count = 0;
+    while count < capacity {
+        let (found, outcome) = some(count);
+        count += found;
+        match outcome {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) if count == 0 => return Err(error),
+            Err(error) => {
+                *failed = Some(error);
+                break;
+            }
+        }
+    }
+    Ok(count)
 }
 
 /// Whole lines for one thread.

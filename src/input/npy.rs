@@ -8,9 +8,10 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::{listed, shown};
 use crate::data::dtype::Dtype;
+use crate::data::schema::ANSWERS;
 use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
 use crate::input::holes::{Finder, WithHoles};
 use crate::input::npy_fields::NpyField;
@@ -53,9 +54,6 @@ pub fn open(file: &ArrayFile) -> Result<Box<dyn Indexed>> {
 
 /// The values, and where a field says which of them are there, that.
 type WithValidity = (Box<dyn Indexed>, Option<Box<dyn Indexed>>);
-
-/// The field of the answers in rows that parpy has written.
-const ANSWERS: &str = "output";
 
 /// The field of truth values that says of rows which parpy has written whether there is an answer.
 pub const VALID: &str = "valid";
@@ -184,7 +182,7 @@ fn choose_fields(
     let there = || fields.iter().map(|field| &*field.name);
     let find = |name: &String| {
         by_name(name).ok_or_else(|| {
-            let near = nearest(name, there()).map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let near = did_you_mean(name, there());
             wrong(format!("it has no field {name}; its fields are {}{near}", listed(there())))
         })
     };

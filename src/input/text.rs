@@ -16,7 +16,7 @@ use crate::base::fork_join;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::schema::Schema;
-use crate::input::lines::{FIRST_BUFFER, LineBuffer, Whole, likely, next_line, parts};
+use crate::input::lines::{FIRST_BUFFER, LineBuffer, Whole, fill_up, likely, next_line, parts};
 use crate::input::stamp::Stamp;
 use crate::input::{Source, start};
 
@@ -256,29 +256,20 @@ impl Source for Text {
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
-        if let Some(error) = self.failed.take() {
-            return Err(error);
-        }
-        let (mut count, mut holes) = (0, Vec::new());
-        while count < batch.capacity() {
-            let outcome = self.whole_lines(count == 0).and_then(|whole| {
-                holes.clear();
-                let (found, outcome) = self.parse(whole, &mut batch.words_mut(0)[count..], &mut holes);
-                holes.iter().for_each(|place| batch.set_null(0, count + place));
-                count += found;
-                outcome.map(|()| whole)
-            });
-            match outcome {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if count == 0 => return Err(error),
-                Err(error) => {
-                    self.failed = Some(error);
-                    break;
-                }
-            }
-        }
-        Ok(count)
+        let (mut failed, mut holes) = (self.failed.take(), Vec::new());
+        let filled = fill_up(batch.capacity(), &mut failed, |count| {
+            let whole = match self.whole_lines(count == 0) {
+                Ok(0) => return (0, Ok(false)),
+                Ok(whole) => whole,
+                Err(error) => return (0, Err(error)),
+            };
+            holes.clear();
+            let (found, outcome) = self.parse(whole, &mut batch.words_mut(0)[count..], &mut holes);
+            holes.iter().for_each(|place| batch.set_null(0, count + place));
+            (found, outcome.map(|()| true))
+        });
+        self.failed = failed;
+        filled
     }
 
     fn count(&self) -> Option<u64> {

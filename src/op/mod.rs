@@ -12,13 +12,13 @@ pub mod reduce;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
-use crate::data::schema::{Field, Schema};
+use crate::data::schema::{ANSWERS, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::output::Output;
 use crate::job::{Reductions, Task, Work};
@@ -114,8 +114,7 @@ fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
     let mut kept = Vec::new();
     for name in inputs {
         let Some(k) = names.iter().position(|known| known == name) else {
-            let near = nearest(name, names.iter().map(String::as_str));
-            let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+            let near = did_you_mean(name, names.iter().map(String::as_str));
             let there = listed(names.iter().map(String::as_str).chain([&**last]));
             return Err(wrong(format!("there is no column {name}; there are {there}{near}")));
         };
@@ -129,9 +128,6 @@ fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
 
 /// What a column of the input without a name is called in results.
 const NAMELESS: &str = "input";
-
-/// What answers are called in results.
-pub(crate) const ANSWERS: &str = "output";
 
 /// What a worker reports of one block, or of one more piece of a long answer.
 #[derive(Debug, Default)]

@@ -208,6 +208,14 @@ pub fn render(dtype: Dtype, bits: &[u64], buf: &mut [u8]) -> usize {
     line.at
 }
 
+/// What stands in a list of numbers for one that is missing.
+pub fn missing(dtype: Dtype) -> u64 {
+    match dtype {
+        Dtype::I64 => 0,
+        Dtype::F64 => f64::NAN.to_bits(),
+    }
+}
+
 /// Numbers of one type, by their bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Numbers<'a> {

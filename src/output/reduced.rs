@@ -13,7 +13,7 @@ use crate::job::output::Output;
 use crate::observe::report::Report;
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::{Reduced, ResultRow};
-use crate::output::encode::{RowTemplate, render_table};
+use crate::output::encode::{RowTemplate, missing, render_table};
 use crate::output::{ResultChunk, Sink, csv, json};
 
 /// Takes states, and writes one row of results, or one of each group, to another sink.
@@ -102,10 +102,7 @@ fn check_whole(rows: &[ResultRow], table: &Schema, path: &Path) -> Result<()> {
 fn columns(rows: &[ResultRow], table: &Schema, gaps: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     for column in 0..table.len() {
-        let missing = match table.number(column) {
-            Some(Dtype::F64) => f64::NAN.to_bits(),
-            _ => 0,
-        };
+        let missing = missing(table.number(column).unwrap_or(Dtype::I64));
         bytes.extend(rows.iter().flat_map(|row| row[column].unwrap_or(missing).to_ne_bytes()));
     }
     if gaps {

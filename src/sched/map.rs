@@ -17,7 +17,7 @@ use crate::op::expr::{Faults, Program, WINDOW};
 use crate::op::reduce::groups::BlockStates;
 use crate::op::reduce::{Of, Reduce};
 use crate::op::{BlockResult, Bound, Operator, Page, pages};
-use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, render, render_rows};
+use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, missing, render, render_rows};
 
 /// How rows are answered.
 #[derive(Debug, Clone)]
@@ -402,14 +402,6 @@ fn answer_window(
         room.answer.failed += 1;
         room.answer.first_failed.get_or_insert(complaint);
         done = end + 1;
-    }
-}
-
-/// What stands in a list of numbers for one that is missing.
-fn missing(dtype: Dtype) -> u64 {
-    match dtype {
-        Dtype::I64 => 0,
-        Dtype::F64 => f64::NAN.to_bits(),
     }
 }
 

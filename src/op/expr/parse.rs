@@ -8,7 +8,7 @@ use pest::iterators::Pair;
 use pest::pratt_parser::{Assoc, Op as Operator, PrattParser};
 
 use super::{Binary, Column, Fault, Kind, Node, Op};
-use crate::base::error::nearest;
+use crate::base::error::{did_you_mean, nearest};
 use crate::op::functions::{self, Function, Whole};
 
 #[derive(pest_derive::Parser)]
@@ -311,8 +311,7 @@ impl Builder<'_> {
             _ => {
                 let Some(function) = functions::by_name(name) else {
                     let known = functions::all().map(|function| function.name).chain(of_several());
-                    let near =
-                        nearest(name, known).map_or(String::new(), |near| format!("; did you mean {near}?"));
+                    let near = did_you_mean(name, known);
                     return Err(Fault::new(of_name, format!("there is no function {name}{near}")));
                 };
                 match <[Node; 1]>::try_from(given) {

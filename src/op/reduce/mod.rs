@@ -15,10 +15,10 @@ pub mod totals;
 
 use num_bigint::BigUint;
 
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean, nearest};
 use crate::base::fmt::listed;
 use crate::data::dtype::Dtype;
-use crate::data::schema::{ColumnType, Schema};
+use crate::data::schema::{ANSWERS, ColumnType, Schema};
 use crate::op::expr::SOLE;
 use crate::op::reduce::bins::Bins;
 use crate::op::reduce::exact::{nearest_quotient, times_power_of_two};
@@ -393,8 +393,7 @@ impl Reduce {
             let is_sole = schema.len() == 1 && name == SOLE;
             schema.position(name).or(is_sole.then_some(0)).ok_or_else(|| {
                 let names = || schema.fields.iter().map(|field| &*field.name).filter(|name| !name.is_empty());
-                let near =
-                    nearest(name, names()).map_or(String::new(), |near| format!("; did you mean {near}?"));
+                let near = did_you_mean(name, names());
                 let there = if names().next().is_some() { listed(names()) } else { SOLE.to_owned() };
                 format!("there is no column {name}; there are {there}{near}")
             })
@@ -419,7 +418,7 @@ impl Reduce {
                 (Some(name), _) => {
                     let of = match (find(name), answers) {
                         (Ok(k), _) => Of::Input(k),
-                        (Err(_), Some(_)) if name == super::ANSWERS => Of::Answers,
+                        (Err(_), Some(_)) if name == ANSWERS => Of::Answers,
                         (Err(why), _) => return Err(wrong(why)),
                     };
                     vec![(of, format!("{}({name})", typed.name))]
