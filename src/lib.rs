@@ -40,7 +40,7 @@
 struct Architecture;
 
 pub use cmd::entry::run_with;
-pub use op::functions::Function;
+pub use op::functions::{Function, OfText};
 
 pub mod base;
 pub mod cli;

@@ -14,10 +14,10 @@ use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::hdf5_library;
 use crate::job::compress::Compress;
-use crate::job::input::{Numbers, TableLayout, TextFile, split_columns, splits};
+use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::{Schedule, ScheduleKind};
@@ -131,7 +131,7 @@ impl Job {
                 ));
             }
         };
-        if tasks.iter().any(|task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. })) {
+        if tasks.iter().any(|task| task.work.is_of_stdin()) {
             return Err(Error::once_only(Path::new("standard input")));
         }
         if tasks.iter().any(|task| task.portion != ShardMode::Whole) {
@@ -165,8 +165,7 @@ fn check_together(tasks: &[Task], report: &ReportTo, trace: Option<&Path>) -> Re
             trace.display()
         )));
     }
-    let is_stdin = |task: &&Task| matches!(task.work, Work::Map { numbers: Numbers::Stdin, .. });
-    if tasks.iter().filter(is_stdin).count() > 1 {
+    if tasks.iter().filter(|task| task.work.is_of_stdin()).count() > 1 {
         return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
     }
     for (i, task) in tasks.iter().enumerate() {
@@ -202,7 +201,7 @@ impl Task {
             None => Ok(None),
         };
         let repeat = at_least_one("--repeat", shared.repeat)?.unwrap_or(1);
-        if repeat > 1 && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+        if repeat > 1 && work.is_of_stdin() {
             return Err(Error::once_only(Path::new("standard input")));
         }
         let portion = ShardMode::of(shared.part.as_deref(), shared.join)?;
@@ -213,7 +212,7 @@ impl Task {
                     .into(),
             ));
         }
-        if portion != ShardMode::Whole && matches!(work, Work::Map { numbers: Numbers::Stdin, .. }) {
+        if portion != ShardMode::Whole && work.is_of_stdin() {
             return Err(Error::not_in_parts(Path::new(STDIN)));
         }
         let output = match shared.output.as_deref() {
@@ -383,14 +382,32 @@ impl Work {
             (function, _) => Some(function.as_deref().unwrap_or("square")),
         };
         function.map_or(Ok(()), Formula::check)?;
-        let numbers = match (&spec.values[..], &spec.range, &spec.from) {
-            (values, None, None) => {
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
+            ([], None, None, Some(path)) => {
+                if let Some(dtype) = spec.dtype {
+                    let dtype = dtype.name();
+                    return Err(Error::Usage(format!(
+                        "--dtype {dtype}: it is of numbers, and --lines are texts"
+                    )));
+                }
+                if spec.function.is_none() && reduce.is_none() {
+                    return Err(Error::Usage(
+                        "--lines: say what is done with each line, as in -f length; parpy functions lists what there is"
+                            .into(),
+                    ));
+                }
+                match path == Path::new("-") {
+                    true => Numbers::Lines(LinesOf::Stdin),
+                    false => Numbers::Lines(LinesOf::File(path.clone())),
+                }
+            }
+            (values, None, None, None) => {
                 let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
                 Numbers::Typed(Typed::parse(&words, spec.dtype)?)
             }
-            ([], Some(range), None) => Numbers::Range(Range::parse(range, spec.dtype)?),
-            ([], None, Some(path)) if path == Path::new("-") => Numbers::Stdin,
-            ([], None, Some(from)) => {
+            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
+            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Stdin,
+            ([], None, Some(from), None) => {
                 // The shortest name of a file is likely: whether there is one is asked later.
                 let (path, part) = splits(from.as_os_str()).last().unwrap_or((from.clone(), None));
                 if is_hdf5(&path) && !cfg!(feature = "hdf5") {
@@ -400,14 +417,21 @@ impl Work {
                     function.is_some_and(|function| functions::by_name(function.trim()).is_some());
                 Numbers::File { layout: TableLayout::of(spec, &path)?, path, part, by_element }
             }
-            _ => return Err(Error::Usage("give VALUES, or --range, or --from, but only one of them".into())),
+            _ => {
+                return Err(Error::Usage(
+                    "give VALUES, or --range, or --from, or --lines, but only one of them".into(),
+                ));
+            }
         };
         if !matches!(numbers, Numbers::File { .. }) {
             if spec.no_header || spec.delimiter.is_some() {
                 return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
             }
             // There is one column, without a name.
-            let schema = Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64));
+            let schema = match numbers {
+                Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
+                _ => Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64)),
+            };
             let formula = function.map(|function| Formula::bind(function, &schema)).transpose()?;
             if let Some(Reductions { items, by, ddof }) = &reduce {
                 // Whatever the ranges of bins will be.
@@ -443,7 +467,7 @@ mod tests {
 
     use super::*;
     use crate::data::batch;
-    use crate::data::schema::{ColumnType, Field};
+    use crate::data::schema::Field;
     use crate::input::InputInfo;
     use crate::op::Bound;
     use crate::output::encode::Encoding;

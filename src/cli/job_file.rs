@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result, nearest};
 use crate::base::{escape, names};
 use crate::cli::{Shared, WorkerCounts};
-use crate::job::input::{Numbers, SAMPLE_NAME, TextFile};
+use crate::job::input::{SAMPLE_NAME, TextFile};
 use crate::job::output::{Output, is_hdf5};
 use crate::job::shard::ShardMode;
 use crate::job::spec::{JobSpec, TaskSpec};
@@ -144,6 +144,9 @@ impl Task {
                 if let Some(from) = &mut map.from {
                     *from = paths.resolve_from(from)?;
                 }
+                if let Some(lines) = &mut map.lines {
+                    paths.resolve_unless(&["-"], lines)?;
+                }
                 for text in map.range.iter_mut().chain(map.values.iter_mut().map(|word| &mut word.0)) {
                     *text = paths.word(text)?;
                 }
@@ -187,10 +190,7 @@ impl Task {
         let mut task = Self::checked(work, &shared)?;
         task.scale = spec.scale.unwrap_or_default();
         if people {
-            if matches!(
-                task.work,
-                Work::Map { numbers: Numbers::Stdin, .. } | Work::Read { action: Do::Count, .. }
-            ) {
+            if task.work.is_of_stdin() || matches!(task.work, Work::Read { action: Do::Count, .. }) {
                 return Err(Error::Usage(
                     "output = \"people\" tells of values from a file or typed, and of texts".into(),
                 ));

@@ -127,6 +127,7 @@ Examples:
   seq 1 10 | parpy map --from -
   parpy map --from table.csv:price -o prices.json
   parpy map --from table.csv:x,y -f 'sqrt(x^2 + y^2)' -o table2.csv   the columns by their names
+  parpy map --lines names.txt -f 'length(upper(x))'                   each line is a text
   parpy map --from values.npy --reduce count,mean,std,min,max         what all of them come to
   parpy map --from table.csv --reduce 'mean(x),count' --by group      and each group of rows
   parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
@@ -164,7 +165,7 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, repeat, compress and part; map may have values, range, from, no_header, delimiter,
+keep_going, retries, repeat, compress and part; map may have values, range, from, lines, no_header, delimiter,
 function, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the command line, which come
 before them.
 
@@ -308,7 +309,7 @@ pub struct ScaleArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum ScaleWhat {
     /// Apply a function to many values
-    Map(MapSpec),
+    Map(Box<MapSpec>),
     /// Read a file by sections
     Read(ReadSpec),
 }

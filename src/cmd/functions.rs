@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::base::table;
 use crate::op::expr::OF_SEVERAL;
-use crate::op::functions::{self, Function, Whole};
+use crate::op::functions::{self, Function, OfText, Whole};
 use crate::op::reduce;
 
 /// What expressions are made of, beside functions.
@@ -22,12 +22,13 @@ const OPERATORS: &str = "  + - *              of whole numbers: exact in 64 bits
 
 /// All functions, for people.
 pub fn text() -> String {
-    let mut table = table::headed(&["function", "whole numbers", "floats", "formula"], &[0, 1, 2, 3]);
+    let mut table =
+        table::headed(&["function", "whole numbers", "floats", "text", "formula"], &[0, 1, 2, 3, 4]);
     for function in functions::all() {
-        let (of_wholes, of_floats) = types(function);
-        table.add_row([function.name, of_wholes, of_floats.unwrap_or_default(), function.formula]);
+        let [of_wholes, of_floats, of_texts] = types(function).map(Option::unwrap_or_default);
+        table.add_row([function.name, of_wholes, of_floats, of_texts, function.formula]);
     }
-    table::align(&mut table, &[0, 1, 2, 3]);
+    table::align(&mut table, &[0, 1, 2, 3, 4]);
     let mut text = format!("{}\n\nIn expressions, as in -f 'sqrt(x^2 + 1)', also\n", table::text(&table));
     for (call, formula) in OF_SEVERAL {
         let _ = writeln!(text, "  {call:<18} {formula}");
@@ -43,17 +44,28 @@ pub fn text() -> String {
 /// The same for programs: a list of objects.
 pub fn json() -> String {
     let of_one = functions::all().map(|function| {
-        let (of_wholes, of_floats) = types(function);
-        json!({ "name": function.name, "i64": of_wholes, "f64": of_floats, "formula": function.formula })
+        let [of_wholes, of_floats, of_texts] = types(function);
+        json!({
+            "name": function.name,
+            "i64": of_wholes,
+            "f64": of_floats,
+            "text": of_texts,
+            "formula": function.formula
+        })
     });
     format!("{:#}\n", json!(of_one.collect::<Vec<_>>()))
 }
 
-/// What a function makes of whole numbers, and of floats where it is of them.
-fn types(function: &Function) -> (&'static str, Option<&'static str>) {
+/// What a function makes of whole numbers, of floats and of texts, where it is of them.
+fn types(function: &Function) -> [Option<&'static str>; 3] {
+    let of_floats = function.float.map(|_| "f64");
     let of_wholes = match function.whole {
-        Whole::Exact(_) => "i64",
-        Whole::AsFloat => "f64",
+        Whole::Exact(_) => Some("i64"),
+        Whole::AsFloat => of_floats,
     };
-    (of_wholes, function.float.map(|_| "f64"))
+    let of_texts = function.text.map(|text| match text {
+        OfText::Whole(_) => "i64",
+        OfText::Text(_) => "text",
+    });
+    [of_wholes, of_floats, of_texts]
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result};
-use crate::job::input::Numbers;
 use crate::job::output::Output;
 use crate::job::{Job, Reductions, Task, Work};
 use crate::mpi::communicator::Communicator;
@@ -30,7 +29,7 @@ pub fn found<'a>(
     if wanted.is_empty() {
         return Ok(Cow::Borrowed(task));
     }
-    if matches!(numbers, Numbers::Stdin) {
+    if numbers.is_stdin() {
         return Err(Error::once_only(Path::new(STDIN)));
     }
     let with = |items: Vec<String>, by: Option<String>| {

@@ -18,12 +18,16 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::Span;
 
 /// Bytes to which buffers and all parts of a batch are aligned: a cache line, and the widest vector.
 pub const ALIGN: usize = 64;
 
 /// The most bytes of a batch: offsets have 32 bits.
 pub const LARGEST: usize = 1 << 30;
+
+/// Bytes of texts that a batch has room for, where a column is one of bytes: no text can be longer.
+pub const TEXT: usize = 4 << 20;
 
 const WORD: usize = size_of::<u64>();
 
@@ -49,14 +53,6 @@ struct ColumnHeader {
     words: u32,
     /// Offset of the bits, which are written only where there are `nulls`.
     bits: u32,
-}
-
-/// Where the value of a row of a column of bytes lies.
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
-#[repr(C)]
-struct Span {
-    start: u32,
-    len: u32,
 }
 
 /// Types of columns of fixed width.
@@ -92,6 +88,11 @@ fn heads_bytes(columns: usize) -> usize {
 /// Bytes that a batch of `capacity` rows of `columns` columns takes, the heap of columns of bytes apart.
 pub fn bytes_for(columns: usize, capacity: usize) -> usize {
     heads_bytes(columns) + columns * (words_bytes(capacity) + bits_bytes(capacity))
+}
+
+/// Bytes for a batch of `capacity` rows of `schema`, with room for [`TEXT`] where it has texts.
+pub fn bytes_with_texts(schema: &Schema, capacity: usize) -> usize {
+    bytes_for(schema.len(), capacity) + if schema.has_texts() { TEXT } else { 0 }
 }
 
 /// How many rows of `columns` columns fit into so many bytes, the heap apart.
@@ -154,6 +155,12 @@ impl<'a> BatchWriter<'a> {
         let (capacity, columns) = (self.capacity as u32, self.columns as u32);
         let header = Header { rows: rows as u32, capacity, columns, end: self.end as u32 };
         self.buf[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
+    }
+
+    /// Bytes of texts that there is room for.
+    pub fn text_left(&self) -> usize {
+        let used = self.end - bytes_for(self.columns, self.capacity);
+        (self.buf.len() - self.end).min(TEXT.saturating_sub(used))
     }
 
     /// Bytes in use: what must travel.
@@ -343,13 +350,12 @@ impl<'a> BatchRef<'a> {
         bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
     }
 
-    /// The same by their bits, whatever their type.
+    /// The same by their bits, whatever their type: of texts where they lie, as [`crate::data::texts::Texts`] knows it.
     ///
     /// # Panics
-    /// The column is one of bytes.
+    /// There is no such column.
     pub fn words(&self, column: usize) -> &'a [u64] {
         let header = self.header(column);
-        assert_ne!(header.dtype, ColumnType::Bytes.code(), "column {column}");
         let start = header.words as usize + self.rows.start * WORD;
         bytemuck::cast_slice(&self.buf[start..start + self.len() * WORD])
     }
@@ -365,6 +371,11 @@ impl<'a> BatchRef<'a> {
         let at = header.words as usize + (self.rows.start + row) * WORD;
         let span: &Span = bytemuck::from_bytes(&self.buf[at..at + WORD]);
         &self.buf[span.start as usize..][..span.len as usize]
+    }
+
+    /// The memory that words of texts lead to.
+    pub fn memory(&self) -> &'a [u8] {
+        self.buf
     }
 
     /// Writes these rows as a batch of their own to the front of `buf`, which is aligned to 8 bytes at least; how many

@@ -10,3 +10,4 @@ pub mod fraction;
 pub mod lacking;
 pub mod partition;
 pub mod schema;
+pub mod texts;

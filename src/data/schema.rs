@@ -19,6 +19,11 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
+    /// As messages have it.
+    pub fn name(self) -> &'static str {
+        self.number().map_or("text", Dtype::name)
+    }
+
     /// Type of its numbers, where it holds numbers.
     pub fn number(self) -> Option<Dtype> {
         match self {
@@ -131,6 +136,11 @@ impl Schema {
         self.fields.is_empty()
     }
 
+    /// Is a column one of texts?
+    pub fn has_texts(&self) -> bool {
+        self.dtypes().any(|dtype| dtype == ColumnType::Bytes)
+    }
+
     /// Type of the numbers of a column, where it holds numbers.
     pub fn number(&self, column: usize) -> Option<Dtype> {
         self.fields.get(column).and_then(|field| field.dtype.number())
@@ -152,8 +162,7 @@ impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         for (i, Field { name, dtype }) in self.fields.iter().enumerate() {
             let (between, colon) = (if i > 0 { ", " } else { "" }, if name.is_empty() { "" } else { ": " });
-            let dtype = dtype.number().map_or("text", Dtype::name);
-            write!(f, "{between}{name}{colon}{dtype}")?;
+            write!(f, "{between}{name}{colon}{}", dtype.name())?;
         }
         Ok(())
     }

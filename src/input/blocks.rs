@@ -91,7 +91,7 @@ impl BlockSource {
         };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
-                if let Numbers::File { path, .. } = numbers
+                if let Some(path) = numbers.file()
                     && (task.repeat > 1 || task.portion != ShardMode::Whole)
                     && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
                 {
@@ -177,7 +177,8 @@ impl BlockSource {
         let count = match &mut self.stream {
             Some(source) => {
                 let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
-                let most = batch::rows_for(self.schema.len(), buf.len())
+                let texts = if self.schema.has_texts() { batch::TEXT } else { 0 };
+                let most = batch::rows_for(self.schema.len(), buf.len().saturating_sub(texts))
                     .min(usize::try_from(most).unwrap_or(usize::MAX));
                 let Some(mut batch) = BatchWriter::begin(buf, &self.schema, most) else {
                     return Err(Error::Failed("a row has more columns than there is room for".into()));

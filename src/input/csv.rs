@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use csv::{ByteRecord, Position, ReaderBuilder, Trim};
+use csv::{ByteRecord, Position, ReaderBuilder};
 
 use crate::base::error::{Error, Result};
 use crate::input::{open_regular, start};
@@ -69,11 +69,11 @@ pub struct Records<R> {
 }
 
 impl<R: Read> Records<R> {
-    /// Those that `reader` reads, whose columns have `delimiter` between them. The file at `path` is looked into again
+    /// Those that `reader` reads, whose columns have `delimiter` between them; blanks around them are theirs. The file at `path` is looked into again
     /// for messages.
     pub fn new(builder: &mut ReaderBuilder, reader: R, path: &Path, delimiter: u8) -> Self {
         let (reader, left) = Bounded::new(reader);
-        let reader = builder.has_headers(false).delimiter(delimiter).trim(Trim::All).from_reader(reader);
+        let reader = builder.has_headers(false).delimiter(delimiter).from_reader(reader);
         Self {
             reader,
             left,

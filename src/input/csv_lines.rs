@@ -9,7 +9,9 @@ use crate::base::error::{Error, Result};
 use crate::base::fork_join;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
-use crate::input::lines::{LineBuffer, Whole, likely, parts};
+use crate::data::schema::ColumnType;
+use crate::input::lines::{LineBuffer, Whole, parts};
+use crate::input::parsed::{Parsed, for_batch, gather, too_long};
 
 /// Bytes that a line has in most files, at the most.
 const LIKELY_LINE: usize = 128;
@@ -23,7 +25,7 @@ pub struct PlainRows {
     fields: usize,
     /// For each field the columns that are taken of it.
     plan: Vec<Vec<usize>>,
-    dtypes: Vec<Dtype>,
+    dtypes: Vec<ColumnType>,
     /// Lines passed.
     line: u64,
     /// Bytes passed.
@@ -37,6 +39,8 @@ pub enum Wrong {
     Fields(usize),
     /// What stands in a column is no number.
     Field(usize, Vec<u8>),
+    /// It has texts that are too long, as is said.
+    Other(String),
 }
 
 /// Some rows.
@@ -68,7 +72,7 @@ impl PlainRows {
         threads: usize,
         delimiter: u8,
         fields: usize,
-        columns: &[(usize, Dtype)],
+        columns: &[(usize, ColumnType)],
         (line, byte): (u64, u64),
     ) -> Self {
         let mut plan = vec![Vec::new(); fields];
@@ -108,38 +112,28 @@ impl PlainRows {
             Whole::Bytes(count) => count,
             Whole::TooLong => return Ok(Found { is_other: true, ..Found::default() }),
         };
-        let room = batch.capacity() - row;
-        let lines = likely(&self.lines.waiting()[..whole], room.saturating_mul(LIKELY_LINE));
+        let has_texts = self.dtypes.contains(&ColumnType::Bytes);
+        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, has_texts);
         if lines.is_empty() {
             return Ok(Found { is_all: true, ..Found::default() });
         }
         if !is_plain(lines) {
             return Ok(Found { is_other: true, ..Found::default() });
         }
-        let parts = parts(lines, self.threads, room);
+        let parts = parts(lines, self.threads, batch.capacity() - row);
         let (delimiter, fields, plan, dtypes) = (self.delimiter, self.fields, &self.plan, &self.dtypes);
         let jobs = parts.iter().map(|part| {
             let (text, rows) = (&lines[part.bytes.clone()], part.lines);
-            move || Parsed::of(text, rows, delimiter, fields, plan, dtypes, may_lack)
+            move || parse_lines(text, rows, delimiter, fields, plan, dtypes, may_lack)
         });
         let parsed = fork_join::run(jobs);
         let mut found = Found::default();
-        for (part, parsed) in parts.iter().zip(parsed) {
-            let start = row + found.rows;
-            for (column, values) in parsed.columns.iter().enumerate() {
-                batch.words_mut(column)[start..start + parsed.rows].copy_from_slice(&values[..parsed.rows]);
+        match gather(batch, row, &mut self.line, &parts, parsed) {
+            Ok(gathered) => {
+                (found.rows, found.passed_over, found.fault) =
+                    (gathered.rows, gathered.passed_over, gathered.fault);
             }
-            parsed.holes.iter().for_each(|(column, row)| batch.set_null(*column, start + row));
-            found.rows += parsed.rows;
-            let place = |(line, wrong)| (self.line + line, wrong);
-            if found.passed_over.is_none() {
-                found.passed_over = parsed.passed_over.map(place);
-            }
-            found.fault = parsed.fault.map(place);
-            if found.fault.is_some() {
-                break;
-            }
-            self.line += part.lines as u64;
+            Err(_) => found.fault = Some((self.line + 1, Wrong::Other(too_long()))),
         }
         let end = parts.last().map_or(0, |part| part.bytes.end);
         self.lines.pass(end);
@@ -194,72 +188,65 @@ impl PlainRows {
     }
 }
 
-/// What has been found in the lines of one thread.
-struct Parsed {
+/// The rows in the lines of one thread, of which there are so many at the most.
+fn parse_lines(
+    text: &[u8],
     rows: usize,
-    columns: Vec<Vec<u64>>,
-    /// Column and row of what is passed over.
-    holes: Vec<(usize, usize)>,
-    /// The first of them, and its line, from 1.
-    passed_over: Option<(u64, Wrong)>,
-    fault: Option<(u64, Wrong)>,
-}
-
-impl Parsed {
-    fn of(
-        text: &[u8],
-        rows: usize,
-        delimiter: u8,
-        fields: usize,
-        plan: &[Vec<usize>],
-        dtypes: &[Dtype],
-        may_lack: bool,
-    ) -> Self {
-        let columns = vec![vec![0; rows]; dtypes.len()];
-        let mut found = Self { rows: 0, columns, holes: Vec::new(), passed_over: None, fault: None };
-        let (mut start, mut field, mut line) = (0, 0, 1);
-        let unfinished = text.last().is_some_and(|byte| *byte != b'\n').then_some(text.len());
-        for at in memchr::memchr2_iter(delimiter, b'\n', text).chain(unfinished) {
-            let is_end = text.get(at).is_none_or(|byte| *byte == b'\n');
-            let bytes = &text[start..at];
-            start = at + 1;
-            if is_end && field == 0 && matches!(bytes, b"" | b"\r") {
-                // A blank line is no row.
-                line += 1;
-                continue;
-            }
-            for column in plan.get(field).into_iter().flatten() {
-                let word = bytes.trim_ascii();
-                if let Some(bits) = parse(word, dtypes[*column]) {
-                    found.columns[*column][found.rows] = bits;
-                    continue;
-                }
-                let wrong = || (line, Wrong::Field(*column, word.to_vec()));
-                if !may_lack {
-                    found.fault.get_or_insert_with(wrong);
-                    continue;
-                }
-                found.holes.push((*column, found.rows));
-                found.passed_over.get_or_insert_with(wrong);
-            }
-            field += 1;
-            if !is_end {
-                continue;
-            }
-            if field != fields {
-                // Whatever its fields are.
-                found.holes.retain(|(_, row)| *row < found.rows);
-                found.fault = Some((line, Wrong::Fields(field)));
-            }
-            if found.fault.is_some() {
-                return found;
-            }
-            found.rows += 1;
+    delimiter: u8,
+    fields: usize,
+    plan: &[Vec<usize>],
+    dtypes: &[ColumnType],
+    may_lack: bool,
+) -> Parsed<Wrong> {
+    let mut found = Parsed::new(dtypes, rows);
+    let (mut start, mut field, mut line, mut fault) = (0, 0, 1, None);
+    let unfinished = text.last().is_some_and(|byte| *byte != b'\n').then_some(text.len());
+    for at in memchr::memchr2_iter(delimiter, b'\n', text).chain(unfinished) {
+        let is_end = text.get(at).is_none_or(|byte| *byte == b'\n');
+        let bytes = &text[start..at];
+        start = at + 1;
+        if is_end && field == 0 && matches!(bytes, b"" | b"\r") {
+            // A blank line is no row.
             line += 1;
-            field = 0;
+            continue;
         }
-        found
+        for column in plan.get(field).into_iter().flatten() {
+            let Some(dtype) = dtypes[*column].number() else {
+                let text = if is_end { bytes.strip_suffix(b"\r").unwrap_or(bytes) } else { bytes };
+                match text {
+                    b"" if may_lack => found.leave(*column, line, Wrong::Field(*column, Vec::new())),
+                    text => found.put_text(*column, text),
+                }
+                continue;
+            };
+            let word = bytes.trim_ascii();
+            if let Some(bits) = parse(word, dtype) {
+                found.put(*column, bits);
+                continue;
+            }
+            let wrong = Wrong::Field(*column, word.to_vec());
+            match may_lack {
+                true => found.leave(*column, line, wrong),
+                false => fault = fault.or(Some(wrong)),
+            }
+        }
+        field += 1;
+        if !is_end {
+            continue;
+        }
+        if field != fields {
+            // Whatever its fields are.
+            fault = Some(Wrong::Fields(field));
+        }
+        if let Some(wrong) = fault {
+            found.fail(line, wrong);
+            return found;
+        }
+        found.rows += 1;
+        line += 1;
+        field = 0;
     }
+    found
 }
 
 /// The bits of the number that `word` spells, as [`Dtype::parse`] has it.

@@ -10,18 +10,17 @@ use crate::base::fmt::{listed, shown};
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::delimiter;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::Source;
 use crate::input::csv::{LONGEST_RECORD, Records, wrong_fields};
 use crate::input::csv_lines::{PlainRows, Wrong, is_plain};
 use crate::input::lines::{LineBuffer, fill_up};
 use crate::input::look::Ahead;
+use crate::input::parsed::{is_text, too_long};
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
-use crate::job::input::{TableLayout, of_columns, split_columns};
+use crate::job::input::{TableLayout, split_columns};
 
-/// How many columns a message proposes at the most.
-const PROPOSED: usize = 20;
 /// Letters of a name that are shown.
 const LONGEST_NAME: usize = 60;
 
@@ -31,7 +30,7 @@ struct Taken {
     index: usize,
     /// Its name; empty where it has none.
     name: String,
-    dtype: Dtype,
+    dtype: ColumnType,
 }
 
 /// Columns of a CSV file.
@@ -56,11 +55,11 @@ pub struct Table {
 
 impl Table {
     /// The columns that `part` says, with commas between them: by their names or, where no column is called so, their
-    /// numbers, from 1; without it all of them. As numbers of type `dtype`, or else each of that of its first ones.
+    /// numbers, from 1; without it all of them. Those of numbers are of type `dtype`, or else each of that of its first
+    /// ones; where that is said of columns that have been chosen, they are of numbers.
     ///
     /// # Errors
-    /// There is no such column, or it has a number where its name should be, or one of several that nobody has chosen
-    /// holds text; says which columns there are.
+    /// There is no such column, or it has a number where its name should be; says which columns there are.
     pub fn open(
         reader: Box<dyn Input>,
         path: &Path,
@@ -81,7 +80,11 @@ impl Table {
         };
         let mut records = Records::new(&mut ReaderBuilder::new(), reader, path, delimiter);
         let header = match records.advance() {
-            Ok(Some(record)) => record.clone(),
+            Ok(Some(record)) => {
+                let mut header = record.clone();
+                header.trim();
+                header
+            }
             Ok(None) if part.is_none() => {
                 return Err(Error::Failed(format!("cannot read {}: it is empty", path.display())));
             }
@@ -97,12 +100,12 @@ impl Table {
         let cells = |index: usize| {
             first.iter().filter_map(move |record| std::str::from_utf8(record.get(index)?).ok())
         };
-        if part.is_none() && chosen.len() > 1 {
-            columns.check_numbers(&chosen, |index| cells(index).find(|cell| !cell.is_empty()))?;
-        }
         let taken = chosen.iter().map(|index| {
             let name = header.get(*index).filter(|_| !layout.no_header).unwrap_or_default();
-            let dtype = dtype.unwrap_or_else(|| Dtype::of_words(cells(*index)));
+            let dtype = match is_text(cells(*index), dtype.is_some() && part.is_some()) {
+                true => ColumnType::Bytes,
+                false => dtype.unwrap_or_else(|| Dtype::of_words(cells(*index))).into(),
+            };
             Taken { index: *index, name: String::from_utf8_lossy(name).into_owned(), dtype }
         });
         let columns: Vec<Taken> = taken.collect();
@@ -112,7 +115,7 @@ impl Table {
             let (line, at) =
                 if layout.no_header { (plain.line, plain.first) } else { (plain.line + 1, plain.end) };
             let lines = LineBuffer::behind(&start[at..], rest, threads);
-            let wanted: Vec<(usize, Dtype)> =
+            let wanted: Vec<(usize, ColumnType)> =
                 columns.iter().map(|column| (column.index, column.dtype)).collect();
             PlainRows::new(lines, threads, delimiter, fields, &wanted, (line, at as u64))
         });
@@ -161,9 +164,24 @@ impl Table {
     fn next(&mut self, batch: &mut BatchWriter, row: usize) -> Result<bool> {
         let Some(record) = self.next_record()? else { return Ok(false) };
         let record = record.clone();
+        let texts = self.columns.iter().filter(|column| column.dtype == ColumnType::Bytes);
+        let bytes: usize = texts.map(|column| record.get(column.index).map_or(0, <[u8]>::len)).sum();
+        if bytes > batch.text_left() {
+            // For the next batch, unless no batch has room for it.
+            self.is_waiting = row > 0;
+            return if row > 0 { Ok(false) } else { Err(self.records().wrong_here(&too_long())) };
+        }
         for number in 0..self.columns.len() {
             let Taken { index, dtype, .. } = self.columns[number];
             let field = record.get(index).unwrap_or_default();
+            let Some(dtype) = dtype.number() else {
+                match field {
+                    b"" if self.may_lack => batch.set_null(number, row),
+                    text => batch.put_bytes(number, row, text).map_err(|_| Error::Failed(too_long()))?,
+                }
+                continue;
+            };
+            let field = field.trim_ascii();
             let word = std::str::from_utf8(field).ok();
             if let Some(bits) = word.and_then(|word| dtype.parse(word)) {
                 batch.words_mut(number)[row] = bits;
@@ -195,6 +213,7 @@ impl Table {
         let what = match wrong {
             Wrong::Fields(len) => wrong_fields(len, self.fields),
             Wrong::Field(column, field) => self.complaint(column, &field),
+            Wrong::Other(why) => why,
         };
         Error::Failed(format!("{}, line {line}: {what}", self.path.display()))
     }
@@ -231,7 +250,7 @@ impl Table {
         let why = match field {
             [] if self.may_lack => "there is no value".to_owned(),
             [] => "there is no value; --keep-going passes over it".to_owned(),
-            _ => dtype.complaint(&shown(field)),
+            _ => dtype.number().unwrap_or(Dtype::I64).complaint(&shown(field)),
         };
         match (&self.columns[..], &**name) {
             ([_], _) => why,
@@ -278,7 +297,8 @@ fn first_rows(start: &[u8], delimiter: u8, no_header: bool) -> Vec<ByteRecord> {
         .trim(Trim::All)
         .from_reader(start);
     let mut rows: Vec<ByteRecord> = reader.byte_records().map_while(|record| record.ok()).collect();
-    if start.len() == LOOKED_AT {
+    // Of a sole one the beginning says enough.
+    if start.len() == LOOKED_AT && rows.len() > 1 {
         rows.pop();
     }
     rows
@@ -344,33 +364,6 @@ impl Columns<'_> {
     }
 
     /// # Errors
-    /// One of `chosen`, which nobody has named, does not begin with a number; `first` is its first field that is not
-    /// empty.
-    fn check_numbers<'b>(&self, chosen: &[usize], first: impl Fn(usize) -> Option<&'b str>) -> Result<()> {
-        let text = |index: &usize| first(*index).filter(|cell| cell.parse::<f64>().is_err());
-        let Some((index, cell)) = chosen.iter().find_map(|index| Some((*index, text(index)?))) else {
-            return Ok(());
-        };
-        let names = |index: &usize| match self.header.get(*index) {
-            Some(name) if self.has_names && !name.is_empty() => start_of(name),
-            _ => (index + 1).to_string(),
-        };
-        let others: Vec<String> =
-            chosen.iter().filter(|index| text(index).is_none()).map(names).take(PROPOSED).collect();
-        let others: Vec<&str> = others.iter().map(String::as_str).collect();
-        let path = self.path.display();
-        let remedy = match &others[..] {
-            [] => "none of its columns holds numbers".to_owned(),
-            _ => format!("take those of numbers: --from {}", of_columns(self.path, &others)),
-        };
-        Err(Error::Failed(format!(
-            "cannot read {path}: its column {} holds text ('{}'); {remedy}",
-            names(&index),
-            shown(cell.as_bytes())
-        )))
-    }
-
-    /// # Errors
     /// The column, which nobody has named, is called by a number: it is probably a value, and would be lost.
     fn check_name(&self, index: usize) -> Result<()> {
         let name = self.header.get(index).unwrap_or_default();
@@ -407,7 +400,7 @@ impl Columns<'_> {
 impl Source for Table {
     fn schema(&self) -> Schema {
         let names = self.columns.iter().map(|column| (&*column.name, column.index + 1));
-        let dtypes = self.columns.iter().map(|column| column.dtype.into());
+        let dtypes = self.columns.iter().map(|column| column.dtype);
         Schema::of_table(names, dtypes)
     }
 
@@ -456,12 +449,12 @@ impl Source for Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::batch::bytes_for;
+    use crate::data::batch::bytes_with_texts;
     use crate::input::open;
     use proptest::prelude::*;
 
     /// All values of columns a and b, or none where they are missing, and the message that ended them.
-    type Read = (Vec<Option<u64>>, Option<String>);
+    type Read = (Vec<Option<Vec<u8>>>, Option<String>);
 
     fn read(
         path: &Path,
@@ -479,7 +472,7 @@ mod tests {
         if let Err(error) = table.skip(skip) {
             return (found, Some(error.to_string()));
         }
-        let mut memory = vec![0u64; bytes_for(2, rows).div_ceil(8)];
+        let mut memory = vec![0u64; bytes_with_texts(&table.schema(), rows).div_ceil(8)];
         loop {
             let mut batch =
                 BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), &table.schema(), rows).unwrap();
@@ -488,8 +481,12 @@ mod tests {
                 Ok(count) => {
                     batch.set_rows(count);
                     let rows = batch.view();
-                    let value =
-                        |row: usize, column| rows.is_valid(column, row).then(|| rows.words(column)[row]);
+                    let value = |row: usize, column| {
+                        rows.is_valid(column, row).then(|| match rows.dtype(column) {
+                            ColumnType::Bytes => rows.bytes(column, row).to_vec(),
+                            _ => rows.words(column)[row].to_le_bytes().to_vec(),
+                        })
+                    };
                     found.extend((0..count).flat_map(|row| [value(row, 0), value(row, 1)]));
                 }
                 Err(error) => return (found, Some(error.to_string())),

@@ -15,10 +15,11 @@ use crate::base::fmt::{listed, shown};
 use crate::base::fork_join;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::Source;
-use crate::input::lines::{LineBuffer, Whole, fill_up, likely, parts};
+use crate::input::lines::{LineBuffer, Whole, fill_up, parts};
 use crate::input::look::Ahead;
+use crate::input::parsed::{Parsed, for_batch, gather, is_text, too_long};
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
 use crate::job::input::{of_columns, split_columns};
@@ -33,7 +34,7 @@ pub struct Objects {
     lines: LineBuffer,
     path: PathBuf,
     threads: usize,
-    columns: Vec<(String, Dtype)>,
+    columns: Vec<(String, ColumnType)>,
     /// Members without a number are passed over.
     may_lack: bool,
     /// One has been passed over, and said.
@@ -44,11 +45,12 @@ pub struct Objects {
 }
 
 impl Objects {
-    /// The members that `part` names, with commas between them; without it all of the first object. As numbers of type
-    /// `dtype`, or else each of that of its first ones.
+    /// The members that `part` names, with commas between them; without it all of the first object. Those that are numbers
+    /// are of type `dtype`, or else each of that of its first ones.
     ///
     /// # Errors
-    /// The first line is no object, or there are no such members in it, or one that nobody has chosen holds no numbers.
+    /// The first line is no object, or there are no such members in it, or one that nobody has chosen holds neither
+    /// numbers nor texts.
     pub fn open(
         reader: Box<dyn Input>,
         path: &Path,
@@ -57,7 +59,9 @@ impl Objects {
         may_lack: bool,
         threads: usize,
     ) -> Result<Self> {
-        let ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
+        let mut ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
+        // The first object says which columns there are.
+        ahead.read_to_line_end(LONGEST_LINE).map_err(|e| Error::io("read", path, &e))?;
         // A mark that some editors begin a file with is none of its.
         let start = ahead.start();
         let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).to_vec();
@@ -91,7 +95,7 @@ impl Objects {
             let all = seen.iter().flatten().filter(|(known, _)| known == name);
             all.map(|(_, value)| value.get()).collect()
         };
-        let is_number = |text: &&str| *text == "null" || text.parse::<f64>().is_ok();
+        let is_scalar = |text: &&str| *text == "null" || text.starts_with('"') || text.parse::<f64>().is_ok();
         let mut columns = Vec::new();
         for name in &chosen {
             if !is_there(name) {
@@ -101,16 +105,21 @@ impl Objects {
             }
             let values_here = values(name);
             let is_chosen = part.is_some() || chosen.len() == 1;
-            if let Some(text) = values_here.first().filter(|text| !is_chosen && !is_number(text)) {
-                let is_of_numbers = |name: &&&str| values(name).first().is_none_or(is_number);
-                let others: Vec<&str> = names.iter().filter(is_of_numbers).copied().collect();
+            if let Some(text) = values_here.first().filter(|text| !is_chosen && !is_scalar(text)) {
+                let is_column = |name: &&&str| values(name).first().is_none_or(is_scalar);
+                let others: Vec<&str> = names.iter().filter(is_column).copied().collect();
                 return Err(wrong(format!(
-                    "its member {name} holds text ('{}'); take those of numbers: --from {}",
-                    words(text),
+                    "its member {name} is neither a number nor a text ('{}'); take the others: --from {}",
+                    shown(text.as_bytes()),
                     of_columns(path, &others)
                 )));
             }
-            columns.push((name.clone(), dtype.unwrap_or_else(|| Dtype::of_words(values_here.into_iter()))));
+            let texts = values_here.iter().filter(|text| **text != "null").copied();
+            let dtype = match is_text(texts, false) {
+                true => ColumnType::Bytes,
+                false => dtype.unwrap_or_else(|| Dtype::of_words(values_here.into_iter())).into(),
+            };
+            columns.push((name.clone(), dtype));
         }
         if columns.is_empty() {
             return Err(wrong("its objects have no members".into()));
@@ -140,15 +149,19 @@ impl Objects {
     fn explain(&self, line: u64, wrong: &Wrong) -> Error {
         let what = match wrong {
             Wrong::Object(why) => format!("it is no JSON object ({why})"),
+            Wrong::Other(why) => why.clone(),
             Wrong::Missing(column) => {
                 let remedy = if self.may_lack { "" } else { "; --keep-going passes over it" };
                 format!("member {}: there is no value{remedy}", self.columns[*column].0)
             }
             Wrong::Member(column, text) => {
                 let (name, dtype) = &self.columns[*column];
-                match text.strip_prefix('"') {
-                    Some(_) => format!("member {name}: it is the text '{}', and no number", words(text)),
-                    None => format!("member {name}: {}", dtype.complaint(&shown(text.as_bytes()))),
+                match (text.strip_prefix('"'), dtype.number()) {
+                    (_, None) => format!("member {name}: {} is no text", shown(text.as_bytes())),
+                    (Some(_), _) => format!("member {name}: it is the text '{}', and no number", words(text)),
+                    (None, Some(dtype)) => {
+                        format!("member {name}: {}", dtype.complaint(&shown(text.as_bytes())))
+                    }
                 }
             }
         };
@@ -156,36 +169,34 @@ impl Objects {
     }
 
     /// Parses lines that wait into rows behind the first `row` of `batch`. Returns how many rows.
-    fn parse(&mut self, whole: usize, batch: &mut BatchWriter, row: usize) -> (usize, Result<()>) {
-        let room = batch.capacity() - row;
-        let lines = likely(&self.lines.waiting()[..whole], room.saturating_mul(LIKELY_LINE));
-        let parts = parts(lines, self.threads, room);
+    fn parse(&mut self, whole: usize, batch: &mut BatchWriter, row: usize) -> (usize, Result<bool>) {
+        let dtypes: Vec<ColumnType> = self.columns.iter().map(|(_, dtype)| *dtype).collect();
+        let has_texts = dtypes.contains(&ColumnType::Bytes);
+        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, has_texts);
+        if lines.is_empty() {
+            return (0, Ok(false));
+        }
+        let parts = parts(lines, self.threads, batch.capacity() - row);
         let (columns, may_lack) = (&self.columns, self.may_lack);
         let jobs = parts.iter().map(|part| {
-            let text = &lines[part.bytes.clone()];
-            move || Parsed::of(text, columns, may_lack)
+            let (text, rows, dtypes) = (&lines[part.bytes.clone()], part.lines, &dtypes);
+            move || parse_lines(text, rows, columns, dtypes, may_lack)
         });
         let parsed = fork_join::run(jobs);
-        let (mut count, mut passed_over) = (0, None);
-        for (part, parsed) in parts.iter().zip(parsed) {
-            let start = row + count;
-            for (column, values) in parsed.columns.iter().enumerate() {
-                batch.words_mut(column)[start..start + parsed.rows].copy_from_slice(&values[..parsed.rows]);
-            }
-            parsed.holes.iter().for_each(|(column, hole)| batch.set_null(*column, start + hole));
-            count += parsed.rows;
-            passed_over = passed_over.or(parsed.passed_over.map(|(line, wrong)| (self.line + line, wrong)));
-            if let Some((line, wrong)) = parsed.fault {
-                return (count, Err(self.explain(self.line + line, &wrong)));
-            }
-            self.line += part.lines as u64;
-        }
-        if let Some((line, wrong)) = passed_over.filter(|_| !self.has_lacked) {
+        let end = parts.last().map_or(0, |part| part.bytes.end);
+        let found = match gather(batch, row, &mut self.line, &parts, parsed) {
+            Ok(found) => found,
+            Err(_) => return (0, Err(self.explain(self.line + 1, &Wrong::Other(too_long())))),
+        };
+        if let Some((line, wrong)) = found.passed_over.filter(|_| !self.has_lacked) {
             tracing::warn!("{}; passed over", self.explain(line, &wrong));
             self.has_lacked = true;
         }
-        self.lines.pass(parts.last().map_or(0, |part| part.bytes.end));
-        (count, Ok(()))
+        if let Some((line, wrong)) = found.fault {
+            return (found.rows, Err(self.explain(line, &wrong)));
+        }
+        self.lines.pass(end);
+        (found.rows, Ok(true))
     }
 }
 
@@ -252,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for Name {
 }
 
 /// Those members of an object that are columns.
-struct Wanted<'c>(&'c [(String, Dtype)]);
+struct Wanted<'c>(&'c [(String, ColumnType)]);
 
 impl<'de> Visitor<'de> for Wanted<'_> {
     type Value = Vec<Option<&'de RawValue>>;
@@ -287,82 +298,78 @@ enum Wrong {
     Object(String),
     /// A column has no value.
     Missing(usize),
-    /// The value of a column is no number.
+    /// The value of a column is no number, or no text.
     Member(usize, String),
+    /// It has texts that are too long, as is said.
+    Other(String),
 }
 
-/// What has been found in the lines of one thread.
-struct Parsed {
+/// The rows in the lines of one thread, of which there are so many at the most.
+fn parse_lines(
+    text: &[u8],
     rows: usize,
-    columns: Vec<Vec<u64>>,
-    /// Column and row of what is passed over.
-    holes: Vec<(usize, usize)>,
-    /// The first of them, and its line, from 1.
-    passed_over: Option<(u64, Wrong)>,
-    fault: Option<(u64, Wrong)>,
-}
-
-impl Parsed {
-    fn of(text: &[u8], wanted: &[(String, Dtype)], may_lack: bool) -> Self {
-        let columns = vec![Vec::new(); wanted.len()];
-        let mut found = Self { rows: 0, columns, holes: Vec::new(), passed_over: None, fault: None };
-        for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-            let line = line.trim_ascii();
-            if line.is_empty() {
+    wanted: &[(String, ColumnType)],
+    dtypes: &[ColumnType],
+    may_lack: bool,
+) -> Parsed<Wrong> {
+    let mut found = Parsed::new(dtypes, rows);
+    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            continue;
+        }
+        let mut reader = serde_json::Deserializer::from_slice(line);
+        let values = serde::Deserializer::deserialize_map(&mut reader, Wanted(wanted));
+        let values = match values.and_then(|values| reader.end().map(|()| values)) {
+            Ok(values) => values,
+            Err(error) => {
+                // Where in the line is all that its place says.
+                let why = error.to_string().replace(" at line 1 column ", " at byte ");
+                found.fail(number, Wrong::Object(why));
+                return found;
+            }
+        };
+        for (column, (dtype, value)) in dtypes.iter().zip(values).enumerate() {
+            let text = value.map_or("null", RawValue::get);
+            let is_there = match dtype.number() {
+                Some(dtype) => dtype.parse(text).map(|bits| found.put(column, bits)),
+                None => string(text).map(|text| found.put_text(column, text.as_bytes())),
+            };
+            if is_there.is_some() {
                 continue;
             }
-            let mut reader = serde_json::Deserializer::from_slice(line);
-            let values = serde::Deserializer::deserialize_map(&mut reader, Wanted(wanted));
-            let values = match values.and_then(|values| reader.end().map(|()| values)) {
-                Ok(values) => values,
-                Err(error) => {
-                    // Where in the line is all that its place says.
-                    let why = error.to_string().replace(" at line 1 column ", " at byte ");
-                    found.fault = Some((number, Wrong::Object(why)));
-                    return found;
-                }
+            let wrong = match text {
+                "null" => Wrong::Missing(column),
+                text => Wrong::Member(column, text.to_owned()),
             };
-            let mut row = Vec::with_capacity(wanted.len());
-            for (column, ((_, dtype), value)) in wanted.iter().zip(values).enumerate() {
-                let text = value.map_or("null", RawValue::get);
-                match dtype.parse(text) {
-                    Some(bits) => row.push(bits),
-                    None => {
-                        let wrong = match text {
-                            "null" => Wrong::Missing(column),
-                            text => Wrong::Member(column, text.to_owned()),
-                        };
-                        if !may_lack {
-                            found.fault = Some((number, wrong));
-                            return found;
-                        }
-                        found.holes.push((column, found.rows));
-                        found.passed_over.get_or_insert((number, wrong));
-                        row.push(0);
-                    }
-                }
+            if !may_lack {
+                found.fail(number, wrong);
+                return found;
             }
-            found.columns.iter_mut().zip(row).for_each(|(column, bits)| column.push(bits));
-            found.rows += 1;
+            found.leave(column, number, wrong);
         }
-        found
+        found.rows += 1;
     }
+    found
+}
+
+/// The text that a JSON string is; `None` where it is no string.
+fn string(text: &str) -> Option<Cow<'_, str>> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    Name.deserialize(&mut reader).ok()
 }
 
 impl Source for Objects {
     fn schema(&self) -> Schema {
         let names = self.columns.iter().enumerate().map(|(number, (name, _))| (&**name, number + 1));
-        Schema::of_table(names, self.columns.iter().map(|(_, dtype)| (*dtype).into()))
+        Schema::of_table(names, self.columns.iter().map(|(_, dtype)| *dtype))
     }
 
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
         let mut failed = self.failed.take();
         let filled = fill_up(batch.capacity(), &mut failed, |count| match self.whole(count == 0) {
             Ok(0) => (0, Ok(false)),
-            Ok(whole) => {
-                let (found, outcome) = self.parse(whole, batch, count);
-                (found, outcome.map(|()| true))
-            }
+            Ok(whole) => self.parse(whole, batch, count),
             Err(error) => (0, Err(error)),
         });
         self.failed = failed;

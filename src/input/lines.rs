@@ -113,9 +113,10 @@ impl LineBuffer {
         // It grows only where it is filled.
         let size = if self.was_filled { 4 * self.buffer.len() } else { self.buffer.len() };
         let most = (BUFFER * self.threads).max(self.unread.len() + FIRST_BUFFER);
-        self.buffer.resize(size.clamp(FIRST_BUFFER, most).max(self.unread.len() + FIRST_BUFFER), 0);
+        // Before the buffer may become smaller.
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
+        self.buffer.resize(size.clamp(FIRST_BUFFER, most).max(self.unread.len() + FIRST_BUFFER), 0);
         loop {
             match self.reader.read(&mut self.buffer[self.unread.end..]) {
                 Ok(count) => {
@@ -222,6 +223,28 @@ pub fn likely(lines: &[u8], likely: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Input for &[u8] {}
+
+    #[test]
+    fn long_lines_do_not_lose_what_has_been_read() {
+        let text = [b"short\n".repeat(200_000), b"x".repeat(3_500_000), b"\nend\n".to_vec()].concat();
+        let leaked: &'static [u8] = text.clone().leak();
+        let (mut lines, mut read) = (LineBuffer::new(Box::new(leaked), 3), Vec::new());
+        loop {
+            let Whole::Bytes(count) = lines.whole(true, 4 << 20).unwrap() else {
+                panic!("it is not too long")
+            };
+            if count == 0 {
+                break;
+            }
+            // What stands before a long line is passed by itself.
+            let count = next_line(lines.waiting(), 0).max(count / 2).min(count);
+            read.extend_from_slice(&lines.waiting()[..count]);
+            lines.pass(count);
+        }
+        assert!(read == text);
+    }
 
     #[test]
     fn parts_are_whole_lines_and_no_more_than_fit() {

@@ -30,6 +30,21 @@ impl Ahead {
         Ok(Self { start: Cursor::new(start), reader })
     }
 
+    /// Reads on until a line has ended, or `longest` bytes have been read.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read_to_line_end(&mut self, longest: usize) -> io::Result<()> {
+        let start = self.start.get_mut();
+        while start.len() < longest && memchr::memchr(b'\n', start).is_none() {
+            let read = (&mut self.reader).take(LOOKED_AT as u64).read_to_end(start);
+            if read? == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Bytes that have been read of `reader` already, and then what comes from it.
     pub fn behind(start: Vec<u8>, reader: Box<dyn Input>) -> Self {
         Self { start: Cursor::new(start), reader }

@@ -18,11 +18,13 @@ mod lines;
 mod look;
 pub mod npy;
 pub mod npy_fields;
+mod parsed;
 pub mod section;
 mod several;
 pub mod stamp;
 pub mod start;
 pub mod text;
+mod text_lines;
 mod typed;
 
 use std::fs::{self, File};
@@ -39,7 +41,7 @@ use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::data::schema::Schema;
-use crate::job::input::{Numbers, TextFile};
+use crate::job::input::{LinesOf, Numbers, TextFile};
 use crate::job::{Task, Work};
 
 pub use holes::Holes;
@@ -159,10 +161,15 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
     let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
         Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers, may_lack)?)))
     };
+    let lines = |reader: Box<dyn text::Input>, name| -> Values {
+        Values::Stream(Box::new(text_lines::TextLines::new(reader, name)))
+    };
     Ok(match numbers {
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
+        Numbers::Lines(LinesOf::Stdin) => lines(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
+        Numbers::Lines(LinesOf::File(path)) => lines(Box::new(open(path)?), path.clone()),
         Numbers::File { path, part, layout, by_element } => {
             let file =
                 ArrayFile { path, part: part.as_deref(), wanted: dtype, by_element: *by_element, may_lack };
@@ -197,7 +204,7 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
 /// The file that the values or lines of a task come from, where they come from one.
 pub fn file(task: &Task) -> Option<&Path> {
     match &task.work {
-        Work::Map { numbers: Numbers::File { path, .. }, .. } => Some(path),
+        Work::Map { numbers, .. } => numbers.file(),
         Work::Read { file: TextFile::Path(path), .. } => Some(path),
         _ => None,
     }
@@ -255,7 +262,8 @@ pub fn stamp_now(task: &Task) -> Result<Stamp> {
     let at = |path: &Path| Stamp::at(path).map_err(|e| Error::io("open", path, &e));
     match &task.work {
         Work::Read { file: TextFile::Path(path), .. } => at(path),
-        Work::Map { numbers: Numbers::Stdin, .. } => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
+        Work::Map { numbers, .. } if numbers.is_stdin() => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
+        Work::Map { numbers: Numbers::Lines(LinesOf::File(path)), .. } => at(path),
         Work::Map { numbers: Numbers::File { path, .. }, .. } => match Format::of_name(path) {
             // It may refer to others.
             Some(Format::Hdf5) => match open_values(task, 1)? {

@@ -28,7 +28,18 @@ pub enum Numbers {
         /// What is done is done with each element of an array, so that its dimensions do not count.
         by_element: bool,
     },
-    /// Standard input of rank 0, as text.
+    /// Standard input of rank 0, a number on each line.
+    Stdin,
+    /// Lines, each of them a text.
+    Lines(LinesOf),
+}
+
+/// Where the lines of `--lines` come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinesOf {
+    /// A file, or a pipe that has a name.
+    File(PathBuf),
+    /// Standard input of rank 0.
     Stdin,
 }
 
@@ -38,8 +49,21 @@ impl Numbers {
         match self {
             Self::Typed(values) => Some(values.dtype),
             Self::Range(range) => Some(range.dtype()),
-            Self::File { .. } | Self::Stdin => None,
+            Self::File { .. } | Self::Stdin | Self::Lines(_) => None,
         }
+    }
+
+    /// The file that they come from, where they come from one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } | Self::Lines(LinesOf::File(path)) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Do they come from standard input?
+    pub fn is_stdin(&self) -> bool {
+        matches!(self, Self::Stdin | Self::Lines(LinesOf::Stdin))
     }
 }
 

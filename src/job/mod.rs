@@ -24,7 +24,7 @@ use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::job::compress::Compress;
-use crate::job::input::{Numbers, TextFile, quoted, splits};
+use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::Schedule;
@@ -129,6 +129,13 @@ pub enum Do {
     Count,
 }
 
+impl Work {
+    /// Does its input come from standard input, which can be read only once?
+    pub fn is_of_stdin(&self) -> bool {
+        matches!(self, Self::Map { numbers, .. } if numbers.is_stdin())
+    }
+}
+
 impl Job {
     /// Does anybody want to know which process on which host each worker was?
     pub fn wants_names(&self) -> bool {
@@ -192,6 +199,8 @@ impl Task {
                         format!("{}:{part}", names::readable(path))
                     }
                     Numbers::Stdin => STDIN.to_owned(),
+                    Numbers::Lines(LinesOf::Stdin) => format!("the lines of {STDIN}"),
+                    Numbers::Lines(LinesOf::File(path)) => format!("the lines of {}", names::readable(path)),
                 };
                 match (function, reduce) {
                     (Some(function), None) => format!("map {function} over {from}"),
@@ -259,6 +268,8 @@ impl Task {
                     }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),
+                    Numbers::Lines(LinesOf::Stdin) => spec.lines = Some("-".into()),
+                    Numbers::Lines(LinesOf::File(file)) => spec.lines = Some(path(file).into()),
                     Numbers::File { path: file, part, layout, .. } => {
                         let part = part.as_ref().map_or(String::new(), |part| format!(":{part}"));
                         spec.from = Some((path(file) + &part).into());

@@ -23,7 +23,7 @@ pub struct MapSpec {
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub range: Option<String>,
-    /// Values from a file: text with one number per line; FILE.csv (also .tsv and .jsonl), all columns or
+    /// Values from a file: text with one number per line; FILE.csv (also .tsv and .jsonl), all columns, of text too, or
     /// those of FILE.csv:NAME,NAME (or their numbers, from 1); FILE.npy, of rows with fields or two dimensions also
     /// FILE.npy:NAME,NAME and FILE.npy:[:,K] (from 0); datasets of FILE.h5:/GROUP/NAME,/NAME, or of two
     /// dimensions one column, FILE.h5:/NAME[:,K]; - is text from standard input
@@ -32,6 +32,10 @@ pub struct MapSpec {
     #[arg(long, value_name = "FILE[:COLUMNS]")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// A file each of whose lines is a text; - is standard input. Functions of texts are length, wordcount, upper, lower
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lines: Option<PathBuf>,
     /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -45,7 +49,7 @@ pub struct MapSpec {
     #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
-    /// Type of the values [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
+    /// Type of the numbers [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,

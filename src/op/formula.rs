@@ -4,8 +4,7 @@ use crate::base::error::{Error, Result, nearest};
 use crate::base::escape;
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
-use crate::data::dtype::Dtype;
-use crate::data::schema::{ColumnType, Schema};
+use crate::data::schema::{ColumnType, Field, Schema};
 use crate::op::expr::{self, Column, Fault, Kind, Node, Program, SOLE};
 use crate::op::functions;
 
@@ -25,16 +24,25 @@ impl Formula {
         let columns: Vec<Column> = schema
             .fields
             .iter()
-            .map(|field| Column { name: field.name.clone(), kind: kind(field.dtype) })
+            .map(|field| Column { name: field.name.clone(), kind: field.dtype.into() })
             .collect();
         let is_column = |name: &str| schema.position(name).is_some() || schema.len() == 1 && name == SOLE;
         let word = text.trim();
         let node = match functions::by_name(word).filter(|_| !is_column(word)) {
-            Some(_) if schema.len() > 1 => {
+            Some(function) if schema.len() > 1 => {
+                let is_of_it = |field: &&Field| field.dtype.number().is_some() || function.text.is_some();
+                let first = schema.fields.iter().find(is_of_it).unwrap_or(&schema.fields[0]);
                 return Err(Error::Usage(format!(
                     "-f {word}: it is a function of one column, and there are {}; say of which: -f '{word}({})'",
                     listed(schema.fields.iter().map(|field| &*field.name)),
-                    schema.fields[0].name
+                    first.name
+                )));
+            }
+            Some(function) if schema.has_texts() && function.text.is_none() => {
+                let of_texts = functions::all().filter(|function| function.text.is_some());
+                return Err(Error::Usage(format!(
+                    "-f {word}: it is a function of numbers, and what there is, is text; of texts there are {}",
+                    listed(of_texts.map(|function| function.name))
                 )));
             }
             Some(function) => expr::call(function, &columns),
@@ -59,10 +67,11 @@ impl Formula {
     }
 
     /// Type of its answers.
-    pub fn dtype(&self) -> Dtype {
+    pub fn dtype(&self) -> ColumnType {
         match self.node.kind() {
-            Kind::Whole => Dtype::I64,
-            Kind::Float => Dtype::F64,
+            Kind::Whole => ColumnType::I64,
+            Kind::Float => ColumnType::F64,
+            Kind::Text => ColumnType::Bytes,
         }
     }
 
@@ -72,11 +81,14 @@ impl Formula {
     }
 }
 
-fn kind(dtype: ColumnType) -> Option<Kind> {
-    dtype.number().map(|dtype| match dtype {
-        Dtype::I64 => Kind::Whole,
-        Dtype::F64 => Kind::Float,
-    })
+impl From<ColumnType> for Kind {
+    fn from(dtype: ColumnType) -> Self {
+        match dtype {
+            ColumnType::I64 => Self::Whole,
+            ColumnType::F64 => Self::Float,
+            ColumnType::Bytes => Self::Text,
+        }
+    }
 }
 
 /// `word` is neither a column nor a function.
@@ -104,9 +116,8 @@ fn explain(text: &str, fault: &Fault) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::schema::Field;
 
-    fn bound(text: &str, fields: &[(&str, ColumnType)]) -> std::result::Result<Dtype, String> {
+    fn bound(text: &str, fields: &[(&str, ColumnType)]) -> std::result::Result<ColumnType, String> {
         let fields = fields.iter().map(|(name, dtype)| Field { name: (*name).to_owned(), dtype: *dtype });
         let schema = Schema { fields: fields.collect() };
         Formula::bind(text, &schema).map(|formula| formula.dtype()).map_err(|e| e.to_string())
@@ -115,15 +126,15 @@ mod tests {
     #[test]
     fn a_word_is_a_column_or_a_function_or_an_expression() {
         let whole = [("", ColumnType::I64)];
-        assert_eq!(bound("square", &whole), Ok(Dtype::I64));
-        assert_eq!(bound("sqrt", &whole), Ok(Dtype::F64));
-        assert_eq!(bound("x", &whole), Ok(Dtype::I64));
-        assert_eq!(bound("x / 2", &whole), Ok(Dtype::F64));
-        assert_eq!(bound("pi", &whole), Ok(Dtype::F64));
+        assert_eq!(bound("square", &whole), Ok(ColumnType::I64));
+        assert_eq!(bound("sqrt", &whole), Ok(ColumnType::F64));
+        assert_eq!(bound("x", &whole), Ok(ColumnType::I64));
+        assert_eq!(bound("x / 2", &whole), Ok(ColumnType::F64));
+        assert_eq!(bound("pi", &whole), Ok(ColumnType::F64));
         // A column before a function of its name.
-        assert_eq!(bound("sin", &[("sin", ColumnType::I64)]), Ok(Dtype::I64));
+        assert_eq!(bound("sin", &[("sin", ColumnType::I64)]), Ok(ColumnType::I64));
         let two = [("a", ColumnType::I64), ("b", ColumnType::F64)];
-        assert_eq!(bound("b", &two), Ok(Dtype::F64));
+        assert_eq!(bound("b", &two), Ok(ColumnType::F64));
         assert!(bound("sin", &two).unwrap_err().contains("say of which: -f 'sin(a)'"));
         assert!(bound("sine", &whole).unwrap_err().contains("unknown function 'sine'; did you mean 'sin'?"));
         assert!(bound("bb", &two).unwrap_err().contains("did you mean 'b'?"));

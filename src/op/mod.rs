@@ -16,9 +16,8 @@ use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
-use crate::data::dtype::Dtype;
 use crate::data::format::Format;
-use crate::data::schema::{ANSWERS, Field, Schema};
+use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::output::Output;
 use crate::job::{Reductions, Task, Work};
@@ -51,7 +50,7 @@ impl Bound {
         if let Some(Reductions { items, by, ddof }) = reduce {
             let answers = formula.as_ref().map(Formula::dtype);
             let reduce = Some(Reduce::bind(items, &info.schema, answers, by.as_deref(), *ddof)?);
-            return Ok(Self { info, formula, kept: Vec::new(), reduce });
+            return Self { info, formula, kept: Vec::new(), reduce }.checked(task);
         }
         let count = info.schema.len();
         let names = input_names(&info.schema);
@@ -63,12 +62,35 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Ok(Self { info, formula, kept, reduce: None })
+        Self { info, formula, kept, reduce: None }.checked(task)
+    }
+
+    /// # Errors
+    /// The output of `task` has no columns of text, and there is one.
+    fn checked(self, task: &Task) -> Result<Self> {
+        if task.output == Output::People && self.info.schema.has_texts() {
+            return Err(Error::Usage("output = \"people\" tells of numbers, and not of texts".into()));
+        }
+        let Output::File(path, Format::Npy | Format::Hdf5) = &task.output else { return Ok(self) };
+        let Some(Field { name, .. }) =
+            self.table().fields.into_iter().find(|field| field.dtype == ColumnType::Bytes)
+        else {
+            return Ok(self);
+        };
+        let remedy = match (name == ANSWERS, self.reduce.is_some()) {
+            (false, false) => format!(", or --columns {ANSWERS} leaves it out"),
+            _ => String::new(),
+        };
+        Err(Error::Usage(format!(
+            "-o {}: its column {name} would be text, and such files hold numbers; .csv, .json and .txt hold texts, \
+             too{remedy}",
+            path.display()
+        )))
     }
 
     /// Type of the answers of a `map`.
-    pub fn answers(&self) -> Dtype {
-        self.formula.as_ref().map_or(Dtype::I64, Formula::dtype)
+    pub fn answers(&self) -> ColumnType {
+        self.formula.as_ref().map_or(ColumnType::I64, Formula::dtype)
     }
 
     /// The columns of a table of results: those of the input that are kept, and the answers; or reductions. Each has a
@@ -81,7 +103,7 @@ impl Bound {
         let names = input_names(schema);
         let inputs =
             self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
-        let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers().into() };
+        let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers() };
         Schema { fields: inputs.chain([answers]).collect() }
     }
 }

@@ -9,6 +9,7 @@ use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
 use crate::output::first_numbers;
+use crate::output::quote::{Quoting, csv_fields};
 use crate::output::text::{ToFile, separated};
 
 /// A row; `who` is `None` without the columns for it, and has `None` where nobody has answered.
@@ -22,19 +23,24 @@ pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
     };
     // A blank line would be no row.
     let missing = if table.len() == 1 && who.is_none() { "\"\"" } else { "" };
-    RowTemplate { before: separated(table, ","), missing, close, is_json: false }
+    RowTemplate { before: separated(table, ","), missing, close, quoting: Quoting::Csv }
 }
 
 /// A field, in quotes where it needs them. It need not be UTF-8.
 fn field(bytes: &[u8]) -> Vec<u8> {
-    let mut writer =
-        csv::WriterBuilder::new().terminator(csv::Terminator::Any(b'\n')).from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record([bytes]);
-    let mut line = writer.into_inner().unwrap_or_default();
-    // The end of the line, and not blanks that a name ends with.
-    line.pop();
-    line
+    let mut field = Vec::new();
+    if !bytes.is_empty() {
+        Quoting::Csv.put(bytes, &mut field);
+    }
+    field
+}
+
+/// Is a row, in which so many columns stand before the answer, that of a value without one? A sole field that is empty
+/// has quotes then, and so has a text that is empty: of such `is_text` says nothing.
+pub fn is_gap(row: &[u8], columns: usize, is_text: bool) -> bool {
+    let row = row.strip_suffix(b"\n").unwrap_or(row);
+    let answer = csv_fields(row).nth(columns);
+    answer.is_some_and(|answer| answer.is_empty() || answer == b"\"\"" && !is_text)
 }
 
 /// What is counted of a file.

@@ -6,9 +6,11 @@ use std::ops::Range;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::lacking::Lacking;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::Texts;
 use crate::job::output::Output;
 use crate::job::{Task, Work};
+use crate::output::quote::{self, Quoting};
 use crate::output::{csv, json, text};
 
 /// What the answers of a `map` should look like when they arrive. Workers turn numbers into text, because
@@ -74,11 +76,18 @@ impl Encoding {
         }
     }
 
-    /// Bytes that the answer to a row of `input` takes at the most; `table` has the names in results.
+    /// Are rows with texts in them texts of any length, as [`render_texts`] makes them? `table` has the columns of
+    /// results.
+    pub fn has_texts(self, table: &Schema) -> bool {
+        matches!(self, Self::Text | Self::Rows(_)) && table.has_texts()
+    }
+
+    /// Bytes that the answer to a row of `input` takes at the most, or where it has texts, in most cases; `table` has the
+    /// names in results.
     pub fn width(self, table: &Schema) -> usize {
         match self {
             Self::Columns { inputs, gaps } => (inputs + 1) * size_of::<u64>() + usize::from(gaps),
-            Self::Text => WIDEST,
+            Self::Text => table.dtypes().last().map_or(WIDEST, widest),
             Self::Rows(rows) => rows.width(table),
             // Of a group of few values; of many it is less, and longer answers come in pieces.
             Self::States => 2 * size_of::<u64>(),
@@ -89,6 +98,14 @@ impl Encoding {
 /// The most bytes that one number and what ends it take as text: `-1.7976931348623157e308`, and
 /// `-9223372036854775808` is shorter.
 pub const WIDEST: usize = 25;
+
+/// Bytes that most texts have at the most. Longer answers come in pieces.
+const LIKELY_TEXT: usize = 64;
+
+/// Bytes of a field.
+fn widest(dtype: ColumnType) -> usize {
+    if dtype == ColumnType::Bytes { LIKELY_TEXT } else { WIDEST }
+}
 
 /// Who has answered, for rows that say so.
 #[derive(Debug, Clone)]
@@ -117,8 +134,8 @@ pub struct RowTemplate {
     pub missing: &'static str,
     /// Behind the answer, with the end of the line.
     pub close: String,
-    /// Infinity, and what is not a number, are written as JSON has it.
-    pub is_json: bool,
+    /// How texts stand in it; in JSON infinity, and what is not a number, too.
+    pub quoting: Quoting,
 }
 
 impl Rows {
@@ -137,9 +154,10 @@ impl Rows {
     /// Bytes that a row takes at the most: the template around the widest numbers, the same on every host.
     fn width(self, table: &Schema) -> usize {
         // The longest name that Linux gives a host, each character escaped.
-        let widest = Who { rank: usize::MAX, pid: u32::MAX, host: "\u{1}".repeat(64) };
-        let RowTemplate { before, close, .. } = self.template(table, Some(&widest));
-        before.iter().map(|text| text.len() + WIDEST).sum::<usize>() + close.len()
+        let who = Who { rank: usize::MAX, pid: u32::MAX, host: "\u{1}".repeat(64) };
+        let RowTemplate { before, close, .. } = self.template(table, Some(&who));
+        before.iter().zip(table.dtypes()).map(|(text, dtype)| text.len() + widest(dtype)).sum::<usize>()
+            + close.len()
     }
 }
 
@@ -181,16 +199,16 @@ impl<'a> Line<'a> {
     #[inline(always)]
     fn answer(&mut self, dtype: Dtype, bits: Option<&u64>, template: &RowTemplate) {
         match bits {
-            Some(bits) => self.field(dtype, *bits, template.is_json),
+            Some(bits) => self.field(dtype, *bits, template.quoting),
             None => self.word(template.missing),
         }
         self.word(&template.close);
     }
 
     /// A number of a row.
-    fn field(&mut self, dtype: Dtype, bits: u64, is_json: bool) {
+    fn field(&mut self, dtype: Dtype, bits: u64, quoting: Quoting) {
         match (dtype, f64::from_bits(bits)) {
-            (Dtype::F64, x) if is_json && !x.is_finite() => self.word("null"),
+            (Dtype::F64, x) if quoting == Quoting::Json && !x.is_finite() => self.word("null"),
             _ => self.number(dtype, bits),
         }
     }
@@ -208,26 +226,27 @@ pub fn render(dtype: Dtype, bits: &[u64], buf: &mut [u8]) -> usize {
     line.at
 }
 
-/// What stands in a list of numbers for one that is missing.
-pub fn missing(dtype: Dtype) -> u64 {
+/// What stands in a list of values for one that is missing.
+pub fn missing(dtype: ColumnType) -> u64 {
     match dtype {
-        Dtype::I64 => 0,
-        Dtype::F64 => f64::NAN.to_bits(),
+        // Of texts: an empty one.
+        ColumnType::I64 | ColumnType::Bytes => 0,
+        ColumnType::F64 => f64::NAN.to_bits(),
     }
 }
 
-/// Numbers of one type, by their bits.
+/// Values of one type, by their bits.
 #[derive(Debug, Clone, Copy)]
-pub struct Numbers<'a> {
+pub struct Values<'a> {
     /// Their type.
-    pub dtype: Dtype,
+    pub dtype: ColumnType,
     /// One after the other.
     pub bits: &'a [u64],
     /// Which of them are missing, where some are.
     pub lacking: Option<Lacking<'a>>,
 }
 
-impl<'a> Numbers<'a> {
+impl<'a> Values<'a> {
     /// Some of them.
     pub fn rows(self, rows: Range<usize>) -> Self {
         let lacking = self.lacking.map(|lacking| lacking.skip(rows.start));
@@ -239,18 +258,19 @@ impl<'a> Numbers<'a> {
 /// answers than rows the rest have none. [`Encoding::width`] bytes for each.
 pub fn render_rows(
     count: usize,
-    columns: &[Numbers],
-    answers: Numbers,
+    columns: &[Values],
+    answers: Values,
     template: &RowTemplate,
     buf: &mut [u8],
 ) -> usize {
     use Dtype::{F64, I64};
     let RowTemplate { before, .. } = template;
-    if let ([values @ Numbers { lacking: None, .. }], [first, second]) = (columns, &before[..]) {
+    let number = |values: &Values| values.dtype.number().unwrap_or(I64);
+    if let ([values @ Values { lacking: None, .. }], [first, second]) = (columns, &before[..]) {
         let (x, y) = (values.bits, answers.bits);
         let pair = (&**first, &**second);
         // The types told apart once and not for each number.
-        return match (values.dtype, answers.dtype) {
+        return match (number(values), number(&answers)) {
             (I64, I64) => pairs((I64, x), (I64, y), pair, template, buf),
             (I64, F64) => pairs((I64, x), (F64, y), pair, template, buf),
             (F64, I64) => pairs((F64, x), (I64, y), pair, template, buf),
@@ -263,30 +283,80 @@ pub fn render_rows(
             line.word(before);
             match column.lacking.is_some_and(|lacking| lacking.has(i)) {
                 true => line.word(template.missing),
-                false => line.field(column.dtype, column.bits[i], template.is_json),
+                false => line.field(number(column), column.bits[i], template.quoting),
             }
         }
         line.word(before.last().map_or("", |before| before));
-        line.answer(answers.dtype, answers.bits.get(i), template);
+        line.answer(number(&answers), answers.bits.get(i), template);
     }
     line.at
 }
 
-/// A row of text for each of `rows`, as `template` has it; some values may be missing.
-pub fn render_table(rows: &[Vec<Option<u64>>], table: &Schema, template: &RowTemplate) -> Vec<u8> {
-    let RowTemplate { before, missing, close, is_json } = template;
-    let mut text = Vec::new();
-    for row in rows {
-        for (column, (bits, before)) in row.iter().zip(before).enumerate() {
+/// As [`render_rows`] and, without a template, [`render`], of rows with texts among them: appends to `out`.
+pub fn render_texts(
+    count: usize,
+    columns: &[Values],
+    answers: Values,
+    template: Option<&RowTemplate>,
+    texts: Texts,
+    out: &mut Vec<u8>,
+) {
+    for i in 0..count {
+        let answer = answers.bits.get(i).copied();
+        let Some(RowTemplate { before, missing, close, quoting }) = template else {
+            match answer {
+                Some(word) => quote::line(texts.get(word), out),
+                None => out.push(b'\n'),
+            }
+            continue;
+        };
+        let input = |column: &Values| {
+            let is_there = !column.lacking.is_some_and(|lacking| lacking.has(i));
+            (column.dtype, is_there.then(|| column.bits[i]))
+        };
+        let fields = columns.iter().map(input).chain([(answers.dtype, answer)]);
+        for ((dtype, bits), before) in fields.zip(before) {
+            out.extend_from_slice(before.as_bytes());
+            put(dtype, bits, texts, (*quoting, missing), out);
+        }
+        out.extend_from_slice(close.as_bytes());
+    }
+}
+
+/// Appends a value of a row, or what stands for one that is missing.
+fn put(
+    dtype: ColumnType,
+    bits: Option<u64>,
+    texts: Texts,
+    (quoting, missing): (Quoting, &str),
+    out: &mut Vec<u8>,
+) {
+    match (bits, dtype.number()) {
+        (None, _) => out.extend_from_slice(missing.as_bytes()),
+        (Some(word), None) => quoting.put(texts.get(word), out),
+        (Some(bits), Some(dtype)) => {
             let mut word = [0; WIDEST];
             let mut line = Line::new(&mut word);
-            match bits {
-                Some(bits) => line.field(table.number(column).unwrap_or(Dtype::I64), *bits, *is_json),
-                None => line.word(missing),
-            }
+            line.field(dtype, bits, quoting);
             let len = line.at;
+            out.extend_from_slice(&word[..len]);
+        }
+    }
+}
+
+/// A row of text for each of `rows`, as `template` has it; some values may be missing.
+pub fn render_table(
+    rows: &[Vec<Option<u64>>],
+    table: &Schema,
+    template: &RowTemplate,
+    texts: Texts,
+) -> Vec<u8> {
+    let RowTemplate { before, missing, close, quoting } = template;
+    let mut text = Vec::new();
+    for row in rows {
+        for ((bits, dtype), before) in row.iter().zip(table.dtypes()).zip(before) {
             text.extend_from_slice(before.as_bytes());
-            text.extend_from_slice(&word[..len]);
+            put(dtype, *bits, texts, (*quoting, missing), &mut text);
         }
         text.extend_from_slice(close.as_bytes());
     }
@@ -305,7 +375,7 @@ fn pairs(
     let mut line = Line::new(buf);
     for (i, value) in values.iter().enumerate() {
         line.word(open);
-        line.field(of_values, *value, template.is_json);
+        line.field(of_values, *value, template.quoting);
         line.word(between);
         line.answer(of_answers, answers.get(i), template);
     }

@@ -18,6 +18,7 @@ use crate::observe::report::Report;
 use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
 use crate::output::provenance::{self, JOB, Origin};
+use crate::output::quote::Quoting;
 use crate::output::reader::{PIECE, ReadChunk, ResultReader, check_job, damaged};
 use crate::output::text::ToFile;
 use crate::output::{ResultChunk, Sink};
@@ -35,7 +36,7 @@ pub fn template(table: &Schema, list: bool, who: Option<Option<&Who>>) -> RowTem
     let before = table.fields.iter().enumerate();
     let before =
         before.map(|(i, field)| format!("{}{}:", if i == 0 { open } else { "," }, json!(field.name)));
-    RowTemplate { before: before.collect(), missing: "null", close: who + end, is_json: true }
+    RowTemplate { before: before.collect(), missing: "null", close: who + end, quoting: Quoting::Json }
 }
 
 /// What is counted of a file.
@@ -57,9 +58,6 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
 pub fn is_gap(row: &[u8]) -> bool {
     memchr::memmem::find(row, b"\"output\":null").is_some()
 }
-
-/// More bytes than any result has.
-const LONGEST_ROW: u64 = 64 * 1024;
 
 /// What a file begins with.
 const BEGIN: &[u8] = b"{\"results\": [";
@@ -123,17 +121,19 @@ pub struct FromJson {
     rows: Take<BufReader<File>>,
     path: PathBuf,
     line: Vec<u8>,
+    /// Bytes of a longer line than any result is.
+    longest: usize,
     /// Values without an answer that have not been met yet. Where infinity looks the same, as many of what looks
     /// so are taken for them.
     failed: u64,
 }
 
 impl FromJson {
-    /// Opens `path`, which holds results of `task`.
+    /// Opens `path`, which holds results of `task`, none of them on a line of `longest` bytes.
     ///
     /// # Errors
     /// It cannot be read, or begins or ends otherwise than such a file.
-    pub fn open(task: &Task, path: &Path) -> Result<Self> {
+    pub fn open(task: &Task, path: &Path, longest: usize) -> Result<Self> {
         let fail = |e: io::Error| Error::io("read", path, &e);
         let mut file = open_regular(path)?;
         let mut begins = Vec::new();
@@ -153,7 +153,7 @@ impl FromJson {
             Work::Read { .. } => 0,
         };
         let rows = BufReader::with_capacity(PIECE, file).take(len);
-        Ok(Self { rows, path: path.to_owned(), line: Vec::new(), failed })
+        Ok(Self { rows, path: path.to_owned(), line: Vec::new(), longest, failed })
     }
 }
 
@@ -187,9 +187,9 @@ impl ResultReader for FromJson {
         let mut found = ReadChunk::default();
         while bytes.len() < PIECE {
             self.line.clear();
-            let read = (&mut self.rows).take(LONGEST_ROW).read_until(b'\n', &mut self.line);
+            let read = (&mut self.rows).take(self.longest as u64).read_until(b'\n', &mut self.line);
             let read = read.map_err(|e| Error::io("read", &self.path, &e))?;
-            if read as u64 == LONGEST_ROW {
+            if read == self.longest {
                 return Err(damaged(&self.path, "not every line of it is a result"));
             }
             if read == 0 {

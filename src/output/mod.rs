@@ -9,6 +9,7 @@ pub mod hdf5_library;
 mod json;
 mod npy;
 pub mod provenance;
+pub mod quote;
 pub mod reader;
 mod reduced;
 mod text;

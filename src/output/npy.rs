@@ -6,7 +6,6 @@ use npyz::WriterBuilder;
 
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::Result;
-use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Field, Schema};
 use crate::input::{ArrayFile, npy};
 use crate::job::Task;
@@ -41,7 +40,7 @@ impl Layout {
     /// are. Whole numbers that are missing are told by a further column, floats by a NaN.
     fn of(task: &Task, bound: &Bound) -> Self {
         let has_gaps = task.keep_going && bound.reduce.is_none();
-        let has_validity = has_gaps && bound.answers() == Dtype::I64;
+        let has_validity = has_gaps && bound.answers() == ColumnType::I64;
         let table = match bound.kept.is_empty() && bound.reduce.is_none() && !has_validity {
             true => Schema::single("", bound.answers()),
             false => bound.table(),

@@ -5,15 +5,14 @@ use std::path::Path;
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
-use crate::data::dtype::Dtype;
 use crate::data::format::Format;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::Indexed;
 use crate::job::output::Output;
 use crate::job::{Do, Task, Work};
 use crate::op::Bound;
 use crate::op::lines::Tally;
-use crate::output::text::{FromFile, IsGap, Rule};
+use crate::output::text::{FromFile, IsGap, Rule, longest_row};
 use crate::output::{csv, json, npy, read_total};
 
 /// Bytes of a piece, or somewhat more.
@@ -117,26 +116,32 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
     let Output::File(_, format) = task.output else {
         return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
     };
-    let rows = |heading: &[u8], is_gap: Option<IsGap>| -> Result<Box<dyn ResultReader>> {
-        Ok(Box::new(FromFile::open(path, heading, Rule::Rows { is_gap })?))
+    let longest = longest_row(&bound.table());
+    let rows = |heading: &[u8], quoted, is_gap: Option<IsGap>| -> Result<Box<dyn ResultReader>> {
+        Ok(Box::new(FromFile::open(path, heading, Rule::Rows { quoted, is_gap, longest })?))
     };
-    let columns = bound.kept.len();
-    let is_gap = |separator| -> Option<IsGap> {
-        Some(Box::new(move |row| crate::output::text::is_gap(row, separator, columns)))
-    };
+    let (columns, is_text) = (bound.kept.len(), bound.answers() == ColumnType::Bytes);
     let from_file = match (format, &task.work) {
         (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, bound),
         (_, Work::Read { action: Do::Text, .. }) => {
             return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?));
         }
         (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(task, path, bound)?)),
-        (Format::Json, _) => Box::new(json::FromJson::open(task, path)?),
-        (Format::Csv, _) => rows(&csv::heading(task, bound), is_gap(b','))?,
+        (Format::Json, _) => Box::new(json::FromJson::open(task, path, longest)?),
+        (Format::Csv, _) => {
+            let is_gap = move |row: &[u8]| csv::is_gap(row, columns, is_text);
+            rows(&csv::heading(task, bound), true, Some(Box::new(is_gap)))?
+        }
         // In JSON infinity is null, too.
         (Format::JsonLines, _) => {
-            rows(b"", (bound.answers() == Dtype::I64).then(|| Box::new(json::is_gap) as IsGap))?
+            let is_told = bound.answers() != ColumnType::F64;
+            rows(b"", false, is_told.then(|| Box::new(json::is_gap) as IsGap))?
         }
-        (Format::Text, _) => rows(b"", is_gap(b'\t'))?,
+        // An empty text is an answer, too.
+        (Format::Text, _) if is_text => rows(b"", false, None)?,
+        (Format::Text, _) => {
+            rows(b"", false, Some(Box::new(move |row| crate::output::text::is_gap(row, columns))))?
+        }
     };
     Ok(match task.work {
         Work::Read { action: Do::Count, .. } => {

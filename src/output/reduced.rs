@@ -30,7 +30,7 @@ pub struct ToReduced<'a> {
 impl<'a> ToReduced<'a> {
     /// What is reduced by `reduce` to rows of `table` goes to `sink`.
     pub fn new(task: &'a Task, reduce: &Reduce, table: Schema, sink: Box<dyn Sink + 'a>) -> Self {
-        let by = table.number(0).unwrap_or(Dtype::I64);
+        let by = table.dtypes().next().unwrap_or(ColumnType::I64);
         Self {
             task,
             table,
@@ -44,7 +44,8 @@ impl<'a> ToReduced<'a> {
     /// The rows as the sink takes them.
     fn bytes(&self, rows: &[ResultRow]) -> Result<Vec<u8>> {
         let table = &self.table;
-        let as_rows = |template: RowTemplate| render_table(rows, table, &template);
+        let texts = self.reduced.texts();
+        let as_rows = |template: RowTemplate| render_table(rows, table, &template, texts);
         Ok(match &self.task.output {
             Output::None => Vec::new(),
             Output::Stdout | Output::People | Output::File(_, Format::Text) => self.text(rows),
@@ -63,11 +64,12 @@ impl<'a> ToReduced<'a> {
     fn text(&self, rows: &[ResultRow]) -> Vec<u8> {
         let names: Vec<String> = self.table.fields.iter().map(|field| escape::line(&field.name)).collect();
         let words = |row: &ResultRow| -> Vec<String> {
-            let dtypes = (0..self.table.len()).map(|column| self.table.number(column).unwrap_or(Dtype::I64));
-            row.iter()
-                .zip(dtypes)
-                .map(|(bits, dtype)| bits.map_or(String::new(), |bits| dtype.text(bits)))
-                .collect()
+            let word = |bits: u64, dtype: ColumnType| match dtype.number() {
+                Some(dtype) => dtype.text(bits),
+                None => escape::line(&String::from_utf8_lossy(self.reduced.texts().get(bits))),
+            };
+            let values = row.iter().zip(self.table.dtypes());
+            values.map(|(bits, dtype)| bits.map_or(String::new(), |bits| word(bits, dtype))).collect()
         };
         let lines: Vec<String> = match (self.has_groups, rows) {
             (false, [row]) => {
@@ -101,8 +103,8 @@ fn check_whole(rows: &[ResultRow], table: &Schema, path: &Path) -> Result<()> {
 /// Columns one behind the other, and where some may lack a value, behind them a byte for each row, 1 where one does.
 fn columns(rows: &[ResultRow], table: &Schema, gaps: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for column in 0..table.len() {
-        let missing = missing(table.number(column).unwrap_or(Dtype::I64));
+    for (column, dtype) in table.dtypes().enumerate() {
+        let missing = missing(dtype);
         bytes.extend(rows.iter().flat_map(|row| row[column].unwrap_or(missing).to_ne_bytes()));
     }
     if gaps {

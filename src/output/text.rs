@@ -14,11 +14,19 @@ use crate::input::open_regular;
 use crate::observe::report::Report;
 use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
+use crate::output::quote::{self, Quoting};
 use crate::output::reader::{PIECE, ReadChunk, ResultReader, damaged};
 use crate::output::{ResultChunk, Sink, first_numbers};
 
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
+/// Bytes of a longer row than any result has, without texts in it and with such.
+const LONGEST_ROW: [usize; 2] = [64 << 10, 64 << 20];
+
+/// Bytes of a longer row than any that has the columns of `table`.
+pub fn longest_row(table: &Schema) -> usize {
+    LONGEST_ROW[usize::from(table.has_texts())]
+}
 
 /// A row of values and answer; `who` is `None` without the process behind them, and has `None` where nobody has answered.
 pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
@@ -27,7 +35,7 @@ pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
         Some(None) => "\t\n".to_owned(),
         Some(Some(who)) => format!("\t{}\n", who.pid),
     };
-    RowTemplate { before: separated(table, "\t"), missing: "", close, is_json: false }
+    RowTemplate { before: separated(table, "\t"), missing: "", close, quoting: Quoting::Plain }
 }
 
 /// What stands before each column where `separator` stands between them.
@@ -51,12 +59,10 @@ pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
     first_numbers(row, |byte| *byte == b' ')
 }
 
-/// Is a row, in which so many columns stand before the answer with `separator` between them, that of a value without
-/// one?
-pub fn is_gap(row: &[u8], separator: u8, columns: usize) -> bool {
-    let answer = row.split(|byte| *byte == separator || *byte == b'\n').nth(columns);
-    // In CSV a sole field that is empty has quotes.
-    answer.is_some_and(|answer| matches!(answer, b"" | b"\"\""))
+/// Is a row, in which so many columns stand before the answer with tabs between them, that of a value without one?
+pub fn is_gap(row: &[u8], columns: usize) -> bool {
+    let answer = row.split(|byte| matches!(byte, b'\t' | b'\n')).nth(columns);
+    answer.is_some_and(<[u8]>::is_empty)
 }
 
 /// Standard output.
@@ -213,10 +219,14 @@ pub type IsGap = Box<dyn Fn(&[u8]) -> bool>;
 pub enum Rule {
     /// The lines of a file, whatever they are; the last need not end.
     Lines,
-    /// Rows, each a line that parpy has written. `is_gap` says which have no answer, where that is asked for.
+    /// Rows that parpy has written.
     Rows {
-        /// Of a whole row.
+        /// Where they are CSV: what stands in quotes is part of a row, whatever it is.
+        quoted: bool,
+        /// Says of a whole row, with its end, whether it has no answer, where that is asked for.
         is_gap: Option<IsGap>,
+        /// Bytes of a longer row than any.
+        longest: usize,
     },
 }
 
@@ -281,25 +291,37 @@ impl ResultReader for FromFile {
                 found.line_bytes = bytes.len() as u64;
                 self.last = *bytes.last().unwrap_or(&self.last);
                 // A last line that does not end is a line too.
-                found.items = u64::from(self.ended && self.last != b'\n');
+                found.items = memchr::memchr_iter(b'\n', bytes).count() as u64
+                    + u64::from(self.ended && self.last != b'\n');
                 if self.ended {
                     self.last = b'\n';
                 }
             }
-            Rule::Rows { is_gap } => {
-                let whole = memchr::memrchr(b'\n', bytes).map_or(0, |at| at + 1);
+            Rule::Rows { quoted, is_gap, longest } => {
+                let ends: Vec<usize> = match quoted {
+                    true => quote::csv_row_ends(bytes).collect(),
+                    false => memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).collect(),
+                };
+                let whole = ends.last().copied().unwrap_or(0);
+                if whole == 0 && !self.ended && bytes.len() < *longest {
+                    // A row of texts may be long.
+                    self.begun = std::mem::take(bytes);
+                    return self.next(bytes);
+                }
                 if whole < bytes.len() && (self.ended || whole == 0) {
                     return Err(damaged(&self.path, "it ends in the middle of a line"));
                 }
                 self.begun.extend_from_slice(&bytes[whole..]);
                 bytes.truncate(whole);
+                found.items = ends.len() as u64;
                 if let Some(is_gap) = is_gap {
+                    let starts = [0].iter().chain(&ends);
                     found.failed =
-                        bytes.split_inclusive(|byte| *byte == b'\n').filter(|row| is_gap(row)).count() as u64;
+                        starts.zip(&ends).filter(|(start, end)| is_gap(&bytes[**start..**end])).count()
+                            as u64;
                 }
             }
         }
-        found.items += memchr::memchr_iter(b'\n', bytes).count() as u64;
         Ok((found.items > 0 || !bytes.is_empty()).then_some(found))
     }
 }

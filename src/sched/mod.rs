@@ -144,8 +144,8 @@ fn rows_of_block(task: &Task, bound: &Bound, blocks: usize, default: u64) -> usi
 impl BlockSizing {
     /// Of blocks of a map, of `rows` rows at the most.
     fn of_rows(task: &Task, bound: &Bound, workers: usize, rows: usize, smallest: u64) -> Self {
-        let columns = bound.info.schema.len();
-        let input = if bound.info.indexed { 0 } else { batch::bytes_for(columns, rows) };
+        let schema = &bound.info.schema;
+        let input = if bound.info.indexed { 0 } else { batch::bytes_with_texts(schema, rows) };
         // Not so little that a state would come in hundreds of pieces.
         let least = if bound.reduce.is_some() { STATES } else { 0 };
         let buf = (rows * width(task, bound)).max(least);

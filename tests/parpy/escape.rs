@@ -141,8 +141,8 @@ fn what_stands_in_files() {
     for word in [&quoted, &long] {
         dir.write("a.csv", format!("{word},b\n1,2\n"));
         fails(&from("a.csv", ":nope"), 1, &["its columns are"]);
-        dir.write("a.csv", format!("a,b\n{word},2\n"));
-        fails(&from("a.csv", ":a"), 1, &["line 2"]);
+        dir.write("a.csv", format!("a,b\n1,2\n{word},2\n"));
+        fails(&from("a.csv", ":a"), 1, &["line 3"]);
         dir.write("a.txt", word.replace("\r\n", " "));
         fails(&from("a.txt", ""), 1, &["a.txt, line 1"]);
     }

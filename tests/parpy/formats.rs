@@ -264,7 +264,7 @@ fn columns_of_csv_files() {
         .done()
         .fails(1, &["t.csv, line 2", "'2.5' is not a whole number", "--dtype f64"]);
     column(":names").done().fails(1, &["its columns are name, x, m, y", "did you mean name?"]);
-    column("").done().fails(1, &["its column name holds text", "t.csv:\"x, m\",y'"]);
+    column("").done().fails(2, &["of one column", "name, x, m, y", "square(x, m)"]);
     column(":9").done().fails(1, &["cannot read column 9"]);
     let uneven = dir.write("u.csv", "a,b\n1,2\n3\n");
     parpy("map --from").arg(format!("{}:a", uneven.display())).done().fails(1, &["line 3", "1 fields"]);

@@ -19,9 +19,11 @@ fn members_are_columns() {
         assert_eq!(of(":x,y", "x * y").text(), "13.5\n-10.0\n7.0\n");
         assert_eq!(of(":x", "x + 1").text(), "4\n-1\n8\n");
         assert_eq!(of(":y", "square").text(), "20.25\n25.0\n1.0\n");
-        of("", "x").done().fails(1, &["its member n holds text ('ada')", "t.jsonl:x,y"]);
+        of("", "x").done().fails(1, &["t.jsonl, line 4: member n: there is no value"]);
+        let lengths = of("", "x * length(n)").args("-k").done();
+        assert_eq!((lengths.code, &*lengths.stdout), (1, &b"9\n-8\n\n"[..]), "{}", lengths.stderr);
         of(":z", "x").done().fails(1, &["have no member z", "x, y, n"]);
-        of(":n", "x").done().fails(1, &["t.jsonl, line 1: member n: it is the text 'ada', and no number"]);
+        of(":n", "square").done().fails(2, &["it is a function of numbers", "length"]);
     }
 }
 

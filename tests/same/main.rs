@@ -10,7 +10,7 @@ mod data;
 #[path = "../parpy/dsl.rs"]
 mod dsl;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -99,8 +99,9 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         parpy("map --part 2/2 --from").arg(npy),
         parpy("map --range 3037000000..3037001000 --keep-going --part 2/4"),
         parpy("map --part 2/2 --from").arg(fault),
-        parpy("run").arg(dir.write("functions.toml", every_function())),
     ];
+    let words = dir.write("words.txt", words());
+    jobs.push(parpy("run").arg(dir.write("functions.toml", every_function(&words))));
     jobs.push(parpy("map --range 3037000000..3037001000 -k -f square --reduce").arg(REDUCTIONS));
     jobs.push(parpy("map --range 0..3000:0.37 --reduce").arg(format!("{REDUCTIONS},sum")));
     jobs.push(parpy("map --range 3037000000..3037001000 --reduce sum,mean -f square"));
@@ -131,8 +132,26 @@ fn jobs(dir: &Dir) -> Vec<Run> {
                 .args(&format!("--reduce {REDUCTIONS},var(c0),argmin(c0)")),
         );
     }
+    for rest in [
+        "-f upper",
+        "-f upper --columns input,output --part 2/3",
+        "-f length --part 2/3",
+        "--reduce count --by x",
+    ] {
+        jobs.push(parpy("map --lines").arg(&words).args(rest));
+    }
+    jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("if(length(x) % 3, lower(x), upper(x))"));
+    jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
+    jobs.push(parpy("map -k --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
+    for input in tables_of_texts(dir) {
+        let from = |function: &str| parpy("map -k --from").arg(&input).arg("-f").arg(function);
+        jobs.push(from("upper(name)"));
+        jobs.push(from("length(name) * n").args("--part 2/3"));
+        jobs.push(from("n // wordcount(name)").args("--reduce sum,mean(n),count(name),argmax --by name"));
+    }
     for (name, bytes) in texts {
         let path = dir.write(name, bytes);
+        jobs.push(parpy("map -f lower --lines").arg(&path));
         jobs.push(parpy("read").arg(&path));
         jobs.push(parpy("read --do count").arg(&path));
         if ["long-line", "sample"].contains(&name) {
@@ -181,8 +200,34 @@ fn tables(dir: &Dir) -> Vec<PathBuf> {
     ]
 }
 
-/// A job file of every function that there is, over whole numbers and over floats, of which some have no answer.
-fn every_function() -> String {
+/// Lines of all lengths, most of them short, some empty, some alike.
+fn words() -> String {
+    let line = |i: usize| match i % 11 {
+        0 => String::new(),
+        1 => format!("größe {}", i % 5),
+        2 => "word ".repeat(i),
+        _ => format!("{}\t\"{}\", and {i}", i % 4, i * i),
+    };
+    (0..600).map(|i| line(i) + "\n").collect()
+}
+
+/// Tables with names in them in each format that can hold such, with and without quotes.
+fn tables_of_texts(dir: &Dir) -> Vec<PathBuf> {
+    let rows: Vec<(String, usize)> =
+        (0..900).map(|i| (["a b", "Größe", "", "c"][i % 4].repeat(1 + i % 7), i * 31 % 17)).collect();
+    let plain: String = rows.iter().map(|(name, n)| format!("{name},{n}\n")).collect();
+    let quoted: String = rows.iter().map(|(name, n)| format!("\"{name}, \"\"\n{}\",{n}\n", n % 3)).collect();
+    let objects: String =
+        rows.iter().map(|(name, n)| format!("{}\n", serde_json::json!({ "name": name, "n": n }))).collect();
+    vec![
+        dir.write("plain.csv", format!("name,n\n{plain}")),
+        dir.write("quoted.csv", format!("name,n\n{quoted}")),
+        dir.write("texts.jsonl", objects + "{\"n\":1,\"name\":null}\n"),
+    ]
+}
+
+/// A job file of every function that there is, over whole numbers, floats and texts, of which some have no answer.
+fn every_function(texts: &Path) -> String {
     let listed = parpy("functions --json").text();
     let listed: Vec<serde_json::Value> = serde_json::from_str(&listed).unwrap();
     assert!(listed.len() > 30);
@@ -198,9 +243,12 @@ fn every_function() -> String {
         let mut task = |input| {
             job += &format!("[[task]]\nmap = {{ {input}, function = '{name}' }}\nkeep_going = true\n");
         };
-        task(wholes);
-        if function["f64"].is_string() {
-            task(floats);
+        for (kind, input) in
+            [("i64", wholes), ("f64", floats), ("text", &*format!("lines = '{}'", texts.display()))]
+        {
+            if function[kind].is_string() {
+                task(input);
+            }
         }
     }
     job
@@ -300,6 +348,8 @@ fn files_job(dir: &Dir) -> Run {
     ];
     let table = dir.write("x.csv", "a,b\n1,2.5\n0,3\n-7,0.1\n12,-1e300\n");
     let holes = dir.write("h.csv", "a,b\n1,2.5\n,3\n-7,\nx,7\n");
+    let lines = dir.write("lines.txt", words());
+    let named = dir.write("n.csv", "name,n\n\"a, b\",2\nc,3\n,0\n\"\"\"d\"\"\",\n");
     let inputs = inputs.into_iter().map(|(input, keep_going)| (input.to_owned(), keep_going)).chain([
         (format!("from = '{}', function = 'hypot(a, b)'", table.display()), false),
         (format!("from = '{}', function = 'a + b'", holes.display()), true),
@@ -307,12 +357,25 @@ fn files_job(dir: &Dir) -> Run {
         (format!("from = '{}', reduce = 'sum(b),argmin(b),count', by = 'a'", table.display()), false),
         (format!("from = '{}', function = '12 // a', reduce = 'mean,max(b)'", table.display()), true),
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
+        (format!("lines = '{}', function = 'wordcount', columns = ['output']", lines.display()), false),
     ]);
+    // Only some formats have texts.
+    let of_texts = [
+        (format!("lines = '{}', function = 'upper'", lines.display()), false),
+        (format!("lines = '{}', function = '7 // wordcount(x)'", lines.display()), true),
+        (format!("from = '{}', function = 'lower(name)'", named.display()), true),
+        (format!("from = '{}', reduce = 'sum(n),count', by = 'name'", named.display()), true),
+    ];
+
     let mut job = String::new();
-    for (i, (input, keep_going)) in inputs.enumerate() {
+    for (i, (input, keep_going)) in inputs.chain(of_texts).enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
             // What is reduced is the whole; and values, not files, are enough to stand for parts.
             if (input.contains("reduce") || input.contains("from")) && !part.is_empty() {
+                continue;
+            }
+            let has_texts = input.contains("lines") || input.contains("name");
+            if has_texts && !input.contains("columns") && ["npy", "h5"].contains(&extension) {
                 continue;
             }
             job += &format!(

@@ -23,6 +23,8 @@ pub enum Kind {
     Whole,
     /// IEEE 754 double.
     Float,
+    /// Bytes of any length, as words of [`crate::data::texts`].
+    Text,
 }
 
 /// A column that expressions may name.
@@ -30,8 +32,8 @@ pub enum Kind {
 pub struct Column {
     /// Its name, empty where it has none.
     pub name: String,
-    /// Type of its values; `None` where they are no numbers.
-    pub kind: Option<Kind>,
+    /// Type of its values.
+    pub kind: Kind,
 }
 
 /// A part of an expression, whose parts have the types that it needs.

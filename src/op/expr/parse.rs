@@ -9,7 +9,8 @@ use pest::pratt_parser::{Assoc, Op as Operator, PrattParser};
 
 use super::{Binary, Column, Fault, Kind, Node, Op};
 use crate::base::error::{did_you_mean, nearest};
-use crate::op::functions::{self, Function, Whole};
+use crate::data::texts::TextMaker;
+use crate::op::functions::{self, Function, OfText, Whole};
 
 #[derive(pest_derive::Parser)]
 #[grammar = "op/expr/grammar.pest"]
@@ -61,8 +62,8 @@ pub fn parse(text: &str, columns: &[Column]) -> Result<Node, Fault> {
 /// As those of [`parse`].
 pub fn call(function: &'static Function, columns: &[Column]) -> Result<Node, Fault> {
     let place = (0, function.name.len());
-    let kind = columns.first().and_then(|column| column.kind);
-    let kind = kind.ok_or_else(|| Fault::new(place, format!("{} is of a number", function.name)))?;
+    let kind = columns.first().map(|column| column.kind);
+    let kind = kind.ok_or_else(|| Fault::new(place, format!("{} is of a column", function.name)))?;
     apply(function, Node::new(Op::Column(0), kind, place), place)
 }
 
@@ -180,7 +181,7 @@ impl Builder<'_> {
         OPERATORS
             .map_primary(|primary| self.primary(primary, depth))
             .map_prefix(|sign, of| {
-                let (at, of) = (place(&sign).0, of?);
+                let (at, of) = (place(&sign).0, of?.number()?);
                 let place = (at, of.place.1);
                 limit(match sign.as_rule() {
                     Rule::plus => Ok(of),
@@ -191,7 +192,7 @@ impl Builder<'_> {
                     _ => fold(Node::new(Op::Not(of.truth().into()), Kind::Whole, place)),
                 })
             })
-            .map_infix(|left, operator, right| limit(binary(&operator, left?, right?)))
+            .map_infix(|left, operator, right| limit(binary(&operator, left?.number()?, right?.number()?)))
             .parse(pair.into_inner())
     }
 
@@ -249,10 +250,7 @@ impl Builder<'_> {
         if called.next().is_some() {
             return Err(Fault::new(place, format!("several columns are called {name}")));
         }
-        match column.kind {
-            Some(kind) => Ok(Node::new(Op::Column(number), kind, place)),
-            None => Err(Fault::new(place, format!("the column {name} is text, and no number"))),
-        }
+        Ok(Node::new(Op::Column(number), column.kind, place))
     }
 
     fn call(&self, pair: Pair<Rule>, depth: usize) -> Result<Node, Fault> {
@@ -261,6 +259,13 @@ impl Builder<'_> {
         let Some(name) = inner.next() else { return Err(Fault::new(at, "a function without a name")) };
         let (name, of_name) = (name.as_str(), place(&name));
         let mut given = inner.map(|pair| self.sum(pair, depth + 1)).collect::<Result<Vec<_>, _>>()?;
+        // Of functions of several all are of numbers, but for what one is chosen of.
+        match name {
+            "min" | "max" | "atan2" | "hypot" | "pow" | "float" => {
+                given = given.into_iter().map(Node::number).collect::<Result<_, _>>()?;
+            }
+            _ => {}
+        }
         let count = |wanted: &str| {
             let found = given.len();
             Err(Fault::new(
@@ -290,8 +295,9 @@ impl Builder<'_> {
             "pow" => two(Binary::Power, given)?,
             "if" => match <[Node; 3]>::try_from(given) {
                 Ok([condition, mut yes, mut no]) => {
+                    let condition = condition.number()?;
                     if yes.kind != no.kind {
-                        (yes, no) = (yes.float(), no.float());
+                        (yes, no) = (yes.number()?.float(), no.number()?.float());
                     }
                     let kind = yes.kind;
                     fold(Node::new(Op::If(Box::new([condition.truth(), yes, no])), kind, at))?
@@ -326,15 +332,23 @@ impl Builder<'_> {
 
 /// A function of one number.
 fn apply(function: &'static Function, mut of: Node, place: (usize, usize)) -> Result<Node, Fault> {
-    let kind = match (&function.whole, of.kind) {
-        (Whole::Exact(_), Kind::Whole) => Kind::Whole,
-        _ => Kind::Float,
+    let name = function.name;
+    let kind = match (&function.whole, of.kind, function.text) {
+        (_, Kind::Text, Some(OfText::Whole(_))) | (Whole::Exact(_), Kind::Whole, _) => Kind::Whole,
+        (_, Kind::Text, Some(OfText::Text(_))) => Kind::Text,
+        (_, Kind::Text, None) => {
+            return Err(Fault::new(place, format!("{name} is of numbers, and this is text")));
+        }
+        (Whole::AsFloat, ..) | (_, Kind::Float, _) => Kind::Float,
     };
     if kind == Kind::Float {
         of = of.float();
         if function.float.is_none() {
-            let why = format!("{} is of whole numbers, and this is a float", function.name);
-            return Err(Fault::new(place, why));
+            let why = match function.text {
+                None => "is of whole numbers, and this is a float",
+                Some(_) => "is of text, and this is a number",
+            };
+            return Err(Fault::new(place, format!("{name} {why}")));
         }
     }
     fold(Node::new(Op::Function(function, of.into()), kind, place))
@@ -432,7 +446,11 @@ fn fold(node: Node) -> Result<Node, Fault> {
         Op::Constant(_) | Op::Column(_) => false,
     };
     match can_fold {
-        true => Ok(Node::new(Op::Constant(node.answer(&|_| 0)?), node.kind, node.place)),
+        true => Ok(Node::new(
+            Op::Constant(node.answer(&|_| 0, &mut TextMaker::default())?),
+            node.kind,
+            node.place,
+        )),
         false => Ok(node),
     }
 }
@@ -444,10 +462,19 @@ impl Binary {
 }
 
 impl Node {
-    /// The same as a float.
+    /// # Errors
+    /// It is no number.
+    fn number(self) -> Result<Self, Fault> {
+        match self.kind {
+            Kind::Whole | Kind::Float => Ok(self),
+            Kind::Text => Err(Fault::new(self.place, "this is text, and no number")),
+        }
+    }
+
+    /// The same as a float, of a number.
     fn float(self) -> Self {
         match (self.kind, &self.op) {
-            (Kind::Float, _) => self,
+            (Kind::Float | Kind::Text, _) => self,
             (Kind::Whole, Op::Constant(bits)) => {
                 Self::new(Op::Constant((*bits as i64 as f64).to_bits()), Kind::Float, self.place)
             }
@@ -458,10 +485,10 @@ impl Node {
         }
     }
 
-    /// Whether it is true: other than 0, as a whole number, 0 or 1 or another.
+    /// Whether a number is true: other than 0, as a whole number, 0 or 1 or another.
     fn truth(self) -> Self {
         match self.kind {
-            Kind::Whole => self,
+            Kind::Whole | Kind::Text => self,
             Kind::Float => {
                 let place = self.place;
                 let zero = Self::new(Op::Constant(0f64.to_bits()), Kind::Float, place);

@@ -1,27 +1,32 @@
 //! One row at a time: the reference that vector lanes must equal, and who says what is wrong with a row.
 
 use super::{Binary, Fault, Kind, Node, Op};
-use crate::op::functions::Whole;
+use crate::data::texts::TextMaker;
+use crate::op::functions::{OfText, Whole};
+
+/// Why there is no answer that is a text.
+pub(super) const NO_ROOM: &str =
+    "there is no more room for what is made of texts; --block takes fewer rows at once";
 
 /// Why whole numbers have no answer.
 const TOO_LARGE: &str = "does not fit in a 64-bit whole number; for floats: --dtype f64, or float(…)";
 
 impl Node {
-    /// The bits of the value for a row, whose columns `of_column` gives.
+    /// The bits of the value for a row, whose columns `of_column` gives, their texts being those of `texts`.
     ///
     /// # Errors
     /// It has none: a whole number that does not fit, a division by zero.
-    pub fn answer(&self, of_column: &dyn Fn(usize) -> u64) -> Result<u64, Fault> {
+    pub fn answer(&self, of_column: &dyn Fn(usize) -> u64, texts: &mut TextMaker) -> Result<u64, Fault> {
         let fault = |why: String| Fault::new(self.place, why);
         Ok(match &self.op {
             Op::Constant(bits) => *bits,
             Op::Column(number) => of_column(*number),
-            Op::ToFloat(of) => (of.answer(of_column)? as i64 as f64).to_bits(),
-            Op::Not(of) => u64::from(of.answer(of_column)? == 0),
+            Op::ToFloat(of) => (of.answer(of_column, texts)? as i64 as f64).to_bits(),
+            Op::Not(of) => u64::from(of.answer(of_column, texts)? == 0),
             Op::Negate(of) => {
-                let bits = of.answer(of_column)?;
+                let bits = of.answer(of_column, texts)?;
                 match self.kind {
-                    Kind::Float => (-f64::from_bits(bits)).to_bits(),
+                    Kind::Float | Kind::Text => (-f64::from_bits(bits)).to_bits(),
                     Kind::Whole => {
                         let x = bits as i64;
                         x.checked_neg().ok_or_else(|| fault(format!("-({x}) {TOO_LARGE}")))? as u64
@@ -29,7 +34,10 @@ impl Node {
                 }
             }
             Op::Function(function, of) => {
-                let bits = of.answer(of_column)?;
+                let bits = of.answer(of_column, texts)?;
+                if let (Some(of_text), Kind::Text) = (function.text, of.kind) {
+                    return of_text.answer(bits, texts).ok_or_else(|| fault(NO_ROOM.to_owned()));
+                }
                 match (&function.whole, self.kind, function.float) {
                     (Whole::Exact(whole), Kind::Whole, _) => {
                         let x = bits as i64;
@@ -41,17 +49,28 @@ impl Node {
             }
             Op::If(parts) => {
                 let [condition, yes, no] = &**parts;
-                let chosen = if condition.answer(of_column)? != 0 { yes } else { no };
-                chosen.answer(of_column)?
+                let chosen = if condition.answer(of_column, texts)? != 0 { yes } else { no };
+                chosen.answer(of_column, texts)?
             }
             Op::Binary(op, a, b) => {
-                let (x, y) = (a.answer(of_column)?, b.answer(of_column)?);
+                let (x, y) = (a.answer(of_column, texts)?, b.answer(of_column, texts)?);
                 match a.kind {
                     Kind::Whole => op.of_whole(x as i64, y as i64).map_err(fault)?,
-                    Kind::Float => op.of_floats(f64::from_bits(x), f64::from_bits(y)),
+                    Kind::Float | Kind::Text => op.of_floats(f64::from_bits(x), f64::from_bits(y)),
                 }
             }
         })
+    }
+}
+
+impl OfText {
+    /// The bits of the answer to the text of `word`; `None` where there is no room for a text.
+    #[inline]
+    pub(super) fn answer(self, word: u64, texts: &mut TextMaker) -> Option<u64> {
+        match self {
+            Self::Whole(of) => Some(of(texts.get(word)) as u64),
+            Self::Text(make) => texts.make(word, make),
+        }
     }
 }
 

@@ -7,7 +7,8 @@
 use super::scalar::{greatest, least, quotient};
 use super::{Binary, Fault, Kind, Node, Op};
 use crate::base::lanes::{Lanes, kernel};
-use crate::op::functions::{Function, Whole};
+use crate::data::texts::TextMaker;
+use crate::op::functions::{Function, OfText, Whole};
 
 /// Rows of a window: with the values of some operations they lie in the first-level cache.
 pub const WINDOW: usize = 1024;
@@ -30,6 +31,7 @@ enum Step {
     Negate(Kind, Source),
     Not(Source),
     Function(&'static Function, Kind, Source),
+    OfText(OfText, Source),
     Binary(Binary, Kind, Source, Source),
     If(Source, Source, Source),
 }
@@ -89,6 +91,8 @@ pub struct Program {
     result: Source,
     /// A function of it takes its time: rows one by one.
     is_slow: bool,
+    /// Texts that it has made of the last window.
+    made: Vec<u8>,
 }
 
 /// An expression as operations one after the other.
@@ -120,7 +124,10 @@ impl Compiler {
             Op::Not(of) => Step::Not(self.compile(of)),
             Op::Function(function, of) => {
                 self.is_slow |= function.is_slow;
-                Step::Function(function, node.kind, self.compile(of))
+                match (function.text, of.kind) {
+                    (Some(of_text), Kind::Text) => Step::OfText(of_text, self.compile(of)),
+                    _ => Step::Function(function, node.kind, self.compile(of)),
+                }
             }
             Op::Binary(op, a, b) => Step::Binary(*op, a.kind, self.compile(a), self.compile(b)),
             Op::If(parts) => {
@@ -140,7 +147,7 @@ impl Program {
         let mut compiler = Compiler::default();
         let result = compiler.compile(&node);
         let Compiler { registers, steps, is_slow } = compiler;
-        Self { node, lanes, registers, steps, result, is_slow }
+        Self { node, lanes, registers, steps, result, is_slow, made: Vec::new() }
     }
 
     /// Type of the answers.
@@ -159,11 +166,25 @@ impl Program {
     }
 
     /// Answers the rows of `columns`, bits of as many values each, into `answers`, which is as long and no longer than
-    /// [`WINDOW`]. Returns which rows have no answer, where one has none; what stands in their places means nothing.
-    pub fn answer(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Faults> {
-        if self.lanes == Lanes::Scalar || self.is_slow {
-            return self.one_by_one(columns, answers);
-        }
+    /// [`WINDOW`]; words of texts lead to `memory`. Returns which rows have no answer, where one has none; what stands in
+    /// their places means nothing.
+    pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], answers: &mut [u64]) -> Option<Faults> {
+        let mut texts = TextMaker::new(memory, std::mem::take(&mut self.made));
+        let faults = match self.lanes == Lanes::Scalar || self.is_slow {
+            true => self.one_by_one(columns, &mut texts, answers),
+            false => self.by_steps(columns, &mut texts, answers),
+        };
+        self.made = texts.made;
+        faults
+    }
+
+    /// Texts that have been made of the window that was answered last.
+    pub fn made(&self) -> &[u8] {
+        &self.made
+    }
+
+    /// As [`Program::answer`], one operation after the other.
+    fn by_steps(&mut self, columns: &[&[u64]], texts: &mut TextMaker, answers: &mut [u64]) -> Option<Faults> {
         let count = answers.len();
         let Some(((last, register), before)) = self.steps.split_last() else {
             answers.copy_from_slice(look(self.result, columns, &self.registers, count).0);
@@ -172,24 +193,24 @@ impl Program {
         for (step, register) in before {
             // It is none of the step's own sources.
             let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-            step.run(self.lanes, columns, &self.registers, &mut out.values[..count], &mut out.faults);
+            step.run(self.lanes, columns, texts, &self.registers, &mut out.values[..count], &mut out.faults);
             self.registers[*register] = Some(out);
         }
         let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-        last.run(self.lanes, columns, &self.registers, answers, &mut out.faults);
+        last.run(self.lanes, columns, texts, &self.registers, answers, &mut out.faults);
         let faults = out.faults.get().copied();
         self.registers[*register] = Some(out);
         faults
     }
 
     /// As [`Program::answer`], row by row.
-    fn one_by_one(&self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Faults> {
+    fn one_by_one(&self, columns: &[&[u64]], texts: &mut TextMaker, answers: &mut [u64]) -> Option<Faults> {
         if !self.is_slow && self.function_alone(columns, answers) {
             return None;
         }
         let mut faults = None;
         for (row, answer) in answers.iter_mut().enumerate() {
-            match self.node.answer(&|column| columns[column][row]) {
+            match self.node.answer(&|column| columns[column][row], texts) {
                 Ok(bits) => *answer = bits,
                 Err(_) => faults.get_or_insert([0; FAULT_WORDS])[row / 64] |= 1 << (row % 64),
             }
@@ -204,6 +225,7 @@ impl Program {
         let Op::Column(column) = of.op else { return false };
         let (x, y) = (columns[column], answers);
         match self.node.kind {
+            _ if of.kind == Kind::Text => false,
             Kind::Whole => {
                 function.answer_wholes(Lanes::Scalar, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y))
             }
@@ -211,12 +233,14 @@ impl Program {
                 function.answer_floats(Lanes::Scalar, bytemuck::cast_slice(x), bytemuck::cast_slice_mut(y));
                 true
             }
+            Kind::Text => false,
         }
     }
 
-    /// Why a row of `columns` has no answer; `None` where it has one.
-    pub fn fault(&self, columns: &[&[u64]], row: usize) -> Option<Fault> {
-        self.node.answer(&|column| columns[column][row]).err()
+    /// Why a row of `columns`, whose texts lie in `memory`, has no answer; `None` where it has one.
+    pub fn fault(&self, columns: &[&[u64]], memory: &[u8], row: usize) -> Option<Fault> {
+        let mut texts = TextMaker::new(memory, Vec::new());
+        self.node.answer(&|column| columns[column][row], &mut texts).err()
     }
 }
 
@@ -258,6 +282,7 @@ impl Step {
         &self,
         lanes: Lanes,
         columns: &[&[u64]],
+        texts: &mut TextMaker,
         registers: &[Option<Register>],
         answers: &mut [u64],
         faults: &mut Found,
@@ -277,7 +302,7 @@ impl Step {
                 pass_on(from);
                 zip!(lanes, x, x, answers, u64 => u64, |x, _| u64::from(x == 0));
             }
-            Self::Negate(Kind::Float, of) => {
+            Self::Negate(Kind::Float | Kind::Text, of) => {
                 let (x, from) = get(*of);
                 pass_on(from);
                 zip!(lanes, x, x, answers, f64 => f64, |x, _| -x);
@@ -307,12 +332,18 @@ impl Step {
                     ),
                 }
             }
+            Self::OfText(of_text, of) => {
+                let (words, from) = get(*of);
+                pass_on(from);
+                let each = |word: i64, _| of_text.answer(word as u64, texts).ok_or(());
+                pass_on(one_by_one(words, words, answers, each).as_ref());
+            }
             Self::Binary(op, kind, a, b) => {
                 let ((x, of_x), (y, of_y)) = (get(*a), get(*b));
                 pass_on(of_x);
                 pass_on(of_y);
                 match kind {
-                    Kind::Float => floats(*op, lanes, x, y, answers),
+                    Kind::Float | Kind::Text => floats(*op, lanes, x, y, answers),
                     Kind::Whole => pass_on(whole(*op, lanes, x, y, answers).as_ref()),
                 }
             }
@@ -342,7 +373,7 @@ fn one_by_one(
     x: &[u64],
     y: &[u64],
     answers: &mut [u64],
-    each: impl Fn(i64, i64) -> Result<u64, ()>,
+    mut each: impl FnMut(i64, i64) -> Result<u64, ()>,
 ) -> Option<Faults> {
     let mut faults = None;
     for (i, answer) in answers.iter_mut().enumerate() {
@@ -473,11 +504,11 @@ mod tests {
     fn columns() -> Vec<Column> {
         let column = |name: &str, kind| Column { name: name.to_owned(), kind };
         vec![
-            column("i", Some(Kind::Whole)),
-            column("j", Some(Kind::Whole)),
-            column("x", Some(Kind::Float)),
-            column("y", Some(Kind::Float)),
-            column("name", None),
+            column("i", Kind::Whole),
+            column("j", Kind::Whole),
+            column("x", Kind::Float),
+            column("y", Kind::Float),
+            column("name", Kind::Text),
         ]
     }
 
@@ -492,10 +523,10 @@ mod tests {
             let count = (rows.len() - from).min(program.rows_at_once());
             let windows: Vec<&[u64]> = by_column.iter().map(|column| &column[from..from + count]).collect();
             let mut out = vec![0; count];
-            let faults = program.answer(&windows, &mut out);
+            let faults = program.answer(&windows, &[], &mut out);
             answers.extend(out.into_iter().enumerate().map(|(row, bits)| {
                 let is_fault = faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
-                let fault = program.fault(&windows, row);
+                let fault = program.fault(&windows, &[], row);
                 assert_eq!(is_fault, fault.is_some(), "{text} of row {row}");
                 fault.map_or(Ok(bits), Err)
             }));
@@ -507,7 +538,7 @@ mod tests {
         let (kind, answers) = all(text, &[[i as u64, 3, x.to_bits(), 0.5f64.to_bits()]], Lanes::Scalar);
         match (&answers[0], kind) {
             (Ok(bits), Kind::Whole) => (*bits as i64).to_string(),
-            (Ok(bits), Kind::Float) => format!("{:?}", f64::from_bits(*bits)),
+            (Ok(bits), Kind::Float | Kind::Text) => format!("{:?}", f64::from_bits(*bits)),
             (Err(fault), _) => fault.to_string(),
         }
     }
@@ -574,7 +605,7 @@ mod tests {
             ("2 + 3)", "  2 + 3)\n       ^ this bracket closes none"),
             ("2 3", "  2 3\n    ^ an operator (as in + - * / // % ^ < ==) should stand here, and not '3'"),
             ("i + k", "  i + k\n      ^ there is no column k; there are i, j, x, y, name"),
-            ("name + 1", "  name + 1\n  ^^^^ the column name is text, and no number"),
+            ("name + 1", "  name + 1\n  ^^^^ this is text, and no number"),
             ("sine(x)", "  sine(x)\n  ^^^^ there is no function sine; did you mean sin?"),
             ("sin", "  sin\n  ^^^ sin is a function: sin(…)"),
             ("sin(x, y)", "  sin(x, y)\n  ^^^^^^^^^ sin is of 1 number"),
@@ -607,9 +638,9 @@ mod tests {
 
     #[test]
     fn a_sole_column_is_x() {
-        let sole = [Column { name: "price".to_owned(), kind: Some(Kind::Float) }];
+        let sole = [Column { name: "price".to_owned(), kind: Kind::Float }];
         assert!(parse("x + price", &sole).is_ok());
-        assert!(parse("x", &[Column { name: String::new(), kind: Some(Kind::Whole) }]).is_ok());
+        assert!(parse("x", &[Column { name: String::new(), kind: Kind::Whole }]).is_ok());
     }
 
     fn text() -> impl Strategy<Value = String> {

@@ -1,4 +1,4 @@
-//! Functions of one number, by name. A new one is an entry of the list in one of these files.
+//! Functions of one number or one text, by name. A new one is an entry of the list in one of these files.
 //!
 //! Those of floats are correctly rounded: the float nearest to the true value, and so the same on every machine, with
 //! every library and instruction set. CORE-MATH (INRIA) computes those that take more than an instruction.
@@ -11,6 +11,7 @@ mod powers;
 mod rounding;
 mod sine;
 mod special;
+mod texts;
 mod work;
 
 use std::sync::OnceLock;
@@ -19,7 +20,7 @@ use crate::base::error::{self, Error};
 use crate::base::lanes::Lanes;
 use crate::op::expr;
 
-/// A function of one number.
+/// A function of one number, or of a text.
 #[derive(Debug)]
 pub struct Function {
     /// By which it is called.
@@ -28,8 +29,10 @@ pub struct Function {
     pub formula: &'static str,
     /// Of whole numbers.
     pub whole: Whole,
-    /// Of a float; `None` where it is of whole numbers alone.
+    /// Of a float; `None` where it is of whole numbers alone, or of texts.
     pub float: Option<OfFloat>,
+    /// Of a text, where it is of texts.
+    pub text: Option<OfText>,
     /// Of many whole numbers at once, where that is faster.
     wholes: Option<OfWholes>,
     /// Of many floats at once, where that is faster.
@@ -50,6 +53,15 @@ pub type OfWhole = fn(i64) -> Result<i64, &'static str>;
 /// A function of many whole numbers, which answers into as many; false where one may have no answer.
 pub type OfWholes = fn(Lanes, &[i64], &mut [i64]) -> bool;
 
+/// A function of a text, whose bytes need not be UTF-8.
+#[derive(Debug, Clone, Copy)]
+pub enum OfText {
+    /// It answers a whole number.
+    Whole(fn(&[u8]) -> i64),
+    /// It answers a text, which it appends.
+    Text(fn(&[u8], &mut Vec<u8>)),
+}
+
 /// What a function does with whole numbers.
 #[derive(Debug)]
 pub enum Whole {
@@ -66,6 +78,7 @@ static ALL: &[&[Function]] = &[
     angles::FUNCTIONS,
     rounding::FUNCTIONS,
     special::FUNCTIONS,
+    texts::FUNCTIONS,
     work::FUNCTIONS,
     #[cfg(feature = "fault-injection")]
     faults::FUNCTIONS,
@@ -106,8 +119,17 @@ pub fn by_name(name: &str) -> Option<&'static Function> {
 impl Function {
     /// Of floats alone, to which whole numbers are floats. `formula` says to people what it is.
     pub const fn of_floats(name: &'static str, formula: &'static str, float: OfFloat) -> Self {
-        let (whole, float) = (Whole::AsFloat, Some(float));
-        Self { name, formula, whole, float, wholes: None, floats: None, is_slow: false }
+        Self { float: Some(float), ..Self::of_none(name, formula) }
+    }
+
+    /// Of texts alone.
+    pub const fn of_texts(name: &'static str, formula: &'static str, text: OfText) -> Self {
+        Self { text: Some(text), ..Self::of_none(name, formula) }
+    }
+
+    const fn of_none(name: &'static str, formula: &'static str) -> Self {
+        let whole = Whole::AsFloat;
+        Self { name, formula, whole, float: None, text: None, wholes: None, floats: None, is_slow: false }
     }
 
     /// Of whole numbers, or why one has no answer, and of floats where there is `float`.
@@ -117,8 +139,12 @@ impl Function {
         whole: OfWhole,
         float: Option<OfFloat>,
     ) -> Self {
-        let whole = Whole::Exact(whole);
-        Self { name, formula, whole, float, wholes: None, floats: None, is_slow: false }
+        Self { whole: Whole::Exact(whole), float, ..Self::of_none(name, formula) }
+    }
+
+    /// The same, which is of texts, too.
+    const fn with_texts(self, text: OfText) -> Self {
+        Self { text: Some(text), ..self }
     }
 
     /// The same, of floats as [`in_lanes`] has it.

@@ -2,16 +2,17 @@
 
 use std::hint::black_box;
 
-use super::{Function, TOO_LARGE, in_lanes};
+use super::{Function, OfText, TOO_LARGE, in_lanes};
 use crate::base::lanes::kernel;
 
 pub const FUNCTIONS: &[Function] = &[
-    Function::of_both("identity", "x", Ok, Some(|x| x)).with_floats(in_lanes!(|x| x)).with_wholes(
-        |_, x, y| {
+    Function::of_both("identity", "x", Ok, Some(|x| x))
+        .with_floats(in_lanes!(|x| x))
+        .with_wholes(|_, x, y| {
             y.copy_from_slice(x);
             true
-        },
-    ),
+        })
+        .with_texts(OfText::Text(|text, out| out.extend_from_slice(text))),
     Function::of_both("square", "x·x", square, None).with_floats(in_lanes!(|x| x * x)).with_wholes(
         |lanes, x, y| kernel!(lanes, squares_one_by_one, squares(x: &[i64], y: &mut [i64]) -> bool),
     ),

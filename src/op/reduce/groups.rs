@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::base::error::{Error, Result};
+use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
-use crate::data::dtype::Dtype;
+use crate::data::schema::ColumnType;
+use crate::data::texts::{KnownTexts, Texts};
 use crate::op::reduce::extremes::Rows;
 use crate::op::reduce::state::{State, word};
 use crate::op::reduce::{Of, Reduce};
@@ -39,11 +41,11 @@ impl Hasher for Scatter {
 
 type ByKey<T> = HashMap<u64, T, BuildHasherDefault<Scatter>>;
 
-/// The key of a value: the same for values that are equal, and for all that are no numbers.
-fn key(dtype: Dtype, bits: u64) -> u64 {
+/// The key of a number: the same for numbers that are equal, and for all floats that are no numbers.
+fn key(dtype: ColumnType, bits: u64) -> u64 {
     match (dtype, f64::from_bits(bits)) {
-        (Dtype::F64, x) if x.is_nan() => f64::NAN.to_bits(),
-        (Dtype::F64, 0.0) => 0,
+        (ColumnType::F64, x) if x.is_nan() => f64::NAN.to_bits(),
+        (ColumnType::F64, 0.0) => 0,
         _ => bits,
     }
 }
@@ -53,7 +55,7 @@ pub struct BlockStates {
     reduce: Reduce,
     lanes: Lanes,
     /// Type of the keys.
-    by: Option<(usize, Dtype)>,
+    by: Option<(usize, ColumnType)>,
     /// States of all rows, where there are no groups; else of the group that is reduced just now.
     states: Vec<State>,
     /// Values that are there, where others are missing.
@@ -68,6 +70,8 @@ pub struct BlockStates {
 #[derive(Default)]
 struct Groups {
     numbers: ByKey<u32>,
+    /// Keys that are texts, whose words stand for them.
+    texts: KnownTexts,
     keys: Vec<u64>,
     /// Of each row its group, and where in the block it stands.
     rows: Vec<(u32, u32)>,
@@ -85,8 +89,8 @@ struct Values {
 
 impl BlockStates {
     /// For blocks of rows whose columns are of types `dtypes`, computed with `lanes`.
-    pub fn new(reduce: &Reduce, dtypes: &[Dtype], lanes: Lanes) -> Self {
-        let by = reduce.by.map(|k| (k, dtypes.get(k).copied().unwrap_or(Dtype::I64)));
+    pub fn new(reduce: &Reduce, dtypes: &[ColumnType], lanes: Lanes) -> Self {
+        let by = reduce.by.map(|k| (k, dtypes.get(k).copied().unwrap_or(ColumnType::I64)));
         Self {
             reduce: reduce.clone(),
             lanes,
@@ -105,6 +109,7 @@ impl BlockStates {
         self.start = start;
         let groups = &mut self.groups;
         groups.numbers.clear();
+        groups.texts.clear();
         groups.keys.clear();
         groups.rows.clear();
         groups.columns.resize(self.reduce.columns.len(), Values::default());
@@ -114,9 +119,16 @@ impl BlockStates {
         });
     }
 
-    /// Adds rows from number `at` of the block on, whose columns are `x`, with their answers `y`. A row that `lacks` a value
-    /// of a column is none of its values.
-    pub fn add(&mut self, at: usize, x: &[&[u64]], y: &[u64], lacks: Option<&dyn Fn(Of, usize) -> bool>) {
+    /// Adds rows from number `at` of the block on, whose columns are `x`, with their answers `y`; their texts are those of
+    /// `memory`. A row that `lacks` a value of a column is none of its values.
+    pub fn add(
+        &mut self,
+        at: usize,
+        x: &[&[u64]],
+        memory: &[u8],
+        y: &[u64],
+        lacks: Option<&dyn Fn(Of, usize) -> bool>,
+    ) {
         let count = x.first().map_or(y.len(), |column| column.len());
         let column = |of: Of| match of {
             Of::Input(k) => x[k],
@@ -124,13 +136,19 @@ impl BlockStates {
         };
         let has_value = |of: Of, row: usize| !lacks.is_some_and(|lacks| lacks(of, row));
         if let Some((k, dtype)) = self.by {
-            let Groups { numbers, keys, rows, columns } = &mut self.groups;
+            let Groups { numbers, texts, keys, rows, columns } = &mut self.groups;
             for (row, bits) in x[k].iter().enumerate() {
                 if !has_value(Of::Input(k), row) {
                     // Of no group.
                     continue;
                 }
-                let key = key(dtype, *bits);
+                let key = match dtype {
+                    // A block has no more of them than there is room for.
+                    ColumnType::Bytes => {
+                        texts.word(Texts { input: memory, made: &[] }.get(*bits)).unwrap_or_default()
+                    }
+                    _ => key(dtype, *bits),
+                };
                 let group = *numbers.entry(key).or_insert_with(|| {
                     keys.push(key);
                     keys.len() as u32 - 1
@@ -168,14 +186,15 @@ impl BlockStates {
 
     /// All rows have been added: what they come to.
     pub fn message(&mut self) -> &[u8] {
-        let Self { reduce, lanes, states, groups, start, message, .. } = self;
+        let Self { reduce, lanes, by, states, groups, start, message, .. } = self;
         message.clear();
         message.extend([0; size_of::<u64>()]);
         if reduce.by.is_none() {
             message.extend(0u64.to_le_bytes());
             states.iter().for_each(|state| state.save(message));
         } else {
-            save_groups(reduce, *lanes, groups, *start, message);
+            let has_texts = matches!(by, Some((_, ColumnType::Bytes)));
+            save_groups(reduce, *lanes, groups, has_texts, *start, message);
         }
         let len = message.len() as u64;
         message[..size_of::<u64>()].copy_from_slice(&len.to_le_bytes());
@@ -184,8 +203,15 @@ impl BlockStates {
 }
 
 /// Appends keys and states of all groups, in the order in which they have come.
-fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, message: &mut Vec<u8>) {
-    let Groups { keys, rows, columns, .. } = groups;
+fn save_groups(
+    reduce: &Reduce,
+    lanes: Lanes,
+    groups: &Groups,
+    has_texts: bool,
+    start: u64,
+    message: &mut Vec<u8>,
+) {
+    let Groups { texts, keys, rows, columns, .. } = groups;
     // Rows sorted by group, as they have come within each: where each group begins, and then which rows are of it.
     let mut begins = vec![0usize; keys.len() + 1];
     rows.iter().for_each(|(group, _)| begins[*group as usize + 1] += 1);
@@ -201,7 +227,14 @@ fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, messa
     let (mut values, mut places) = (Vec::new(), Vec::new());
     for (number, key) in keys.iter().enumerate() {
         let own = &sorted[begins[number]..begins[number + 1]];
-        message.extend(key.to_le_bytes());
+        match has_texts {
+            true => {
+                let text = texts.texts().get(*key);
+                message.extend((text.len() as u64).to_le_bytes());
+                message.extend_from_slice(text);
+            }
+            false => message.extend(key.to_le_bytes()),
+        }
         for ((_, dtype, needs), Values { words, missing }) in reduce.columns.iter().zip(columns) {
             let mut state = State::new(*dtype, needs);
             let there = own.iter().filter(|row| missing.is_empty() || missing.binary_search(row).is_err());
@@ -222,7 +255,9 @@ fn save_groups(reduce: &Reduce, lanes: Lanes, groups: &Groups, start: u64, messa
 pub struct Reduced {
     reduce: Reduce,
     /// Type of the keys.
-    by: Dtype,
+    by: ColumnType,
+    /// Keys that are texts, whose words stand for them.
+    texts: KnownTexts,
     /// Of all rows, where there are no groups.
     states: Vec<State>,
     groups: ByKey<Box<[u8]>>,
@@ -237,9 +272,21 @@ pub type ResultRow = Vec<Option<u64>>;
 
 impl Reduced {
     /// Of no blocks yet. Keys are of type `by`.
-    pub fn new(reduce: &Reduce, by: Dtype) -> Self {
-        let states = reduce.states();
-        Self { reduce: reduce.clone(), by, states, groups: ByKey::default(), memory: 0, waiting: Vec::new() }
+    pub fn new(reduce: &Reduce, by: ColumnType) -> Self {
+        Self {
+            reduce: reduce.clone(),
+            by,
+            texts: KnownTexts::default(),
+            states: reduce.states(),
+            groups: ByKey::default(),
+            memory: 0,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Where the words of keys that are texts lead to.
+    pub fn texts(&self) -> Texts<'_> {
+        self.texts.texts()
     }
 
     /// Lets go of a message that has come in part: its block is worked on again, in other pieces.
@@ -268,10 +315,18 @@ impl Reduced {
     fn take(&mut self, mut message: &[u8]) -> Result<()> {
         let damaged = || Error::Failed("what a worker has sent is damaged".into());
         while !message.is_empty() {
-            let key = word(&mut message).ok_or_else(damaged)?;
+            let mut key = word(&mut message).ok_or_else(damaged)?;
             if !self.reduce.has_groups() {
                 self.states.iter_mut().try_for_each(|state| state.merge(&mut message)).ok_or_else(damaged)?;
                 continue;
+            }
+            let mut of_key = 0;
+            if self.by == ColumnType::Bytes {
+                let len = usize::try_from(key).unwrap_or(usize::MAX);
+                let (text, rest) = message.split_at_checked(len).ok_or_else(damaged)?;
+                (key, message) = (self.texts.word(text).ok_or_else(damaged)?, rest);
+                // Where it lies, and by what it is found.
+                of_key = 2 * len;
             }
             let mut states = self.reduce.states();
             states.iter_mut().try_for_each(|state| state.merge(&mut message)).ok_or_else(damaged)?;
@@ -280,9 +335,9 @@ impl Reduced {
             }
             let mut saved = Vec::new();
             states.iter().for_each(|state| state.save(&mut saved));
-            self.memory += saved.len() + OF_A_GROUP;
+            self.memory += saved.len() + OF_A_GROUP + of_key;
             if let Some(before) = self.groups.insert(key, saved.into()) {
-                self.memory -= before.len() + OF_A_GROUP;
+                self.memory -= before.len() + OF_A_GROUP + of_key;
             }
             if self.memory > MOST_MEMORY {
                 return Err(Error::Failed(format!(
@@ -309,7 +364,13 @@ impl Reduced {
             if let Some(lacking) = answers.iter().position(Option::is_none).filter(|_| !may_lack) {
                 let name = &self.reduce.fields[lacking].name;
                 let of = match key {
-                    Some(key) => format!(" where {} is {}", self.reduce.by_name, self.by.text(key)),
+                    Some(key) => {
+                        let key = match self.by.number() {
+                            Some(dtype) => dtype.text(key),
+                            None => format!("'{}'", shown(self.texts().get(key))),
+                        };
+                        format!(" where {} is {key}", self.reduce.by_name)
+                    }
                     None => String::new(),
                 };
                 return Err(Error::Item(format!(
@@ -324,8 +385,9 @@ impl Reduced {
         }
         let mut keys: Vec<u64> = self.groups.keys().copied().collect();
         keys.sort_unstable_by(|a, b| match self.by {
-            Dtype::I64 => (*a as i64).cmp(&(*b as i64)),
-            Dtype::F64 => f64::from_bits(*a).total_cmp(&f64::from_bits(*b)),
+            ColumnType::I64 => (*a as i64).cmp(&(*b as i64)),
+            ColumnType::F64 => f64::from_bits(*a).total_cmp(&f64::from_bits(*b)),
+            ColumnType::Bytes => self.texts().get(*a).cmp(self.texts().get(*b)),
         });
         let rows = keys.into_iter().map(|key| {
             let mut states = self.reduce.states();
@@ -351,14 +413,14 @@ mod tests {
     }
 
     fn reduced(reduce: &Reduce, rows: &[(f64, i64)], cuts: &[usize], chunk: usize) -> Vec<ResultRow> {
-        let mut all = Reduced::new(reduce, Dtype::F64);
-        let mut block = BlockStates::new(reduce, &[Dtype::F64, Dtype::I64], Lanes::best());
+        let mut all = Reduced::new(reduce, ColumnType::F64);
+        let mut block = BlockStates::new(reduce, &[ColumnType::F64, ColumnType::I64], Lanes::best());
         for cut in cuts.windows(2) {
             block.begin(cut[0] as u64);
             for (i, rows) in rows[cut[0]..cut[1]].chunks(7).enumerate() {
                 let keys: Vec<u64> = rows.iter().map(|(key, _)| key.to_bits()).collect();
                 let values: Vec<u64> = rows.iter().map(|(_, value)| *value as u64).collect();
-                block.add(i * 7, &[&keys, &values], &[], None);
+                block.add(i * 7, &[&keys, &values], &[], &[], None);
             }
             let message = block.message().to_vec();
             // Cut off by a death, and then anew.
@@ -401,12 +463,12 @@ mod tests {
     #[test]
     fn groups_without_end_are_an_error() {
         let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, Some("k"), 0).unwrap();
-        let mut all = Reduced::new(&reduce, Dtype::F64);
-        let mut block = BlockStates::new(&reduce, &[Dtype::F64, Dtype::I64], Lanes::best());
+        let mut all = Reduced::new(&reduce, ColumnType::F64);
+        let mut block = BlockStates::new(&reduce, &[ColumnType::F64, ColumnType::I64], Lanes::best());
         let fault = (0..100u64).find_map(|i| {
             let keys: Vec<u64> = (0..20_000).map(|k| ((i * 20_000 + k) as f64).to_bits()).collect();
             block.begin(i * 20_000);
-            block.add(0, &[&keys, &vec![1; keys.len()]], &[], None);
+            block.add(0, &[&keys, &vec![1; keys.len()]], &[], &[], None);
             all.add(block.message()).err()
         });
         assert!(fault.unwrap().to_string().contains("--by k: there are more than"));
@@ -416,7 +478,7 @@ mod tests {
     fn damaged_messages_are_errors() {
         let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, None, 0).unwrap();
         for bytes in [[255u8; 40], [9; 40]] {
-            let mut all = Reduced::new(&reduce, Dtype::F64);
+            let mut all = Reduced::new(&reduce, ColumnType::F64);
             let message = [&40u64.to_le_bytes()[..], &bytes[..32]].concat();
             assert!(all.add(&message).is_err());
         }

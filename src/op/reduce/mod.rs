@@ -45,7 +45,7 @@ pub struct Reduction {
 pub fn all() -> &'static [Reduction] {
     static ALL: [Reduction; 9] = [
         Reduction {
-            name: "count",
+            name: COUNT,
             help: "how many values",
             needs: Needs::COUNT,
             dtype: |_| Dtype::I64,
@@ -110,6 +110,9 @@ pub fn all() -> &'static [Reduction] {
     ];
     &ALL
 }
+
+/// What counts values.
+const COUNT: &str = "count";
 
 /// What counts values in bins, as `hist:N:A:B`.
 pub const HIST: &str = "hist";
@@ -385,7 +388,7 @@ impl Reduce {
     pub fn bind(
         items: &[String],
         schema: &Schema,
-        answers: Option<Dtype>,
+        answers: Option<ColumnType>,
         by: Option<&str>,
         ddof: u64,
     ) -> Result<Self> {
@@ -398,9 +401,13 @@ impl Reduce {
                 format!("there is no column {name}; there are {there}{near}")
             })
         };
-        let dtype = |of: Of| match of {
-            Of::Answers => answers,
-            Of::Input(k) => schema.number(k),
+        // Whatever is counted, it does not matter what it is.
+        let dtype = |of: Of, name: &str| {
+            match of {
+                Of::Answers => answers.and_then(ColumnType::number),
+                Of::Input(k) => schema.number(k),
+            }
+            .or_else(|| (name == COUNT).then_some(Dtype::I64))
         };
         let mut new = Self { ddof, ..Self::default() };
         if let Some(name) = by {
@@ -425,18 +432,19 @@ impl Reduce {
                 }
                 (None, Some(_)) => vec![(Of::Answers, typed.name.to_owned())],
                 // How many rows there are is the same of all.
-                (None, None) if schema.len() == 1 || typed.name == "count" => {
+                (None, None) if schema.len() == 1 || typed.name == COUNT => {
                     vec![(Of::Input(0), typed.name.to_owned())]
                 }
                 (None, None) => {
-                    let others = (0..schema.len()).filter(|k| new.by != Some(*k));
+                    let is_number = |k: &usize| schema.number(*k).is_some();
+                    let others = (0..schema.len()).filter(|k| new.by != Some(*k)).filter(is_number);
                     others
                         .map(|k| (Of::Input(k), format!("{}({})", typed.name, schema.fields[k].name)))
                         .collect()
                 }
             };
             for (of, name) in of {
-                let dtype = dtype(of).ok_or_else(|| wrong(format!("{name} would be of text")))?;
+                let dtype = dtype(of, typed.name).ok_or_else(|| wrong(format!("{name} would be of text")))?;
                 new.add(&typed, of, dtype, &name)?;
             }
         }
@@ -588,7 +596,7 @@ mod tests {
                 .map(|field| field.name)
                 .collect()
         };
-        assert_eq!(names("sum,mean(y)", Some(Dtype::F64), None), ["sum", "mean(y)"]);
+        assert_eq!(names("sum,mean(y)", Some(ColumnType::F64), None), ["sum", "mean(y)"]);
         assert_eq!(names("sum(x),count", None, Some("x")), ["x", "sum(x)", "count"]);
         assert_eq!(names("sum(x),max(x),sum(x)", None, None), ["sum(x)", "max(x)"]);
         assert_eq!(names("hist(y):2:0:1", None, None), ["hist(y)[0.0..0.5)", "hist(y)[0.5..1.0]"]);

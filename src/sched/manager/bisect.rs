@@ -101,7 +101,9 @@ impl<H: Spawn> Manager<'_, H> {
         let settings = MapSettings::of(task, self.context.bound);
         let row = self.row(whole, item);
         let what = match &row {
-            Some(row) => format!("value {} (no. {})", settings.describe(row), item.start + 1),
+            Some((row, memory)) => {
+                format!("value {} (no. {})", settings.describe(row, memory), item.start + 1)
+            }
             None => self.context.describe(&item),
         };
         let tries = counted(1 + task.retries as u64, "worker");
@@ -111,26 +113,27 @@ impl<H: Spawn> Manager<'_, H> {
         }
         tracing::warn!("{complaint}; passed over");
         collector.pass_over(1, Some(complaint));
-        let gap = row.map_or(Vec::new(), |row| map::gap(&settings, &row));
+        let gap = row.map_or(Vec::new(), |(row, memory)| map::gap(&settings, &row, &memory));
         let known = self.progress.see(gap.len());
         let of =
             ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
         collector.take(of, crate::op::BlockResult::default(), &gap[known..])
     }
 
-    /// The row that block `item`, a part of block `head`, consists of.
-    fn row(&self, whole: Block, item: Block) -> Option<Vec<u64>> {
+    /// The row that block `item`, a part of block `head`, consists of, and what words of texts in it lead to.
+    fn row(&self, whole: Block, item: Block) -> Option<(Vec<u64>, Vec<u8>)> {
         let TaskContext { task, bound, ring, .. } = self.context;
         let columns = bound.info.schema.len();
         if !bound.info.indexed {
             let (rows, number) = (ring.rows(self.head)?, (item.start - whole.start) as usize);
-            return (0..columns).map(|column| rows.words(column).get(number).copied()).collect();
+            let row = (0..columns).map(|column| rows.words(column).get(number).copied());
+            return Some((row.collect::<Option<_>>()?, rows.memory().to_vec()));
         }
         let mut row = vec![0; columns];
         let mut space: Vec<&mut [u64]> = row.iter_mut().map(std::slice::from_mut).collect();
         let mut source = input::open_indexed(task, &bound.info).ok()?;
         let (found, _) = source.fill_at(item.start, &mut space, Lanes::best());
-        (found == 1).then_some(row)
+        (found == 1).then_some((row, Vec::new()))
     }
 }
 

@@ -1,7 +1,13 @@
 //! One worker's part in a map: rows from its own source or as they are handed over, the formula, and the encoding
 //! of the answers, a piece at a time, so that all of it happens in the first-level cache.
 
-use std::ops::Range;
+mod runs;
+mod settings;
+
+pub use settings::MapSettings;
+
+use runs::Runs;
+use settings::Window;
 
 use crate::base::error::Error;
 use crate::base::lanes::Lanes;
@@ -9,135 +15,13 @@ use crate::base::signals;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
-use crate::data::lacking::Lacking;
-use crate::data::schema::Schema;
+use crate::data::texts::Texts;
 use crate::input::Indexed;
-use crate::job::Task;
 use crate::op::expr::{Faults, Program, WINDOW};
+use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
-use crate::op::reduce::{Of, Reduce};
-use crate::op::{BlockResult, Bound, Operator, Page, pages};
-use crate::output::encode::{Encoding, Numbers, RowTemplate, Who, missing, render, render_rows};
-
-/// How rows are answered.
-#[derive(Debug, Clone)]
-pub struct MapSettings {
-    /// Types of their columns.
-    columns: Vec<Dtype>,
-    /// Names of these.
-    names: Vec<String>,
-    /// Those of them that stand before the answers in results.
-    kept: Vec<usize>,
-    /// What they and the answers are called there.
-    table: Schema,
-    /// Type of the answers.
-    answers: Dtype,
-    /// What the answers should look like.
-    encoding: Encoding,
-    /// Rows without an answer are passed over.
-    keep_going: bool,
-    /// What rows are reduced to, where answers are.
-    reduce: Option<Reduce>,
-}
-
-impl MapSettings {
-    /// Those of `task`.
-    pub fn of(task: &Task, bound: &Bound) -> Self {
-        let schema = &bound.info.schema;
-        Self {
-            columns: schema.dtypes().map(|dtype| dtype.number().unwrap_or(Dtype::I64)).collect(),
-            names: schema.fields.iter().map(|field| field.name.clone()).collect(),
-            kept: bound.kept.clone(),
-            table: bound.table(),
-            answers: bound.answers(),
-            encoding: Encoding::of(task, bound.kept.len()),
-            keep_going: task.keep_going,
-            reduce: bound.reduce.clone(),
-        }
-    }
-
-    /// What stands around answers that `rank` has given, or nobody.
-    fn template(&self, rank: Option<usize>) -> RowTemplate {
-        match self.encoding {
-            Encoding::Rows(rows) => rows.template(&self.table, rank.map(Who::here).as_ref()),
-            Encoding::Columns { .. } | Encoding::Text | Encoding::States => RowTemplate::default(),
-        }
-    }
-
-    /// The columns that are kept, of all of `rows`.
-    fn numbers<'a>(&self, rows: &Window<'a>) -> Vec<Numbers<'a>> {
-        let numbers = |k: &usize| Numbers {
-            dtype: self.columns[*k],
-            bits: rows.columns[*k],
-            lacking: rows.lacking.get(*k).copied().flatten(),
-        };
-        self.kept.iter().map(numbers).collect()
-    }
-
-    fn answers<'a>(&self, bits: &'a [u64]) -> Numbers<'a> {
-        Numbers { dtype: self.answers, bits, lacking: None }
-    }
-
-    /// Where rows are reduced, computed with `lanes`.
-    fn states(&self, lanes: Lanes) -> Option<BlockStates> {
-        self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &self.columns, lanes))
-    }
-
-    /// A row in a message: its value, or where it has several, each with its name.
-    pub fn describe(&self, row: &[u64]) -> String {
-        let text = |(dtype, bits): (&Dtype, &u64)| dtype.text(*bits);
-        match row {
-            [bits] => text((&self.columns[0], bits)),
-            _ => {
-                let words = self.columns.iter().zip(row).map(text).zip(&self.names);
-                words.map(|(word, name)| format!("{name} = {word}")).collect::<Vec<_>>().join(", ")
-            }
-        }
-    }
-}
-
-/// Some rows of a block.
-struct Window<'a> {
-    /// Their columns.
-    columns: Vec<&'a [u64]>,
-    /// Which rows lack a value, by column; nothing where none does.
-    lacking: Vec<Option<Lacking<'a>>>,
-    /// The number of the first row in all of the input.
-    first: u64,
-}
-
-impl<'a> Window<'a> {
-    /// Some of these rows.
-    fn rows(&self, rows: Range<usize>) -> Window<'a> {
-        let lacking = self.lacking.iter().map(|lacking| lacking.map(|lacking| lacking.skip(rows.start)));
-        Window {
-            columns: self.columns.iter().map(|column| &column[rows.clone()]).collect(),
-            lacking: lacking.collect(),
-            first: self.first + rows.start as u64,
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.columns.first().map_or(0, |column| column.len())
-    }
-
-    /// Does row number `row` lack a value in one of `columns`?
-    fn lacks(&self, columns: &[usize], row: usize) -> bool {
-        columns
-            .iter()
-            .any(|k| self.lacking.get(*k).copied().flatten().is_some_and(|lacking| lacking.has(row)))
-    }
-
-    /// Adds rows that lack a value in one of `columns` to those that have no answer.
-    fn add_lacking(&self, columns: &[usize], faults: &mut Option<Faults>) {
-        let mut lacking = columns.iter().filter_map(|k| self.lacking.get(*k).copied().flatten());
-        if lacking.any(|lacking| lacking.has_any(self.len())) {
-            let faults = faults.get_or_insert_with(|| [0; _]);
-            let rows = (0..self.len()).filter(|row| self.lacks(columns, *row));
-            rows.for_each(|row| faults[row / 64] |= 1 << (row % 64));
-        }
-    }
-}
+use crate::op::{BlockResult, Operator, Page, pages};
+use crate::output::encode::{Encoding, RowTemplate, Values, missing, render, render_rows};
 
 /// A formula over blocks of rows.
 pub struct MapRows {
@@ -156,8 +40,12 @@ pub struct MapRows {
     template: RowTemplate,
     /// What the rows of a block come to, where they are reduced.
     states: Option<BlockStates>,
-    /// Bytes of that which have been handed over.
+    /// Rows of texts, which may be longer than there is room for at once.
+    rendered: Vec<u8>,
+    /// Bytes of the states, or of these rows, that have been handed over.
     handed_over: usize,
+    /// Why the answer ends when these have been handed over.
+    failure: Option<Error>,
     /// Columns whose values an answer needs.
     used: Vec<usize>,
 }
@@ -181,81 +69,28 @@ impl MapRows {
             (None, Some(reduce)) => reduce.inputs(),
             (None, None) => Vec::new(),
         };
-        Self { settings, program, lanes, source, own, answers, template, states, handed_over: 0, used }
-    }
-}
-
-/// Where the runs of [`Encoding::Columns`] stand in the buffer of a block that has `of` rows.
-#[derive(Clone, Copy)]
-struct Runs {
-    of: usize,
-    /// Columns of the input.
-    inputs: usize,
-    gaps: bool,
-}
-
-impl Runs {
-    /// Where words of a column, the answers behind those of the input, begin at row `row`.
-    fn at(self, column: usize, row: usize) -> usize {
-        (column * self.of + row) * size_of::<u64>()
-    }
-
-    /// Puts columns of the input from row number `row` on.
-    fn put_inputs(self, buf: &mut [u8], row: usize, columns: &[Numbers]) {
-        for (number, Numbers { dtype, bits, lacking }) in columns.iter().enumerate() {
-            let start = self.at(number, row);
-            let room = &mut buf[start..start + size_of_val(*bits)];
-            room.copy_from_slice(bytemuck::cast_slice(bits));
-            if let Some(lacking) = lacking {
-                let words = room.chunks_exact_mut(size_of::<u64>()).enumerate();
-                let gaps = words.filter(|(i, _)| lacking.has(*i));
-                gaps.for_each(|(_, word)| word.copy_from_slice(&missing(*dtype).to_ne_bytes()));
-            }
+        Self {
+            settings,
+            program,
+            lanes,
+            source,
+            own,
+            answers,
+            template,
+            states,
+            rendered: Vec::new(),
+            handed_over: 0,
+            failure: None,
+            used,
         }
-    }
-
-    /// Room for so many answers from row number `row` on.
-    fn answers(self, buf: &mut [u8], row: usize, count: usize) -> &mut [u64] {
-        let start = self.at(self.inputs, row);
-        bytemuck::cast_slice_mut(&mut buf[start..start + count * size_of::<u64>()])
-    }
-
-    /// No row of the block is a gap.
-    fn begin(self, buf: &mut [u8]) {
-        if self.gaps {
-            buf[self.at(self.inputs + 1, 0)..][..self.of].fill(0);
-        }
-    }
-
-    /// Row number `row` has no answer.
-    fn leave_gap(self, buf: &mut [u8], row: usize, missing: u64) {
-        // Not as words: in the room of a single gap they may lie anywhere.
-        let start = self.at(self.inputs, row);
-        buf[start..start + size_of::<u64>()].copy_from_slice(bytemuck::bytes_of(&missing));
-        if self.gaps {
-            buf[self.at(self.inputs + 1, 0) + row] = 1;
-        }
-    }
-
-    /// Moves the runs together when there are only `count` rows. Returns how many bytes that are.
-    fn close_up(self, buf: &mut [u8], count: usize) -> usize {
-        let words = count * size_of::<u64>();
-        for column in 1..=self.inputs {
-            let start = self.at(column, 0);
-            buf.copy_within(start..start + words, column * words);
-        }
-        let columns = self.inputs + 1;
-        if self.gaps {
-            let start = self.at(columns, 0);
-            buf.copy_within(start..start + count, columns * words);
-        }
-        columns * words + if self.gaps { count } else { 0 }
     }
 }
 
 /// The room for the answers to a block, and how far it is filled.
 struct Room<'a> {
     buf: &'a mut [u8],
+    /// Where rows of texts go instead, whatever their length.
+    rendered: &'a mut Vec<u8>,
     /// Rows of the block.
     of: usize,
     answer: BlockResult,
@@ -281,9 +116,9 @@ fn complaint(settings: &MapSettings, program: &Program, used: &[usize], rows: &W
     match &missing[..] {
         [] => {
             let values: Vec<u64> = rows.columns.iter().map(|column| column[row]).collect();
-            let fault = program.fault(&rows.columns, row);
+            let fault = program.fault(&rows.columns, rows.memory, row);
             let why = fault.map_or("it has no answer".to_owned(), |fault| fault.to_string());
-            format!("{}: {why}", settings.describe(&values))
+            format!("{}: {why}", settings.describe(&values, rows.memory))
         }
         [name] if name.is_empty() || settings.columns.len() == 1 => format!("value no. {number} is missing"),
         names => format!("{} of row no. {number} is missing", names.join(" and ")),
@@ -303,7 +138,7 @@ fn reduce_window(
     let (count, before) = (rows.len(), room.done());
     let mut faults = None;
     if let Some(program) = program {
-        faults = program.answer(&rows.columns, y);
+        faults = program.answer(&rows.columns, rows.memory, y);
         rows.add_lacking(used, &mut faults);
         if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
             let complaint = complaint(settings, program, used, rows, first);
@@ -316,13 +151,14 @@ fn reduce_window(
     }
     let has_all = faults.is_none() && rows.lacking.iter().all(Option::is_none);
     if has_all {
-        states.add(before, &rows.columns, y, None);
+        states.add(before, &rows.columns, rows.memory, y, None);
         room.answer.items += count as u64;
         return true;
     }
     states.add(
         before,
         &rows.columns,
+        rows.memory,
         y,
         Some(&|of, row| match of {
             Of::Answers => lacks(faults.as_ref(), row),
@@ -357,10 +193,10 @@ fn answer_window(
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
-            runs.put_inputs(room.buf, before, &settings.numbers(rows));
-            program.answer(x, runs.answers(room.buf, before, count))
+            runs.put_inputs(room.buf, before, &settings.kept(rows));
+            program.answer(x, rows.memory, runs.answers(room.buf, before, count))
         }
-        Encoding::Text | Encoding::Rows(_) | Encoding::States => program.answer(x, y),
+        Encoding::Text | Encoding::Rows(_) | Encoding::States => program.answer(x, rows.memory, y),
     };
     rows.add_lacking(used, &mut faults);
     let mut done = 0;
@@ -374,9 +210,14 @@ fn answer_window(
         room.answer.bytes += match settings.encoding {
             // Bytes are counted when all is done: until then the columns grow apart from each other.
             Encoding::Columns { .. } | Encoding::States => 0,
-            Encoding::Text => render(settings.answers, &y[done..end], space),
+            _ if settings.has_texts => {
+                let texts = Texts { input: rows.memory, made: program.made() };
+                settings.render_texts(&rows.rows(done..end), &y[done..end], template, texts, room.rendered);
+                0
+            }
+            Encoding::Text => render(settings.answers.number().unwrap_or(Dtype::I64), &y[done..end], space),
             Encoding::Rows(_) => {
-                let x = settings.numbers(&rows.rows(done..end));
+                let x = settings.kept(&rows.rows(done..end));
                 render_rows(end - done, &x, settings.answers(&y[done..end]), template, space)
             }
         };
@@ -394,8 +235,12 @@ fn answer_window(
                 let runs = Runs { of: room.of, inputs, gaps };
                 runs.leave_gap(room.buf, before + end, missing(settings.answers));
             }
+            _ if settings.has_texts => {
+                let texts = Texts { input: rows.memory, made: &[] };
+                settings.render_texts(&rows.rows(end..end + 1), &[], template, texts, room.rendered);
+            }
             _ => {
-                let row = settings.numbers(&rows.rows(end..end + 1));
+                let row = settings.kept(&rows.rows(end..end + 1));
                 room.answer.bytes += leave_gap(settings, &row, template, &mut room.buf[room.answer.bytes..]);
             }
         }
@@ -407,7 +252,7 @@ fn answer_window(
 
 /// What is left where an answer would be, so that the others still stand beside their values, of which `row` has those
 /// that are kept.
-fn leave_gap(settings: &MapSettings, row: &[Numbers], template: &RowTemplate, buf: &mut [u8]) -> usize {
+fn leave_gap(settings: &MapSettings, row: &[Values], template: &RowTemplate, buf: &mut [u8]) -> usize {
     match settings.encoding {
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: 1, inputs, gaps };
@@ -424,24 +269,32 @@ fn leave_gap(settings: &MapSettings, row: &[Numbers], template: &RowTemplate, bu
     }
 }
 
-/// The gap for a row that no process has answered.
-pub fn gap(settings: &MapSettings, row: &[u64]) -> Vec<u8> {
+/// The gap for a row that no process has answered, words of whose texts lead to `memory`.
+pub fn gap(settings: &MapSettings, row: &[u64], memory: &[u8]) -> Vec<u8> {
     let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
     if let Some(mut states) = settings.states(Lanes::Scalar) {
         states.begin(0);
-        states.add(0, &columns, &[0], Some(&|of, _| of == Of::Answers));
+        states.add(0, &columns, memory, &[0], Some(&|of, _| of == Of::Answers));
         return states.message().to_vec();
     }
-    let row = settings.numbers(&Window { columns, lacking: Vec::new(), first: 0 });
+    let (window, template) =
+        (Window { columns, lacking: Vec::new(), memory, first: 0 }, settings.template(None));
+    if settings.has_texts {
+        let mut rendered = Vec::new();
+        settings.render_texts(&window, &[], &template, Texts { input: memory, made: &[] }, &mut rendered);
+        return rendered;
+    }
+    let row = settings.kept(&window);
     let mut buf = vec![0; settings.encoding.width(&settings.table)];
-    let len = leave_gap(settings, &row, &settings.template(None), &mut buf);
+    let len = leave_gap(settings, &row, &template, &mut buf);
     buf.truncate(len);
     buf
 }
 
 impl Operator for MapRows {
     fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
-        let Self { settings, program, lanes, source, own, answers, template, states, used, .. } = self;
+        let Self { settings, program, lanes, source, own, answers, template, states, rendered, used, .. } =
+            self;
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let count = block.len() as usize;
         let runs = match settings.encoding {
@@ -451,7 +304,8 @@ impl Operator for MapRows {
         if let Some(states) = states {
             states.begin(block.start);
         }
-        let mut room = Room { buf, of: count, answer: BlockResult::default() };
+        rendered.clear();
+        let mut room = Room { buf, rendered, of: count, answer: BlockResult::default() };
         if let Some(runs) = runs {
             runs.begin(room.buf);
         }
@@ -460,7 +314,7 @@ impl Operator for MapRows {
         let window = program.as_ref().map_or(usize::MAX, Program::rows_at_once);
         let mut at = 0;
         'block: while at < count {
-            let mut lacking = Vec::new();
+            let (mut lacking, mut memory) = (Vec::new(), &[][..]);
             let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
                 (Some(source), _) => {
                     let piece = own.len() / columns;
@@ -475,12 +329,13 @@ impl Operator for MapRows {
                 }
                 (None, Some(rows)) => {
                     lacking.extend((0..columns).map(|column| rows.lacking(column)));
+                    memory = rows.memory();
                     ((0..columns).map(|column| rows.words(column)).collect(), rows.len(), Ok(()))
                 }
                 (None, None) => (Vec::new(), 0, Err(Error::Failed("rows have not come along".into()))),
             };
             let first = block.start + at as u64;
-            let piece = Window { columns: x, lacking, first };
+            let piece = Window { columns: x, lacking, memory, first };
             at += found;
             room.answer.input_bytes += (found * columns * size_of::<u64>()) as u64;
             for start in (0..found).step_by(window) {
@@ -517,24 +372,34 @@ impl Operator for MapRows {
             room.answer.bytes = runs.close_up(room.buf, room.done());
         }
         let mut answer = room.answer;
-        if answer.failure.is_none() && self.states.is_some() {
+        let has_states = self.states.is_some() && answer.failure.is_none();
+        if has_states || self.settings.has_texts {
             self.handed_over = 0;
             (answer.bytes, answer.more) = self.hand_over(buf);
+        }
+        if answer.more {
+            // What stands before it comes first.
+            self.failure = answer.failure.take();
         }
         answer
     }
 
     fn more(&mut self, buf: &mut [u8]) -> BlockResult {
         let (bytes, more) = self.hand_over(buf);
-        BlockResult { bytes, more, ..BlockResult::default() }
+        let failure = if more { None } else { self.failure.take() };
+        BlockResult { bytes, more, failure, ..BlockResult::default() }
     }
 }
 
 impl MapRows {
-    /// Puts what is left of the states of a block into `buf`. Returns how many bytes, and whether there are more.
+    /// Puts what is left of the states of a block, or of its rows of texts, into `buf`. Returns how many bytes, and
+    /// whether there are more.
     fn hand_over(&mut self, buf: &mut [u8]) -> (usize, bool) {
-        let Some(states) = &mut self.states else { return (0, false) };
-        let message = if self.handed_over == 0 { states.message() } else { states.last_message() };
+        let message = match &mut self.states {
+            Some(states) if self.handed_over == 0 => states.message(),
+            Some(states) => states.last_message(),
+            None => &self.rendered,
+        };
         let rest = &message[self.handed_over..];
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
@@ -547,7 +412,9 @@ impl MapRows {
 mod tests {
     use super::*;
     use crate::data::batch::{BatchWriter, bytes_for};
+    use crate::data::schema::Schema;
     use crate::input::InputInfo;
+    use crate::op::Bound;
     use crate::op::formula::Formula;
     use crate::output::encode::{Rows, WIDEST};
     use proptest::prelude::*;
@@ -558,9 +425,10 @@ mod tests {
         let program = formula.program(lanes);
         let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
         let table = Bound { info, formula: Some(formula), kept: kept.clone(), reduce: None }.table();
-        let (columns, names) = (vec![dtype], vec![String::new()]);
+        let (columns, names) = (vec![dtype.into()], vec![String::new()]);
+        let (answers, has_texts, reduce) = (dtype.into(), false, None);
         let settings =
-            MapSettings { columns, names, kept, table, answers: dtype, encoding, keep_going, reduce: None };
+            MapSettings { columns, names, kept, table, answers, encoding, has_texts, keep_going, reduce };
         MapRows::new(settings, Some(program), lanes, 0, None)
     }
 

@@ -1,0 +1,161 @@
+//! How the rows of a map are answered, as it follows from a task and its input, and the rows that an operator looks at.
+
+use std::ops::Range;
+
+use crate::base::fmt::shown;
+use crate::base::lanes::Lanes;
+use crate::data::lacking::Lacking;
+use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::Texts;
+use crate::job::Task;
+use crate::op::Bound;
+use crate::op::expr::Faults;
+use crate::op::reduce::Reduce;
+use crate::op::reduce::groups::BlockStates;
+use crate::output::encode::{Encoding, RowTemplate, Values, Who, render_texts};
+
+/// How rows are answered.
+#[derive(Debug, Clone)]
+pub struct MapSettings {
+    /// Types of their columns.
+    pub(super) columns: Vec<ColumnType>,
+    /// Names of these.
+    pub(super) names: Vec<String>,
+    /// Those of them that stand before the answers in results.
+    pub(super) kept: Vec<usize>,
+    /// What they and the answers are called there.
+    pub(super) table: Schema,
+    /// Type of the answers.
+    pub(super) answers: ColumnType,
+    /// What the answers should look like.
+    pub(super) encoding: Encoding,
+    /// Rows have texts in them, and so are of any length.
+    pub(super) has_texts: bool,
+    /// Rows without an answer are passed over.
+    pub(super) keep_going: bool,
+    /// What rows are reduced to, where answers are.
+    pub(super) reduce: Option<Reduce>,
+}
+
+impl MapSettings {
+    /// Those of `task`.
+    pub fn of(task: &Task, bound: &Bound) -> Self {
+        let schema = &bound.info.schema;
+        let (encoding, table) = (Encoding::of(task, bound.kept.len()), bound.table());
+        Self {
+            columns: schema.dtypes().collect(),
+            names: schema.fields.iter().map(|field| field.name.clone()).collect(),
+            kept: bound.kept.clone(),
+            has_texts: encoding.has_texts(&table),
+            table,
+            answers: bound.answers(),
+            encoding,
+            keep_going: task.keep_going,
+            reduce: bound.reduce.clone(),
+        }
+    }
+
+    /// What stands around answers that `rank` has given, or nobody.
+    pub(super) fn template(&self, rank: Option<usize>) -> RowTemplate {
+        match self.encoding {
+            Encoding::Rows(rows) => rows.template(&self.table, rank.map(Who::here).as_ref()),
+            Encoding::Columns { .. } | Encoding::Text | Encoding::States => RowTemplate::default(),
+        }
+    }
+
+    /// The columns that are kept, of all of `rows`.
+    pub(super) fn kept<'a>(&self, rows: &Window<'a>) -> Vec<Values<'a>> {
+        let values = |k: &usize| Values {
+            dtype: self.columns[*k],
+            bits: rows.columns[*k],
+            lacking: rows.lacking.get(*k).copied().flatten(),
+        };
+        self.kept.iter().map(values).collect()
+    }
+
+    pub(super) fn answers<'a>(&self, bits: &'a [u64]) -> Values<'a> {
+        Values { dtype: self.answers, bits, lacking: None }
+    }
+
+    /// Where rows are reduced, computed with `lanes`.
+    pub(super) fn states(&self, lanes: Lanes) -> Option<BlockStates> {
+        self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &self.columns, lanes))
+    }
+
+    /// A row in a message: its value, or where it has several, each with its name. Words of texts lead to `memory`.
+    pub fn describe(&self, row: &[u64], memory: &[u8]) -> String {
+        let texts = Texts { input: memory, made: &[] };
+        let text = |(dtype, bits): (&ColumnType, &u64)| match dtype.number() {
+            Some(dtype) => dtype.text(*bits),
+            None => format!("'{}'", shown(texts.get(*bits))),
+        };
+        match row {
+            [bits] => text((&self.columns[0], bits)),
+            _ => {
+                let words = self.columns.iter().zip(row).map(text).zip(&self.names);
+                words.map(|(word, name)| format!("{name} = {word}")).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+}
+
+/// Some rows of a block.
+pub(super) struct Window<'a> {
+    /// Their columns.
+    pub(super) columns: Vec<&'a [u64]>,
+    /// Which rows lack a value, by column; nothing where none does.
+    pub(super) lacking: Vec<Option<Lacking<'a>>>,
+    /// Where words of texts lead to.
+    pub(super) memory: &'a [u8],
+    /// The number of the first row in all of the input.
+    pub(super) first: u64,
+}
+
+impl<'a> Window<'a> {
+    /// Some of these rows.
+    pub(super) fn rows(&self, rows: Range<usize>) -> Window<'a> {
+        let lacking = self.lacking.iter().map(|lacking| lacking.map(|lacking| lacking.skip(rows.start)));
+        Window {
+            columns: self.columns.iter().map(|column| &column[rows.clone()]).collect(),
+            lacking: lacking.collect(),
+            memory: self.memory,
+            first: self.first + rows.start as u64,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.columns.first().map_or(0, |column| column.len())
+    }
+
+    /// Does row number `row` lack a value in one of `columns`?
+    pub(super) fn lacks(&self, columns: &[usize], row: usize) -> bool {
+        columns
+            .iter()
+            .any(|k| self.lacking.get(*k).copied().flatten().is_some_and(|lacking| lacking.has(row)))
+    }
+
+    /// Adds rows that lack a value in one of `columns` to those that have no answer.
+    pub(super) fn add_lacking(&self, columns: &[usize], faults: &mut Option<Faults>) {
+        let mut lacking = columns.iter().filter_map(|k| self.lacking.get(*k).copied().flatten());
+        if lacking.any(|lacking| lacking.has_any(self.len())) {
+            let faults = faults.get_or_insert_with(|| [0; _]);
+            let rows = (0..self.len()).filter(|row| self.lacks(columns, *row));
+            rows.for_each(|row| faults[row / 64] |= 1 << (row % 64));
+        }
+    }
+}
+
+impl MapSettings {
+    /// Appends rows with texts in them, as text; where there are no `answers`, none has one.
+    pub(super) fn render_texts(
+        &self,
+        rows: &Window,
+        answers: &[u64],
+        template: &RowTemplate,
+        texts: Texts,
+        out: &mut Vec<u8>,
+    ) {
+        let template = matches!(self.encoding, Encoding::Rows(_)).then_some(template);
+        render_texts(rows.len(), &self.kept(rows), self.answers(answers), template, texts, out);
+    }
+}
