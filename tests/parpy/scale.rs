@@ -321,7 +321,9 @@ fn pictures_are_drawn_of_one_study_and_of_two() {
     }
     let both = parpy("scale --from").arg(dir.path("s.json")).arg(dir.path("s.json"));
     both.arg("--plot").arg(dir.path("both.png")).done().succeeds();
-    assert!(dir.read("both.png").starts_with(b"\x89PNG"));
+    let png = dir.read("both.png");
+    let side = |at: usize| u32::from_be_bytes(png[at..at + 4].try_into().unwrap());
+    assert!(png.starts_with(b"\x89PNG") && (side(16), side(20)) == (3000, 960));
 }
 
 #[test]

@@ -74,7 +74,7 @@ pub fn wants_mpi(cli: &Cli, args: &ScaleArgs, job: &Job) -> bool {
 fn check(cli: &Cli, args: &ScaleArgs) -> Result<()> {
     let StudyArgs { patterns, weak, quick, plot, save } = &args.study;
     save.as_deref().map_or(Ok(()), files::check_name)?;
-    plot.as_deref().map_or(Ok(()), |path| plot::Form::of(path).map(|_| ()))?;
+    plot.as_deref().map_or(Ok(false), plot::is_png)?;
     let wrong = |why: &str| Err(Error::Usage(format!("--from: {why}")));
     let times = args.what.is_some() || args.job.is_some() || !patterns.is_empty() || *weak || *quick;
     match args.from.len() {

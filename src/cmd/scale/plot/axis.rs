@@ -1,14 +1,8 @@
 //! Axes of pictures of scaling studies: where they begin and end, and what their ticks say. Pure arithmetic.
 
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-
-/// Are there more workers than CPUs?
-pub fn is_beyond(workers: &[usize], cpus: usize) -> bool {
-    cpus > 0 && workers.last().is_some_and(|&most| most > cpus)
-}
+use std::collections::BTreeSet;
 
 /// An axis: where it begins and ends, and its ticks.
-#[derive(Clone)]
 pub struct Axis {
     /// Twice as much is always as far.
     pub is_log: bool,
@@ -21,133 +15,91 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Of numbers of workers in growing order, with ticks at just these; logarithmic where the most is more
-    /// than 8 times the fewest.
-    pub fn of_workers(workers: &[usize], cpus: usize) -> Self {
-        let (Some(&fewest), Some(&most)) = (workers.first(), workers.last()) else {
-            return Self { is_log: false, low: 0.0, high: 2.0, ticks: vec![] };
-        };
-        // The line at the number of CPUs is to be seen.
-        let fewest = if is_beyond(workers, cpus) { fewest.min(cpus) } else { fewest };
-        let ticks = workers.iter().map(|count| (*count as f64, count.to_string())).collect();
-        let is_log = most > fewest.saturating_mul(8);
-        let (fewest, most) = (fewest as f64, most as f64);
-        let axis = Self { is_log, low: fewest, high: most, ticks };
-        if fewest == most {
-            let margin = (most / 2.0).max(1.0);
-            Self { low: fewest - margin, high: most + margin, ..axis }
-        } else {
-            axis.widened(0.06)
-        }
+    /// From `low` to `high`, with a margin at both ends.
+    fn wide(is_log: bool, low: f64, high: f64, ticks: Vec<(f64, String)>) -> Self {
+        let (margin, factor) = ((high - low) / 20.0, (high / low).powf(0.05));
+        let (low, high) = if is_log { (low / factor, high * factor) } else { (low - margin, high + margin) };
+        Self { is_log, low, high, ticks }
     }
 
-    /// Of speedups, of the same kind as the axis of these workers. It shows the ideal as far as there are
-    /// CPUs.
-    pub fn of_speedup(speedups: &[f64], workers: &[usize], cpus: usize) -> Self {
-        let most = workers.last().copied().unwrap_or(1);
-        let ideal = if cpus > 0 { most.min(cpus) } else { most } as f64;
-        let top = speedups.iter().copied().fold(ideal, f64::max);
-        if !Self::of_workers(workers, cpus).is_log {
-            return Self::linear(top * 1.15);
+    /// From `low` to `high` workers, with ticks at just these numbers; logarithmic where the most is more
+    /// than 8 times the fewest.
+    pub fn of_workers(workers: &BTreeSet<usize>, low: f64, high: f64) -> Self {
+        let ticks = workers.iter().map(|count| (*count as f64, count.to_string())).collect();
+        match low < high {
+            true => Self::wide(high > 8.0 * low, low, high, ticks),
+            false => Self { is_log: false, low: 0.0, high: 2.0 * high, ticks },
         }
-        let fewest = workers.first().map_or(1.0, |&fewest| fewest as f64);
-        let low = speedups.iter().copied().fold(fewest, f64::min) / 1.2;
-        let (mut low, mut high) = (low, top * 1.2);
-        let ticks = if low > 0.05 && high / low < 3000.0 {
-            if high < 4.0 * low {
-                // Two powers of two at the least.
-                (low, high) = (low.log2().floor().exp2(), high.log2().ceil().exp2());
-            }
-            let powers = low.log2().ceil() as i32..=high.log2().floor() as i32;
-            powers.map(|power| f64::from(power).exp2()).collect::<Vec<_>>()
-        } else {
-            let (first, last) = (low.log10().ceil() as i32, high.log10().floor() as i32);
-            let step = (last - first) / 7 + 1;
-            (first..=last).step_by(step as usize).map(power_of_ten).collect()
-        };
-        Self { is_log: true, low, high, ticks: ticks.into_iter().map(|tick| (tick, short(tick))).collect() }
     }
 
     /// From 0 to `top`, with ticks at multiples of 1, 2 or 5 times a power of ten.
     pub fn linear(top: f64) -> Self {
-        let ten = power_of_ten((top / 6.0).log10().floor() as i32);
-        let step = [1.0, 2.0, 5.0, 10.0].map(|step| step * ten).into_iter().find(|step| top / step <= 6.0);
-        let step = step.unwrap_or(top);
+        let power = (top / 6.0).log10().floor() as i32;
+        let steps = [(1, power), (2, power), (5, power), (1, power + 1)].map(|(m, power)| exact(m, power));
+        let step = steps.into_iter().find(|step| top / step <= 6.0).unwrap_or(top);
         let digits = (-step.log10().floor()).max(0.0) as usize;
         let label = |tick: f64| if top < 1e6 { format!("{tick:.digits$}") } else { short(tick) };
         let ticks = (0..).map(|i| f64::from(i) * step).take_while(|tick| *tick <= top);
         Self { is_log: false, low: 0.0, high: top, ticks: ticks.map(|tick| (tick, label(tick))).collect() }
     }
 
-    /// Of seconds, logarithmic, with ticks at 1, 2 and 5 times the powers of ten, or at these alone where
-    /// there are many; it has two at least.
-    pub fn of_seconds(seconds: &[f64]) -> Self {
-        let low = seconds.iter().copied().reduce(f64::min).unwrap_or(0.01);
-        let high = seconds.iter().copied().reduce(f64::max).unwrap_or(1.0);
+    /// Of seconds or of ratios, logarithmic, from the tick below the least of them to the one above the most.
+    pub fn log(numbers: &[f64], is_time: bool) -> Self {
+        let low = numbers.iter().copied().reduce(f64::min).unwrap_or(0.01);
+        let high = numbers.iter().copied().reduce(f64::max).unwrap_or(1.0);
         let decades = (high / low).log10();
-        let every = (decades / 7.0).ceil().max(1.0) as usize;
-        let mantissas: &[f64] = if decades > 3.0 { &[1.0] } else { &[1.0, 2.0, 5.0] };
-        let powers = (-15..=15).step_by(every);
-        let ticks = powers
-            .flat_map(|power| mantissas.iter().map(move |m| (m * power_of_ten(power), unit(*m, power))));
-        let ticks = ticks.collect::<Vec<_>>();
-        // From the one below the lowest to the one above the highest, as far as a hair counts.
+        let mut ticks = if !is_time && low > 0.05 && decades < 3.5 {
+            let powers = (-5..=64).map(|power| f64::from(power).exp2());
+            powers.map(|tick| (tick, short(tick))).collect::<Vec<_>>()
+        } else {
+            let digits: &[u32] = if decades > 3.0 { &[1] } else { &[1, 2, 5] };
+            let label = |m, power| if is_time { unit(m, power) } else { short(exact(m, power)) };
+            // 1 is one of them, whichever powers are left out.
+            let powers = (-24..=24).step_by((decades / 7.0).ceil().max(1.0) as usize);
+            powers
+                .flat_map(|power| digits.iter().map(move |m| (exact(*m, power), label(*m, power))))
+                .collect()
+        };
+        // As far as a hair counts; two at the least.
         let first = ticks.iter().rposition(|tick| tick.0 <= low * 1.001).unwrap_or(0);
         let last = ticks.iter().position(|tick| tick.0 >= high * 0.999).unwrap_or(ticks.len() - 1);
-        let last = last.max(first + 1);
-        let ticks = ticks.into_iter().take(last + 1).skip(first).collect::<Vec<_>>();
+        ticks.truncate(last.max(first + 1) + 1);
+        ticks.drain(..first);
         let (low, high) = ticks.first().zip(ticks.last()).map_or((low, high), |(low, high)| (low.0, high.0));
-        Self { is_log: true, low, high, ticks }.widened(0.05)
-    }
-
-    /// With a margin at both ends, of this part of its length.
-    fn widened(self, part: f64) -> Self {
-        let (low, high) = (self.at(self.low), self.at(self.high));
-        let margin = (high - low) * part;
-        let number = |at: f64| if self.is_log { at.exp2() } else { at };
-        Self { low: number(low - margin), high: number(high + margin), ..self }
-    }
-
-    fn at(&self, number: f64) -> f64 {
-        if self.is_log { number.log2() } else { number }
+        Self::wide(true, low, high, ticks)
     }
 
     /// Which part of the axis lies before a number.
     pub fn part(&self, number: f64) -> f64 {
-        (self.at(number) - self.at(self.low)) / (self.at(self.high) - self.at(self.low))
-    }
-}
-
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, number: &f64, (start, end): (i32, i32)) -> i32 {
-        start + (f64::from(end - start) * self.part(*number)).round() as i32
-    }
-
-    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        // The fine ones of a mesh are none of ours.
-        if hint.weight().allow_light_points() {
-            return vec![];
+        match self.is_log {
+            true => (number / self.low).ln() / (self.high / self.low).ln(),
+            false => (number - self.low) / (self.high - self.low),
         }
-        self.ticks.iter().map(|tick| tick.0).collect()
     }
 
-    fn range(&self) -> std::ops::Range<f64> {
-        self.low..self.high
+    /// Takes away labels that would overlap, each as long as a part of the axis: the ends stay, and rather
+    /// powers of two than others.
+    pub fn thin_out(&mut self, part_of: impl Fn(&str) -> f64) {
+        let ends = [0, self.ticks.len().saturating_sub(1)];
+        let is_power = |label: &str| label.parse().is_ok_and(usize::is_power_of_two);
+        let mut order = (0..self.ticks.len()).collect::<Vec<_>>();
+        order.sort_by_key(|i| (!ends.contains(i), !is_power(&self.ticks[*i].1)));
+        let mut taken: Vec<(f64, f64)> = Vec::new();
+        for i in order {
+            let (number, label) = &self.ticks[i];
+            let (middle, length) = (self.part(*number), part_of(label));
+            if taken.iter().all(|other| (middle - other.0).abs() * 2.0 >= length + other.1) {
+                taken.push((middle, length));
+            } else {
+                self.ticks[i].1.clear();
+            }
+        }
     }
 }
 
-impl ValueFormatter<f64> for Axis {
-    fn format_ext(&self, number: &f64) -> String {
-        self.ticks.iter().find(|tick| tick.0 == *number).map_or_else(String::new, |tick| tick.1.clone())
-    }
-}
-
-/// The nearest to a power of ten, which multiplying is not.
-fn power_of_ten(power: i32) -> f64 {
-    format!("1e{power}").parse().unwrap_or(f64::NAN)
+/// The nearest to this many times ten to this power, which multiplying is not.
+fn exact(digit: u32, power: i32) -> f64 {
+    format!("{digit}e{power}").parse().unwrap_or(f64::NAN)
 }
 
 /// A number in few letters.
@@ -156,12 +108,8 @@ fn short(number: f64) -> String {
 }
 
 /// So many times ten to this power of seconds, with its unit: `50 ms`.
-fn unit(mantissa: f64, power: i32) -> String {
-    let (name, unit) = match power {
-        0.. => ("s", 0),
-        -3..0 => ("ms", -3),
-        -6..-3 => ("µs", -6),
-        _ => ("ns", -9),
-    };
-    format!("{} {name}", short(mantissa * power_of_ten(power - unit)))
+fn unit(digit: u32, power: i32) -> String {
+    let units = [("s", 0), ("ms", -3), ("µs", -6)];
+    let (name, unit) = units.into_iter().find(|unit| power >= unit.1).unwrap_or(("ns", -9));
+    format!("{} {name}", short(exact(digit, power - unit)))
 }

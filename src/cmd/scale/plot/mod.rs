@@ -1,4 +1,4 @@
-//! Pictures of scaling studies, to show to others: SVG and PNG, the same drawing in both.
+//! Pictures of scaling studies, to show to others: SVG, written here as text, and PNG, made of that very SVG.
 //!
 //! A study is a row of three panels: speedup, efficiency and time, against the number of workers. Everything
 //! is told by shape as well as by colour, so that it can be read in black and white. Nothing is measured or
@@ -6,18 +6,13 @@
 //! out. [`super::chart`] shows speedups in a terminal.
 
 mod axis;
-mod looks;
-mod pixels;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use axis::{Axis, is_beyond};
-use looks::{LOOKS, Look};
-use pixels::{Pixels, shrink};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-use plotters::style::register_font;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use axis::Axis;
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
 
 use crate::base::atomic_file;
 use crate::base::error::{Error, Result};
@@ -70,32 +65,19 @@ pub struct Row {
 /// Numbers beyond this are left out, and so are those below its inverse: not what anyone measures.
 pub const LARGEST: f64 = 1e12;
 
-/// What kind of picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// Lines and letters, sharp at any size.
-    Svg,
-    /// Pixels.
-    Png,
-}
-
-impl Form {
-    /// As the name's ending has it.
-    ///
-    /// # Errors
-    /// It is neither `.svg` nor `.png`.
-    pub fn of(path: &Path) -> Result<Self> {
-        let ending = path.extension().unwrap_or_default();
-        if ending.eq_ignore_ascii_case("svg") {
-            Ok(Self::Svg)
-        } else if ending.eq_ignore_ascii_case("png") {
-            Ok(Self::Png)
-        } else {
-            Err(Error::Usage(format!(
-                "cannot draw {}: pictures are .svg or .png; give it a name that ends so",
-                path.display()
-            )))
-        }
+/// Is it to be PNG, and not SVG, as the name's ending has it?
+///
+/// # Errors
+/// It is neither `.svg` nor `.png`.
+pub fn is_png(path: &Path) -> Result<bool> {
+    let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match ending.to_str() {
+        Some("svg") => Ok(false),
+        Some("png") => Ok(true),
+        _ => Err(Error::Usage(format!(
+            "cannot draw {}: pictures are .svg or .png; give it a name that ends so",
+            path.display()
+        ))),
     }
 }
 
@@ -104,95 +86,97 @@ impl Form {
 /// # Errors
 /// Another ending, no rows, or the file cannot be written.
 pub fn draw(rows: &[Row], path: &Path) -> Result<()> {
-    let form = Form::of(path)?;
-    let failed = |why: &str| Error::Failed(format!("cannot draw {}: {why}", path.display()));
+    let is_png = is_png(path)?;
+    let failed = |why: String| Error::Failed(format!("cannot draw {}: {why}", path.display()));
     if rows.is_empty() {
-        return Err(failed("nothing was measured"));
+        return Err(failed("nothing was measured".to_owned()));
     }
-    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-        .map_err(|_| failed("its font cannot be read"))?;
-    let bytes = match form {
-        Form::Svg => svg(rows),
-        Form::Png => png(rows),
-    }
-    .map_err(|why| failed(&why))?;
+    let svg = svg(rows);
+    let bytes = if is_png { png(&svg).map_err(failed)? } else { svg.into_bytes() };
     atomic_file::save(path, |file| file.write_all(&bytes))
 }
 
-/// A row's width, in units: an SVG's own.
-const WIDTH: u32 = 1500;
-/// A row's height, in units.
-const HEIGHT: u32 = 480;
-/// plotters draws at whole pixels: these many to a unit, so that markers and dashes are even.
-const FINE: u32 = 4;
-/// A PNG's pixels to a unit: two stay sharp on a large screen. It must divide [`FINE`].
-const PNG_FINE: u32 = 2;
+/// A row's width, in an SVG's units.
+const WIDTH: f64 = 1500.0;
+/// A row's height.
+const HEIGHT: f64 = 480.0;
+/// A PNG's pixels to a unit: two stay sharp on a large screen.
+const FINE: f32 = 2.0;
+/// What stays white at the left and at the right.
+const MARGIN: f64 = 20.0;
 
-/// What comes of drawing, or why nothing does.
-pub type Drawn<T = ()> = std::result::Result<T, String>;
-
-/// The text of an SVG picture.
-///
-/// # Errors
-/// It cannot be drawn; says why.
-pub fn svg(rows: &[Row]) -> Drawn<Vec<u8>> {
-    let size = (WIDTH * FINE, HEIGHT * FINE * rows.len() as u32);
-    let mut text = String::new();
-    {
-        let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
-        let areas = root.split_evenly((rows.len(), 1));
-        for (row, area) in rows.iter().zip(&areas) {
-            Canvas { area: area.clone() }.row(row)?;
-        }
-        root.present().map_err(why)?;
-    }
-    // Only the size in which it is shown: the `viewBox` holds what everything else refers to.
-    let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-    let plain = format!("width=\"{}\" height=\"{}\"", size.0 / FINE, size.1 / FINE);
-    Ok(text.replacen(&fine, &plain, 1).into_bytes())
-}
-
-fn png(rows: &[Row]) -> Drawn<Vec<u8>> {
-    let (width, height) = (WIDTH * FINE, HEIGHT * FINE);
-    let mut fine = vec![0; (width * height * 3) as usize];
-    let mut pixels = Vec::new();
-    for row in rows {
-        let area = Pixels { bytes: &mut fine, size: (width, height) }.into_drawing_area();
-        Canvas { area }.row(row)?;
-        shrink(&fine, width as usize, (FINE / PNG_FINE) as usize, &mut pixels);
-    }
-    let mut bytes = Vec::new();
-    let mut encoder = png::Encoder::new(&mut bytes, WIDTH * PNG_FINE, HEIGHT * PNG_FINE * rows.len() as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().map_err(why)?;
-    writer.write_image_data(&pixels).map_err(why)?;
-    writer.finish().map_err(why)?;
-    Ok(bytes)
-}
-
-fn why(error: impl std::fmt::Display) -> String {
-    error.to_string()
-}
-
-const INK: RGBColor = RGBColor(30, 30, 30);
-const GREY: RGBColor = RGBColor(110, 110, 110);
-const GRID: RGBColor = RGBColor(226, 226, 226);
-/// The ideal line's dashes.
-const IDEAL: &[f64] = &[7.0, 5.0];
-/// The dashes of the line at the number of CPUs: dots.
-const DOTS: &[f64] = &[1.8, 3.6];
-/// A marker's radius.
-const MARKER: f64 = 5.5;
-
-/// Sizes of letters, in units.
+/// Sizes of letters.
 const TITLE: f64 = 22.0;
 const LABEL: f64 = 16.0;
 const TICK: f64 = 14.0;
 const NOTE: f64 = 13.0;
 
+const INK: &str = "#1e1e1e";
+const GREY: &str = "#6e6e6e";
+const GRID: &str = "#e2e2e2";
+
+/// Lengths of dashes and gaps in turn, of most lines, of the ideal and of the line at the number of CPUs.
+const SOLID: &str = "none";
+const IDEAL: &str = "7 5";
+const CPUS: &str = "1.8 3.6";
+
+/// How a curve looks.
+struct Look {
+    colour: &'static str,
+    /// A path about where the pen stands.
+    marker: &'static str,
+    dashes: &'static str,
+}
+
+const CROSS: &str = "m3-6l3 3l-3 3l3 3l-3 3l-3-3l-3 3l-3-3l3-3l-3-3l3-3l3 3z";
+const PLUS: &str = "m-2.1-6.6h4.2v4.5h4.5v4.2h-4.5v4.5h-4.2v-4.5h-4.5v-4.2h4.5z";
+
+/// Dark colours of distinct lightness. Neighbours differ most; after the last it begins anew.
+const LOOKS: [Look; 7] = [
+    Look { colour: "#000000", marker: "m-5.5 0a5.5 5.5 0 1 0 11 0a5.5 5.5 0 1 0-11 0z", dashes: SOLID },
+    Look { colour: "#cd5f05", marker: "m-5-5h10v10h-10z", dashes: SOLID },
+    Look { colour: "#00428e", marker: "m0-6.9l6.3 11.3h-12.6z", dashes: "11 4" },
+    Look { colour: "#1e8c3c", marker: "m0-7.2l7.2 7.2l-7.2 7.2l-7.2-7.2z", dashes: "5 3" },
+    Look { colour: "#3c0064", marker: CROSS, dashes: "13 4 3 4" },
+    Look { colour: "#b41926", marker: "m0 6.9l6.3-11.3h-12.6z", dashes: "18 5" },
+    Look { colour: "#1eb2be", marker: PLUS, dashes: "8 3 3 3 3 3" },
+];
+
+/// The text of an SVG picture.
+pub fn svg(rows: &[Row]) -> String {
+    let height = HEIGHT * rows.len() as f64;
+    let titles = rows.iter().map(|row| escaped(&row.title)).collect::<Vec<_>>().join("; ");
+    let mut canvas = Canvas(format!(
+        "<svg xmlns='http://www.w3.org/2000/svg' role='img' width='{WIDTH}' height='{height}' \
+         viewBox='0 0 {WIDTH} {height}' font-family='sans-serif' fill='none'>\n<title>{titles}</title>\n\
+         <rect width='{WIDTH}' height='{height}' fill='#ffffff'/>\n"
+    ));
+    for (i, row) in rows.iter().enumerate() {
+        canvas.0 += &format!("<g transform='translate(0 {})'>\n", HEIGHT * i as f64);
+        canvas.row(row);
+        canvas.0 += "</g>\n";
+    }
+    canvas.0 + "</svg>\n"
+}
+
+/// An SVG as it becomes pixels, with a font of its own: a cluster's nodes have none.
+fn parsed(svg: &str) -> std::result::Result<Tree, String> {
+    let mut options = Options::default();
+    options.fontdb_mut().load_font_data(dejavu::sans::regular().to_vec());
+    options.fontdb_mut().set_sans_serif_family("DejaVu Sans");
+    Tree::from_str(svg, &options).map_err(|error| error.to_string())
+}
+
+fn png(svg: &str) -> std::result::Result<Vec<u8>, String> {
+    let tree = parsed(svg)?;
+    let (width, height) = (tree.size().width() * FINE, tree.size().height() * FINE);
+    let mut pixels = Pixmap::new(width as u32, height as u32).ok_or("it is too large for a PNG")?;
+    resvg::render(&tree, Transform::from_scale(FINE, FINE), &mut pixels.as_mut());
+    pixels.encode_png().map_err(|error| error.to_string())
+}
+
 /// What a panel shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Panel {
     Speedup,
     Efficiency,
@@ -201,364 +185,239 @@ enum Panel {
 
 const PANELS: [Panel; 3] = [Panel::Speedup, Panel::Efficiency, Panel::Time];
 
-/// A place in units, from the left and from the top.
+/// A place in units, from the left and from the top of a row.
 type Place = (f64, f64);
 
-/// An area, drawn on in units.
-struct Canvas<DB: DrawingBackend> {
-    area: DrawingArea<DB, Shift>,
-}
+/// Where text has its place, if not at its beginning.
+const MIDDLE: &str = " text-anchor='middle'";
+const END: &str = " text-anchor='end'";
 
-fn fine(units: f64) -> i32 {
-    (units * f64::from(FINE)).round() as i32
-}
+/// An SVG as far as it is written.
+struct Canvas(String);
 
-fn fine_place(place: Place) -> (i32, i32) {
-    (fine(place.0), fine(place.1))
-}
-
-impl<DB: DrawingBackend> Canvas<DB> {
-    /// Draws a row, from [`WIDTH`] times [`HEIGHT`] units.
-    fn row(&self, row: &Row) -> Drawn {
-        const MARGIN: f64 = 20.0;
-        let (width, height) = (f64::from(WIDTH), f64::from(HEIGHT));
-        self.area.fill(&WHITE).map_err(why)?;
-        let room = width - 2.0 * MARGIN;
-        self.text(&self.fitting(&row.title, TITLE, room), (MARGIN, 25.0), TITLE, INK, HPos::Left)?;
-        self.text(&self.fitting(&row.note, NOTE, room), (MARGIN, height - 14.0), NOTE, GREY, HPos::Left)?;
-        let below_legend = self.legend(row, (MARGIN, 56.0), room)?;
-        let top = below_legend + 22.0;
-        let bottom = height - 30.0;
+impl Canvas {
+    fn row(&mut self, row: &Row) {
+        let room = WIDTH - 2.0 * MARGIN;
+        self.text(&fitting(&row.title, TITLE, room), (MARGIN, 25.0), TITLE, INK, "");
+        self.text(&fitting(&row.note, NOTE, room), (MARGIN, HEIGHT - 14.0), NOTE, GREY, "");
+        let top = self.legend(row) + 34.0;
         for (i, panel) in PANELS.into_iter().enumerate() {
-            let left = MARGIN + room * i as f64 / 3.0;
-            let right = MARGIN + room * (i + 1) as f64 / 3.0 - 14.0;
-            self.panel(row, panel, (left, top), (right, bottom))?;
+            let left = MARGIN + room / 3.0 * i as f64;
+            self.panel(row, panel, (left, top), (left + room / 3.0 - 14.0, HEIGHT - 80.0));
         }
-        Ok(())
     }
 
-    /// Draws the legend, in as many lines as it takes but four, from `place` on; returns where it ends.
-    fn legend(&self, row: &Row, place: Place, room: f64) -> Drawn<f64> {
+    /// Draws the legend, in as many lines as it takes; returns where the last is.
+    fn legend(&mut self, row: &Row) -> f64 {
         const SWATCH: f64 = 46.0;
-        const LINE: f64 = 24.0;
-        const LINES: usize = 4;
-        let (left, mut y) = place;
-        let mut x = left;
-        let mut line = 1;
-        let names = row.curves.iter().map(|curve| match most_points(curve) {
-            0 => format!("{} (no points)", curve.name),
-            _ => curve.name.clone(),
-        });
-        for (i, name) in names.chain(["ideal".to_owned()]).enumerate() {
-            let name = self.fitting(&name, LABEL, room / 2.0);
-            let length = SWATCH + 8.0 + self.length(&name, LABEL);
-            if x > left && x + length > left + room {
-                if line == LINES {
-                    self.text("…", (x, y), LABEL, INK, HPos::Left)?;
-                    break;
-                }
-                (x, y, line) = (left, y + LINE, line + 1);
+        let (mut x, mut y) = (MARGIN, 56.0);
+        let name = |curve: &Curve| match PANELS.iter().all(|panel| points(curve, *panel).is_empty()) {
+            true => format!("{} (no points)", curve.name),
+            false => curve.name.clone(),
+        };
+        let looks = LOOKS.iter().cycle().map(Some);
+        let curves = row.curves.iter().map(name).zip(looks);
+        for (name, look) in curves.chain([("ideal".to_owned(), None)]) {
+            let name = fitting(&name, LABEL, WIDTH / 2.0);
+            let length = SWATCH + 8.0 + length(&name, LABEL);
+            if x > MARGIN && x + length > WIDTH - MARGIN {
+                (x, y) = (MARGIN, y + 24.0);
             }
-            let ends = [(x, y), (x + SWATCH, y)];
-            match row.curves.get(i) {
-                Some(curve) => {
-                    let look = &LOOKS[i % LOOKS.len()];
-                    if most_points(curve) != 1 {
-                        self.line(&ends, look.colour, 2.0, look.dashes)?;
-                    }
-                    self.marker((x + SWATCH / 2.0, y), look)?;
-                }
-                None => self.line(&ends, GREY, 1.5, IDEAL)?,
+            let (colour, width, dashes) = look.map_or((GREY, 1.5, IDEAL), |l| (l.colour, 2.0, l.dashes));
+            self.line(&[(x, y), (x + SWATCH, y)], colour, width, dashes);
+            if let Some(look) = look {
+                self.marker((x + SWATCH / 2.0, y), look);
             }
-            self.text(&name, (x + SWATCH + 8.0, y), LABEL, INK, HPos::Left)?;
+            self.text(&name, (x + SWATCH + 8.0, y), LABEL, INK, "");
             x += length + 28.0;
         }
-        Ok(y + LINE / 2.0)
+        y
     }
 
-    /// Draws a panel with its axes between two corners.
-    fn panel(&self, row: &Row, panel: Panel, (left, top): Place, (right, bottom): Place) -> Drawn {
+    /// Draws a panel: what its axes enclose has two of these corners, and their labels are at the left of it
+    /// and below it.
+    fn panel(&mut self, row: &Row, panel: Panel, (edge, top): Place, (right, bottom): Place) {
         // All panels have the same workers, also where one has no number for them.
-        let workers = workers(row);
+        let all = row.curves.iter().flat_map(|curve| PANELS.map(|panel| points(curve, panel)));
+        let workers = all.flatten().map(|point| point.0).collect::<BTreeSet<usize>>();
+        let most = workers.last().copied().unwrap_or(1);
+        let beyond = (1..most).contains(&row.cpus).then_some(row.cpus);
+        // The ideal is shown as far as there are CPUs, and the line at their number always.
+        let ideal = beyond.unwrap_or(most) as f64;
+        let fewest = workers.first().map_or(1.0, |fewest| ideal.min(*fewest as f64));
+        let mut across = Axis::of_workers(&workers, fewest, most as f64);
         let curves = row.curves.iter().map(|curve| points(curve, panel)).collect::<Vec<_>>();
-        let numbers =
-            curves.iter().flatten().flat_map(|p| [p.number, p.whisker.0, p.whisker.1]).collect::<Vec<_>>();
-        let up = match panel {
-            Panel::Speedup => Axis::of_speedup(&numbers, &workers, row.cpus),
-            Panel::Efficiency => {
-                Axis::linear(numbers.iter().fold(1.1_f64, |top, number| top.max(number * 1.05)))
-            }
-            Panel::Time => Axis::of_seconds(&numbers),
-        };
-        let longest = up.ticks.iter().map(|(_, label)| self.length(label, TICK)).fold(0.0, f64::max);
-        let label_room = longest + 40.0;
-        let mut across = Axis::of_workers(&workers, row.cpus);
-        self.thin_out(&mut across, right - left - label_room);
-
-        let area =
-            self.area.clone().shrink(fine_place((left, top)), fine_place((right - left, bottom - top)));
-        let mut chart = ChartBuilder::on(&area)
-            .x_label_area_size(fine(50.0))
-            .y_label_area_size(fine(label_room))
-            .build_cartesian_2d(across.clone(), up.clone())
-            .map_err(why)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID.stroke_width(FINE))
-            .axis_style(INK.stroke_width(FINE))
-            .set_all_tick_mark_size(fine(4.0))
-            .label_style(style(TICK, &INK))
-            .axis_desc_style(style(LABEL, &INK))
-            .x_desc("workers")
-            .y_desc(match panel {
-                Panel::Speedup if row.weak => format!("scaled speedup (times {})", row.reference),
-                Panel::Speedup => format!("speedup (times {})", row.reference),
-                Panel::Efficiency => "efficiency".to_owned(),
-                Panel::Time => "time of one run".to_owned(),
-            })
-            .draw()
-            .map_err(why)?;
-
-        // From here on by place on the canvas: the library has no such dashes and markers.
-        let (zero, plot) = (self.area.get_base_pixel(), chart.plotting_area());
-        let place = |x: f64, y: f64| {
-            let (x, y) = plot.map_coordinate(&(x, y));
-            (f64::from(x - zero.0) / f64::from(FINE), f64::from(y - zero.1) / f64::from(FINE))
-        };
-        if numbers.is_empty() {
-            let (low, high) = (place(across.low, up.low), place(across.high, up.high));
-            let middle = (f64::midpoint(low.0, high.0), f64::midpoint(low.1, high.1));
-            return self.text("no points", middle, LABEL, GREY, HPos::Center);
-        }
-        match panel {
+        let numbers = curves.iter().flatten().flat_map(|point| point.1).collect::<Vec<_>>();
+        let top_of = |least: f64, part: f64| numbers.iter().fold(least, |top, number| top.max(number * part));
+        let (name, up, ideal) = match panel {
             Panel::Speedup => {
+                let up = match across.is_log {
+                    true => Axis::log(&[&numbers[..], &[fewest, ideal]].concat(), false),
+                    false => Axis::linear(top_of(ideal, 1.0) * 1.15),
+                };
+                let name =
+                    format!("{}speedup (times {})", if row.weak { "scaled " } else { "" }, row.reference);
                 // Both axes are of one kind, so the line is straight.
-                let (low, high) = (across.low.max(up.low), across.high.min(up.high));
-                if low < high {
-                    self.line(&[place(low, low), place(high, high)], GREY, 1.5, IDEAL)?;
-                }
+                let ends = [across.low.max(up.low), across.high.min(up.high)];
+                (name, up, ends.map(|both| (both, both)).to_vec())
             }
             Panel::Efficiency => {
-                self.line(&[place(across.low, 1.0), place(across.high, 1.0)], GREY, 1.5, IDEAL)?;
+                let ends = [(across.low, 1.0), (across.high, 1.0)];
+                ("efficiency".to_owned(), Axis::linear(top_of(1.1, 1.05)), ends.to_vec())
             }
-            Panel::Time => {}
-        }
-        if is_beyond(&workers, row.cpus) {
-            let cpus = row.cpus as f64;
-            let above = place(cpus, up.high);
-            self.line(&[above, place(cpus, up.low)], INK, 1.5, DOTS)?;
-            let label = format!("CPUs: {}", row.cpus);
-            let half = self.length(&label, TICK) / 2.0;
-            let (first, last) = (place(across.low, up.high).0 + half, place(across.high, up.high).0 - half);
-            let x = above.0.min(last).max(first);
-            self.text(&label, (x, above.1 - 10.0), TICK, INK, HPos::Center)?;
+            Panel::Time => ("time of one run".to_owned(), Axis::log(&numbers, true), vec![]),
+        };
+        let left = edge + 40.0 + up.ticks.iter().map(|(_, label)| length(label, TICK)).fold(0.0, f64::max);
+        across.thin_out(|label| (length(label, TICK) + 8.0) / (right - left));
+        let place =
+            |x: f64, y: f64| (left + (right - left) * across.part(x), bottom - (bottom - top) * up.part(y));
+        let (middle, half_way) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
+
+        self.frame(&across, &up, (left, top), (right, bottom));
+        self.text("workers", (middle, bottom + 42.0), LABEL, INK, MIDDLE);
+        let turned = format!("{MIDDLE} transform='rotate(-90 {:.2} {half_way:.2})'", edge + 9.0);
+        self.text(&fitting(&name, LABEL, bottom - top), (edge + 9.0, half_way), LABEL, INK, &turned);
+        if numbers.is_empty() {
+            return self.text("no points", (middle, half_way), LABEL, GREY, MIDDLE);
         }
 
-        let at = |point: &Point, number: f64| place(point.workers as f64, number);
-        for ((points, look), curve) in curves.iter().zip(LOOKS.iter().cycle()).zip(&row.curves) {
-            let line = points.iter().map(|point| at(point, point.number)).collect::<Vec<_>>();
-            self.line(&line, look.colour, 2.0, look.dashes)?;
-            if let (Panel::Time, [point], true) = (panel, &points[..], curve.is_single) {
-                let ends = [across.low, across.high].map(|x| place(x, point.number));
-                self.line(&ends, look.colour, 0.75, &[])?;
+        self.line(&ideal.iter().map(|(x, y)| place(*x, *y)).collect::<Vec<_>>(), GREY, 1.5, IDEAL);
+        if let Some(cpus) = beyond {
+            let (x, _) = place(cpus as f64, up.low);
+            self.line(&[(x, top), (x, bottom)], INK, 1.5, CPUS);
+            self.text(&format!("CPUs: {cpus}"), (x, top - 10.0), TICK, INK, MIDDLE);
+        }
+        let at = |(workers, numbers): &(usize, [f64; 3])| numbers.map(|y| place(*workers as f64, y));
+        let curves = curves.iter().map(|points| points.iter().map(at).collect::<Vec<_>>());
+        let curves = curves.zip(LOOKS.iter().cycle()).collect::<Vec<_>>();
+        for ((points, look), curve) in curves.iter().zip(&row.curves) {
+            let line = points.iter().map(|point| point[0]).collect::<Vec<_>>();
+            self.line(&line, look.colour, 2.0, look.dashes);
+            if let (Panel::Time, [(_, y)], true) = (panel, &line[..], curve.is_single) {
+                self.line(&[(left, *y), (right, *y)], look.colour, 0.75, SOLID);
             }
-            for point in points.iter().filter(|point| point.whisker.0 < point.whisker.1) {
-                self.whisker(at(point, point.whisker.0), at(point, point.whisker.1), look.colour)?;
+            for [(x, _), (_, low), (_, high)] in points.iter().filter(|point| point[1].1 > point[2].1) {
+                self.line(&[(*x, *low), (*x, *high)], look.colour, 1.25, SOLID);
+                for y in [*low, *high] {
+                    self.line(&[(x - 6.0, y), (x + 6.0, y)], look.colour, 1.25, SOLID);
+                }
             }
         }
         // Above all lines.
-        for (points, look) in curves.iter().zip(LOOKS.iter().cycle()) {
-            for point in points {
-                self.marker(at(point, point.number), look)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes away labels that would overlap in `room`: the ends stay, and rather powers of two than others.
-    fn thin_out(&self, axis: &mut Axis, room: f64) {
-        let last = axis.ticks.len().saturating_sub(1);
-        let mut order = (0..axis.ticks.len()).collect::<Vec<_>>();
-        let is_power = |label: &str| label.parse().is_ok_and(usize::is_power_of_two);
-        order.sort_by_key(|&i| (i != last, i != 0, !is_power(&axis.ticks[i].1), i));
-        let mut taken: Vec<(f64, f64)> = Vec::new();
-        for i in order {
-            let middle = axis.part(axis.ticks[i].0) * room;
-            let half = self.length(&axis.ticks[i].1, TICK) / 2.0 + 4.0;
-            let (start, end) = (middle - half, middle + half);
-            if taken.iter().all(|other| end <= other.0 || other.1 <= start) {
-                taken.push((start, end));
-            } else {
-                axis.ticks[i].1.clear();
-            }
+        for (points, look) in &curves {
+            points.iter().for_each(|point| self.marker(point[0], look));
         }
     }
 
-    /// Draws a line through `places`, `width` wide, with `dashes`.
-    fn line(&self, places: &[Place], colour: RGBColor, width: f64, dashes: &[f64]) -> Drawn {
-        for piece in pieces(places, dashes) {
-            let piece = piece.into_iter().map(fine_place).collect::<Vec<_>>();
-            self.area.draw(&PathElement::new(piece, colour.stroke_width(fine(width) as u32))).map_err(why)?;
+    /// Draws two axes with their ticks and labels, and a grid between them.
+    fn frame(&mut self, across: &Axis, up: &Axis, (left, top): Place, (right, bottom): Place) {
+        for (number, label) in &across.ticks {
+            let x = left + (right - left) * across.part(*number);
+            self.line(&[(x, top), (x, bottom + 4.0)], GRID, 1.0, SOLID);
+            self.text(label, (x, bottom + 15.0), TICK, INK, MIDDLE);
         }
-        Ok(())
+        for (number, label) in &up.ticks {
+            let y = bottom - (bottom - top) * up.part(*number);
+            self.line(&[(left - 4.0, y), (right, y)], GRID, 1.0, SOLID);
+            self.text(label, (left - 8.0, y), TICK, INK, END);
+        }
+        self.line(&[(left, top), (left, bottom), (right, bottom)], INK, 1.0, SOLID);
     }
 
-    /// Draws a whisker from `low` up to `high`, with caps.
-    fn whisker(&self, low: Place, high: Place, colour: RGBColor) -> Drawn {
-        const CAP: f64 = 6.0;
-        self.line(&[low, high], colour, 1.25, &[])?;
-        for (x, y) in [low, high] {
-            self.line(&[(x - CAP, y), (x + CAP, y)], colour, 1.25, &[])?;
+    /// Draws a line through `places`, `width` wide.
+    fn line(&mut self, places: &[Place], colour: &str, width: f64, dashes: &str) {
+        if places.len() > 1 {
+            let points = places.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect::<Vec<_>>().join(" ");
+            let stroke = format!("stroke-width='{width}' stroke-dasharray='{dashes}'");
+            self.0 += &format!("<polyline points='{points}' stroke='{colour}' {stroke}/>\n");
         }
-        Ok(())
     }
 
     /// Draws a marker, with a rim of white that sets it off from lines and other markers.
-    fn marker(&self, middle: Place, look: &Look) -> Drawn {
-        for (radius, colour) in [(MARKER + 1.5, WHITE), (MARKER, look.colour)] {
-            let corners = look.shape.corners(radius);
-            if corners.is_empty() {
-                let radius = fine(radius);
-                self.area.draw(&Circle::new(fine_place(middle), radius, colour.filled()))
-            } else {
-                let corners = corners.into_iter().map(|(x, y)| fine_place((middle.0 + x, middle.1 + y)));
-                self.area.draw(&Polygon::new(corners.collect::<Vec<_>>(), colour.filled()))
-            }
-            .map_err(why)?;
-        }
-        Ok(())
+    fn marker(&mut self, (x, y): Place, look: &Look) {
+        let rim = "stroke='#ffffff' stroke-width='3' paint-order='stroke'";
+        let Look { colour, marker, .. } = look;
+        self.0 += &format!("<path d='M{x:.2} {y:.2}{marker}' fill='{colour}' {rim}/>\n");
     }
 
-    /// Draws text on one line, with its middle at the height of `place`.
-    fn text(&self, text: &str, place: Place, size: f64, colour: RGBColor, side: HPos) -> Drawn {
-        let style = style(size, &colour).pos(Pos::new(side, VPos::Center));
-        self.area.draw_text(text, &style, fine_place(place)).map_err(why)
-    }
-
-    /// How long text is, in units.
-    fn length(&self, text: &str, size: f64) -> f64 {
-        let (length, _) = self.area.estimate_text_size(text, &style(size, &INK)).unwrap_or_default();
-        f64::from(length) / f64::from(FINE)
-    }
-
-    /// The text on one line, cut off where it is longer than `room`, and without what XML forbids.
-    fn fitting(&self, text: &str, size: f64, room: f64) -> String {
-        let is_text = |c: char| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}');
-        let mut text = text.chars().map(|c| if is_text(c) { c } else { ' ' }).collect::<String>();
-        if self.length(&text, size) <= room {
-            return text;
-        }
-        while !text.is_empty() && self.length(&format!("{text}…"), size) > room {
-            text.pop();
-        }
-        text + "…"
+    /// Draws text on one line, with its middle at the height of `y`, from `x` on unless `how` says otherwise.
+    fn text(&mut self, text: &str, (x, y): Place, size: f64, colour: &str, how: &str) {
+        // SVG wants to know where letters stand.
+        let feet = y + size * 0.36;
+        self.0 += &format!(
+            "<text x='{x:.2}' y='{feet:.2}' font-size='{size}' fill='{colour}'{how}>{}</text>\n",
+            escaped(text)
+        );
     }
 }
 
-fn style(size: f64, colour: &RGBColor) -> TextStyle<'_> {
-    // The library's sizes are heights of lines, this much more than the letters' own.
-    const LINE: f64 = 1.24;
-    TextStyle::from(("sans-serif", size * LINE * f64::from(FINE))).color(colour)
+/// As XML has it, and with blanks for what XML forbids.
+fn escaped(text: &str) -> String {
+    let is_forbidden = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(is_forbidden, " ").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// `places` joined by lines, cut into dashes.
-fn pieces(places: &[Place], dashes: &[f64]) -> Vec<Vec<Place>> {
-    if places.len() < 2 {
-        return Vec::new();
+/// How wide a letter is at most, as a part of its size. Whoever shows an SVG has a font of their own; hardly
+/// one is wider than that of PNG pictures, which these are widths of.
+fn width(letter: char) -> f64 {
+    match letter {
+        _ if " !'(),-./:;I[]fijlrt|".contains(letter) => 0.42,
+        '%' | '@' | 'M' | 'W' | 'm' => 1.0,
+        'a'..='v' | 'x'..='z' | '0'..='9' | '_' | 'µ' => 0.64,
+        ' '..='~' => 0.84,
+        _ => 1.0,
     }
-    if dashes.is_empty() {
-        return vec![places.to_vec()];
-    }
-    let mut pieces = vec![vec![places[0]]];
-    let (mut which, mut left) = (0, dashes[0]);
-    for ends in places.windows(2) {
-        let (from, to) = (ends[0], ends[1]);
-        let length = (to.0 - from.0).hypot(to.1 - from.1);
-        let mut done = 0.0;
-        while length - done > left {
-            done += left;
-            let part = done / length;
-            let at = (from.0 + (to.0 - from.0) * part, from.1 + (to.1 - from.1) * part);
-            // Dashes and gaps take turns.
-            match (which % 2, pieces.last_mut()) {
-                (0, Some(piece)) => piece.push(at),
-                _ => pieces.push(vec![at]),
-            }
-            which = (which + 1) % dashes.len();
-            left = dashes[which];
-        }
-        left -= length - done;
-        if let (0, Some(piece)) = (which % 2, pieces.last_mut()) {
-            piece.push(to);
-        }
-    }
-    pieces.retain(|piece| piece.len() > 1);
-    pieces
 }
 
-/// A point of a panel.
-struct Point {
-    workers: usize,
-    number: f64,
-    /// Where the whisker ends; both the number itself where there is none.
-    whisker: (f64, f64),
+/// How long text is at most.
+fn length(text: &str, size: f64) -> f64 {
+    text.chars().map(width).sum::<f64>() * size
 }
 
-/// A curve's points in one panel, with growing numbers of workers.
-fn points(curve: &Curve, panel: Panel) -> Vec<Point> {
-    let mut points = curve
-        .points
-        .iter()
-        .filter_map(|spot| {
-            let number = match panel {
-                Panel::Speedup => spot.speedup,
-                Panel::Efficiency => spot.efficiency,
-                Panel::Time => spot.seconds,
-            };
-            let whisker = match panel {
-                Panel::Time if can_show(spot.low) && can_show(spot.high) => (spot.low, spot.high),
-                _ => (number, number),
-            };
-            (spot.workers > 0 && can_show(number)).then_some(Point { workers: spot.workers, number, whisker })
-        })
-        .collect::<Vec<_>>();
-    points.sort_by_key(|point| point.workers);
+/// The text, cut off where it is longer than `room`.
+fn fitting(text: &str, size: f64, room: f64) -> String {
+    if length(text, size) <= room {
+        return text.to_owned();
+    }
+    let mut left = room / size - width('…');
+    let fits = |letter: &char| {
+        left -= width(*letter);
+        left >= 0.0
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
+}
+
+/// A curve's points in one panel, with growing numbers of workers: each with its number, and with that from
+/// which and that to which its whisker goes, both the number itself where it has none.
+fn points(curve: &Curve, panel: Panel) -> Vec<(usize, [f64; 3])> {
+    let can_show = |number: f64| (1.0 / LARGEST..=LARGEST).contains(&number);
+    let shown = |spot: &Spot| match panel {
+        Panel::Speedup => [spot.speedup; 3],
+        Panel::Efficiency => [spot.efficiency; 3],
+        Panel::Time if can_show(spot.low) && can_show(spot.high) => [spot.seconds, spot.low, spot.high],
+        Panel::Time => [spot.seconds; 3],
+    };
+    let points = curve.points.iter().map(|spot| (spot.workers, shown(spot)));
+    let mut points = points.filter(|point| point.0 > 0 && can_show(point.1[0])).collect::<Vec<_>>();
+    points.sort_by_key(|point| point.0);
     points
-}
-
-fn can_show(number: f64) -> bool {
-    (1.0 / LARGEST..=LARGEST).contains(&number)
-}
-
-/// How many points a curve has in the panel that has most of them.
-fn most_points(curve: &Curve) -> usize {
-    PANELS.map(|panel| points(curve, panel).len()).into_iter().max().unwrap_or(0)
-}
-
-/// All numbers of workers, growing.
-fn workers(row: &Row) -> Vec<usize> {
-    let points = row.curves.iter().flat_map(|curve| PANELS.map(|panel| points(curve, panel)));
-    let mut workers = points.flatten().map(|point| point.workers).collect::<Vec<_>>();
-    workers.sort_unstable();
-    workers.dedup();
-    workers
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use resvg::tiny_skia::PremultipliedColorU8;
+
     use super::*;
 
-    fn spot(workers: usize, seconds: f64) -> Spot {
-        let speedup = 0.012 / seconds;
-        let efficiency = speedup / workers as f64;
-        Spot { workers, seconds, low: seconds * 0.9, high: seconds * 1.2, speedup, efficiency }
-    }
-
     fn curve(name: &str, spots: &[(usize, f64)]) -> Curve {
-        let points = spots.iter().map(|&(workers, seconds)| spot(workers, seconds)).collect();
+        let spot = |&(workers, seconds): &(usize, f64)| {
+            let speedup = 0.010 / seconds;
+            let efficiency = speedup / workers as f64;
+            Spot { workers, seconds, low: seconds / 2.0, high: seconds * 2.0, speedup, efficiency }
+        };
+        let points = spots.iter().map(spot).collect();
         Curve { name: name.to_owned(), is_single: name == "serial", points }
     }
 
@@ -566,9 +425,9 @@ mod tests {
         Row {
             title: "Squares of <many> values".to_owned(),
             curves: vec![
-                curve("serial", &[(1, 0.012)]),
-                curve("threads", &[(1, 0.0125), (2, 0.007), (3, 0.0071)]),
-                curve("pool", &[(3, 0.009), (2, 0.008)]),
+                curve("serial", &[(1, 0.010)]),
+                curve("threads", &[(2, 0.005), (1, 0.010), (5, 0.005)]),
+                curve("pool", &[(5, 0.009), (2, 0.008)]),
             ],
             weak: false,
             cpus: 2,
@@ -585,87 +444,89 @@ mod tests {
         fs::read(path).unwrap()
     }
 
-    fn drawn_svg(rows: &[Row]) -> String {
-        String::from_utf8(drawn(rows, "svg")).unwrap()
+    /// What a row says and where, in the order in which it is drawn.
+    fn texts(svg: &str) -> Vec<(Place, &str)> {
+        let lines = svg.lines().filter(|line| line.starts_with("<text ")).map(|line| {
+            let words = line.split('\'').collect::<Vec<_>>();
+            let text = line.split(['<', '>']).nth(2).unwrap();
+            ((words[1].parse().unwrap(), words[3].parse().unwrap()), text)
+        });
+        lines.collect()
     }
 
-    /// What the picture says, in the order in which it is drawn.
-    fn texts(svg: &str) -> Vec<&str> {
-        svg.split("<text ").skip(1).map(|text| text.lines().nth(1).unwrap()).collect()
-    }
-
-    /// How many markers there are of the curve number `i`.
-    fn markers(svg: &str, i: usize) -> usize {
-        let RGBColor(red, green, blue) = LOOKS[i].colour;
-        let fill = format!("fill=\"#{red:02X}{green:02X}{blue:02X}\"");
-        svg.lines()
-            .filter(|line| line.starts_with("<circle") || line.starts_with("<polygon"))
-            .filter(|line| line.contains(&fill))
-            .count()
-    }
-
-    /// Width, height, and the pixels.
-    fn decoded(bytes: &[u8]) -> (u32, u32, Vec<u8>) {
-        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
-        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
-        let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.color_type, info.bit_depth), (png::ColorType::Rgb, png::BitDepth::Eight));
-        (info.width, info.height, pixels)
+    /// Where a row has markers of the curve number `i`, that of the legend first.
+    fn markers(svg: &str, i: usize) -> Vec<Place> {
+        let lines = svg.lines().filter(|line| line.contains(&format!("{}' fill", LOOKS[i].marker)));
+        let place = |line: &str| {
+            let (x, y) = line.strip_prefix("<path d='M")?.split('m').next()?.split_once(' ')?;
+            Some((x.parse().ok()?, y.parse().ok()?))
+        };
+        lines.map(|line| place(line).unwrap()).collect()
     }
 
     #[test]
     fn an_svg_says_all_there_is_to_say_as_text() {
-        let svg = drawn_svg(&[study()]);
-        assert!(
-            svg.starts_with("<svg width=\"1500\" height=\"480\" viewBox=\"0 0 6000 1920\""),
-            "{svg:.100}"
-        );
-        assert!(svg.ends_with("</svg>\n"));
-        assert_eq!(svg.matches("<text ").count(), svg.matches("font-family=\"sans-serif\"").count());
-        let texts = texts(&svg);
-        let time = |text: &&&str| text.ends_with(" ms");
-        assert_eq!(
-            texts[..6],
-            [
-                "Squares of &lt;many&gt; values",
-                "on n1, medians of 7 runs",
-                "serial",
-                "threads",
-                "pool",
-                "ideal"
-            ]
-        );
-        for label in ["speedup (times serial)", "efficiency", "time of one run"] {
-            assert_eq!(texts.iter().filter(|text| **text == label).count(), 1, "{label}");
+        let svg = String::from_utf8(drawn(&[study()], "svg")).unwrap();
+        assert!(svg.contains("width='1500' height='480'") && svg.ends_with("</svg>\n"), "{svg:.200}");
+        let texts = texts(&svg).into_iter().map(|text| text.1).collect::<Vec<_>>();
+        let first = ["Squares of &lt;many&gt; values", "on n1, medians of 7 runs"];
+        assert_eq!(texts[..6], [&first[..], &["serial", "threads", "pool", "ideal"]].concat());
+        let count = |label: &str| texts.iter().filter(|text| **text == label).count();
+        for label in ["speedup (times serial)", "efficiency", "time of one run", "5 ms", "10 ms", "20 ms"] {
+            assert_eq!(count(label), 1, "{label}");
         }
-        for label in ["1", "2", "3", "workers", "CPUs: 2"] {
-            assert_eq!(texts.iter().filter(|text| **text == label).count(), 3, "{label}");
+        for label in ["1", "2", "5", "workers", "CPUs: 2"] {
+            assert_eq!(count(label), 3, "{label}");
         }
-        assert_eq!(texts.iter().filter(time).collect::<Vec<_>>(), [&"5 ms", &"10 ms", &"20 ms"]);
         for (i, points) in [1, 3, 2].into_iter().enumerate() {
-            assert_eq!(markers(&svg, i), 3 * points + 1, "curve {i}");
+            assert_eq!(markers(&svg, i).len(), 3 * points + 1, "curve {i}");
+            assert!(svg.contains(&format!("stroke='{}'", LOOKS[i].colour)));
         }
+    }
+
+    #[test]
+    fn points_and_whiskers_are_where_the_ticks_say() {
+        let svg = svg(&[study()]);
+        let texts = texts(&svg);
+        let label = |text, nth| texts.iter().filter(|label| label.1 == text).nth(nth).unwrap().0;
+        let (across, up) = (|text, nth| label(text, nth).0, |text, nth| label(text, nth).1 - TICK * 0.36);
+        let expected = [
+            [("1", "1.0", 0), ("2", "2.0", 0), ("5", "2.0", 0)],
+            [("1", "1.0", 1), ("2", "1.0", 1), ("5", "0.4", 0)],
+            [("1", "10 ms", 0), ("2", "5 ms", 0), ("5", "5 ms", 0)],
+        ];
+        for (i, (x, y)) in markers(&svg, 1)[1..].iter().enumerate() {
+            let (workers, number, nth) = expected[i / 3][i % 3];
+            assert!((x - across(workers, i / 3)).abs() < 0.02, "{workers} workers at {x}");
+            assert!((y - up(number, nth)).abs() < 0.02, "{number} at {y}");
+        }
+        let (x, low, high) = (across("1", 2), up("5 ms", 0), up("20 ms", 0));
+        assert!(svg.contains(&format!("points='{x:.2},{low:.2} {x:.2},{high:.2}' stroke='#cd5f05'")));
     }
 
     #[test]
     fn only_a_study_that_grows_is_scaled_and_only_too_many_workers_are_marked() {
-        let row = Row { weak: true, cpus: 3, ..study() };
-        let svg = drawn_svg(&[row]);
-        assert!(texts(&svg).contains(&"scaled speedup (times serial)"));
-        assert!(!svg.contains("CPUs"));
+        let svg = svg(&[Row { weak: true, cpus: 5, ..study() }]);
+        assert!(svg.contains(">scaled speedup (times serial)<") && !svg.contains("CPUs"));
     }
 
     #[test]
-    fn a_png_has_its_size_and_every_curve() {
-        let (width, height, pixels) = decoded(&drawn(&[study(), study()], "PNG"));
-        assert_eq!((width, height), (WIDTH * PNG_FINE, 2 * HEIGHT * PNG_FINE));
-        let (first, second) = pixels.split_at(pixels.len() / 2);
-        assert_eq!(first, second);
-        assert_eq!(first[..3], [255; 3]);
-        for look in &LOOKS[..3] {
-            let RGBColor(red, green, blue) = look.colour;
-            let count = first.chunks_exact(3).filter(|pixel| **pixel == [red, green, blue]).count();
-            assert!(count > 500, "{:?}: {count} pixels", look.shape);
+    fn a_png_has_its_size_its_letters_and_every_curve() {
+        let picture = Pixmap::decode_png(&drawn(&[study(), study()], "PNG")).unwrap();
+        assert_eq!((picture.width(), picture.height()), (3000, 1920));
+        let (first, second) = picture.pixels().split_at(3000 * 960);
+        for row in [first, second] {
+            let count = |pixels: &[PremultipliedColorU8], colour: &str| {
+                let [_, red, green, blue] = u32::from_str_radix(&colour[1..], 16).unwrap().to_be_bytes();
+                let colour = PremultipliedColorU8::from_rgba(red, green, blue, 255);
+                pixels.iter().filter(|pixel| Some(**pixel) == colour).count()
+            };
+            assert!(count(row, "#ffffff") > row.len() * 8 / 10);
+            // Above the legend and below the panels there are but letters.
+            assert!(count(&row[..3000 * 90], INK) > 1000 && count(&row[3000 * 900..], GREY) > 500);
+            for look in &LOOKS[..3] {
+                assert!(count(row, look.colour) > 500, "{}", look.colour);
+            }
         }
     }
 
@@ -683,56 +544,40 @@ mod tests {
     }
 
     #[test]
-    fn odd_studies_are_drawn_too() {
-        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 0.0, -1.0, 1e-300];
-        let at = |workers, number: f64| Spot {
-            workers,
-            seconds: number,
-            low: number,
-            high: number,
-            speedup: number,
-            efficiency: number,
+    fn odd_studies_are_drawn_too_and_within_the_picture() {
+        let odd = |numbers: &[(usize, f64)]| {
+            let at = |&(workers, x)| Spot { workers, seconds: x, low: x, high: x, speedup: x, efficiency: x };
+            let points = numbers.iter().map(at).collect();
+            Curve { name: "h\u{1b}u\nge & WIDE 漢字 \u{ffff}".repeat(40), is_single: false, points }
         };
-        let odd = Curve {
-            name: "odd".to_owned(),
-            is_single: false,
-            points: odd.map(|number| at(2, number)).to_vec(),
-        };
-        let huge = |workers: [usize; 2]| Curve {
-            is_single: false,
-            name: "h\u{1b}u\nge & long ".repeat(40),
-            points: vec![at(workers[0], 1000.0), at(workers[1], 0.0001)],
-        };
-        let limits = Curve {
-            is_single: false,
-            name: String::new(),
-            points: vec![at(1, LARGEST), at(usize::MAX, 1.0 / LARGEST), at(0, 1.0)],
-        };
-        let mut cases = vec![
+        let none = [f64::NAN, f64::INFINITY, -f64::INFINITY, f64::MAX, 0.0, -1.0, 1e-300].map(|x| (2, x));
+        let cases = [
             vec![],
             vec![curve("none", &[])],
             vec![curve("one", &[(1, 0.5)])],
             vec![curve("many at once", &[(64, 0.5), (64, 0.6)])],
-            vec![odd.clone()],
-            vec![odd, huge([1, 4]), huge([1, 1000])],
-            vec![huge([3, 3])],
-            vec![limits],
+            vec![odd(&none), odd(&[(1, 1000.0), (4, 0.0001)]), odd(&[(1, 1e-9), (1000, 1e9)])],
+            vec![odd(&[(3, 1e9), (3, 1e-9)])],
+            vec![odd(&[(1, LARGEST), (1 << 24, 1.0 / LARGEST), (0, 1.0)])],
             vec![curve("all", &(1..300).map(|workers| (workers, 1.0)).collect::<Vec<_>>())],
+            // Two studies of all patterns.
+            vec![odd(&[(1, 0.5), (2, 0.3)]); 12],
         ];
-        cases.extend((1..=9).map(|count| vec![curve("c", &[(1, 0.5), (2, 0.3)]); count]));
-        cases.push(vec![curve("a name of some length", &[(1, 0.5)]); 60]);
-        let mut rows = Vec::new();
-        for curves in cases {
-            for cpus in [0, 1, 2, 1000] {
-                rows.push(Row { curves: curves.clone(), cpus, weak: cpus == 1, ..study() });
-            }
-        }
-        let svg = drawn_svg(&rows);
-        assert!(!svg.contains("NaN") && !svg.contains("inf"));
-        assert!(svg.chars().all(|c| c == '\n' || !c.is_control()));
-        // Letters cost the most time: a few rows will do.
-        for rows in rows.chunks(20) {
-            decoded(&drawn(&rows[..1], "png"));
+        let row = |curves: &Vec<Curve>, cpus| Row {
+            title: "WIDE & ".repeat(100_000),
+            curves: curves.clone(),
+            weak: cpus == 1,
+            cpus,
+            ..study()
+        };
+        let rows = cases.iter().flat_map(|curves| [0, 1, 2, 1000].map(|cpus| row(curves, cpus)));
+        for row in rows.collect::<Vec<_>>() {
+            let svg = svg(&[row]);
+            assert!(!svg.contains("NaN") && !svg.contains("inf"));
+            assert!(svg.chars().all(|c| c == '\n' || !c.is_control()));
+            let all = parsed(&svg).unwrap().root().abs_bounding_box();
+            let sides = [all.left(), all.top(), all.right(), all.bottom()];
+            assert_eq!(sides, [0.0, 0.0, 1500.0, 480.0], "{svg:.1000}");
         }
     }
 
@@ -741,68 +586,46 @@ mod tests {
         let mut row = study();
         row.curves[1].points[2].speedup = f64::NAN;
         row.curves[2].points.clear();
-        let svg = drawn_svg(&[row]);
-        assert_eq!(markers(&svg, 1), 3 * 3 - 1 + 1);
-        assert_eq!(markers(&svg, 2), 1);
-        assert!(texts(&svg).contains(&"pool (no points)"));
-        assert_eq!(texts(&svg).iter().filter(|text| **text == "3").count(), 3);
+        let svg = svg(&[row]);
+        assert_eq!(markers(&svg, 1).len(), 3 * 3 - 1 + 1);
+        assert_eq!(markers(&svg, 2).len(), 1);
+        assert!(svg.contains(">pool (no points)<"));
+        assert_eq!(texts(&svg).iter().filter(|text| text.1 == "5").count(), 3);
     }
 
     #[test]
-    fn curves_differ_in_lightness() {
-        let mut grey = LOOKS
-            .map(|Look { colour: RGBColor(red, green, blue), .. }| {
-                // As a colour picture is turned into grey (ITU-R BT.601).
-                (299 * u32::from(red) + 587 * u32::from(green) + 114 * u32::from(blue)) / 1000
-            })
-            .to_vec();
-        grey.sort_unstable();
-        assert!(grey.windows(2).all(|two| two[1] - two[0] >= 16), "{grey:?}");
-        assert!(grey[6] < 140);
-    }
-
-    fn labels(axis: &Axis) -> Vec<&str> {
-        axis.ticks.iter().map(|tick| tick.1.as_str()).collect()
+    fn curves_differ_in_lightness_in_shape_and_in_dashes() {
+        // As a colour picture is turned into grey (ITU-R BT.601).
+        let byte = |look: &Look, at: usize| u32::from_str_radix(&look.colour[at..at + 2], 16).unwrap();
+        let grey = |l: &Look| (299 * byte(l, 1) + 587 * byte(l, 3) + 114 * byte(l, 5)) / 1000;
+        let greys = LOOKS.iter().map(grey).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+        assert!(greys.len() == 7 && greys.windows(2).all(|two| two[1] - two[0] >= 16), "{greys:?}");
+        assert!(greys[6] < 140);
+        assert_eq!(LOOKS.iter().map(|look| look.marker).collect::<BTreeSet<_>>().len(), 7);
+        assert_eq!(LOOKS[1..].iter().map(|look| look.dashes).collect::<BTreeSet<_>>().len(), 6);
     }
 
     #[test]
     fn axes_have_round_ticks() {
-        assert_eq!(labels(&Axis::linear(1.1)), ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]);
-        assert_eq!(labels(&Axis::linear(1150.0)), ["0", "200", "400", "600", "800", "1000"]);
-        assert_eq!(
-            labels(&Axis::of_seconds(&[0.0004, 0.0021])),
-            ["200 µs", "500 µs", "1 ms", "2 ms", "5 ms"]
-        );
-        assert_eq!(labels(&Axis::of_seconds(&[0.01])), ["10 ms", "20 ms"]);
-        assert_eq!(
-            labels(&Axis::of_seconds(&[2e-6, 0.3])).join(" "),
-            "1 µs 10 µs 100 µs 1 ms 10 ms 100 ms 1 s"
-        );
-        assert_eq!(labels(&Axis::of_speedup(&[0.9, 14.0], &[1, 2, 16], 0)), ["1", "2", "4", "8", "16"]);
-        assert_eq!(labels(&Axis::of_speedup(&[0.9, 1.1], &[1, 16], 1)), ["0.5", "1", "2"]);
+        let labels =
+            |axis: &Axis| axis.ticks.iter().map(|tick| tick.1.as_str()).collect::<Vec<_>>().join(" ");
+        assert_eq!(labels(&Axis::linear(1.1)), "0.0 0.2 0.4 0.6 0.8 1.0");
+        assert_eq!(labels(&Axis::linear(1150.0)), "0 200 400 600 800 1000");
+        assert_eq!(labels(&Axis::log(&[0.0004, 0.0021], true)), "200 µs 500 µs 1 ms 2 ms 5 ms");
+        assert_eq!(labels(&Axis::log(&[0.01], true)), "10 ms 20 ms");
+        let decades = labels(&Axis::log(&[2e-6, 0.3], true));
+        assert_eq!(decades, "1 µs 10 µs 100 µs 1 ms 10 ms 100 ms 1 s");
+        assert_eq!(labels(&Axis::log(&[0.9, 14.0, 1.0, 16.0], false)), "0.5 1 2 4 8 16");
+        assert_eq!(labels(&Axis::log(&[0.9, 1.1], false)), "0.5 1 2");
+        assert_eq!(labels(&Axis::log(&[1e-9, 1e9], false)), "1e-9 1e-6 0.001 1 1000 1e6 1e9");
     }
 
     #[test]
     fn workers_are_spaced_by_powers_only_where_they_span_much() {
-        let middle = |workers: &[usize], cpus| Axis::of_workers(workers, cpus).part(workers[1] as f64);
-        assert!((middle(&[1, 2, 3], 4) - 0.5).abs() < 1e-12);
-        assert!((middle(&[2, 9, 16], 64) - 0.5).abs() < 1e-12);
-        assert!((middle(&[2, 8, 32], 64) - 0.5).abs() < 1e-12);
-        assert!((middle(&[4, 17], 2) - 0.9).abs() < 0.06);
-    }
-
-    #[test]
-    fn dashes_go_on_around_corners() {
-        let corner = [(0.0, 0.0), (4.0, 0.0), (4.0, 6.0)];
-        assert_eq!(pieces(&corner, &[]), [corner.to_vec()]);
-        assert_eq!(
-            pieces(&corner, &[3.0, 0.5]),
-            [
-                vec![(0.0, 0.0), (3.0, 0.0)],
-                vec![(3.5, 0.0), (4.0, 0.0), (4.0, 2.5)],
-                vec![(4.0, 3.0), (4.0, 6.0)],
-            ]
-        );
-        assert_eq!(pieces(&corner[..1], &[3.0]), Vec::<Vec<Place>>::new());
+        for workers in [[1, 2, 3], [2, 9, 16], [2, 8, 32]] {
+            let [low, middle, high] = workers.map(|workers| workers as f64);
+            let part = Axis::of_workers(&BTreeSet::from(workers), low, high).part(middle);
+            assert!((part - 0.5).abs() < 1e-12, "{workers:?}: {part}");
+        }
     }
 }
