@@ -91,10 +91,17 @@ pub fn draw(rows: &[Row], path: &Path) -> Result<()> {
     if rows.is_empty() {
         return Err(failed("nothing was measured".to_owned()));
     }
+    if is_png && rows.len() > MOST_OF_PNG {
+        let why = format!("a PNG holds {MOST_OF_PNG} studies, and there are {}; .svg holds all", rows.len());
+        return Err(failed(why));
+    }
     let svg = svg(rows);
     let bytes = if is_png { png(&svg).map_err(failed)? } else { svg.into_bytes() };
     atomic_file::save(path, |file| file.write_all(&bytes))
 }
+
+/// Studies in a PNG at the most: each takes some 23 MB while it is drawn.
+const MOST_OF_PNG: usize = 20;
 
 /// A row's width, in an SVG's units.
 const WIDTH: f64 = 1500.0;
@@ -462,6 +469,22 @@ mod tests {
             Some((x.parse().ok()?, y.parse().ok()?))
         };
         lines.map(|line| place(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_png_of_too_many_studies_is_refused() {
+        let row = Row {
+            title: "Squares".to_owned(),
+            curves: Vec::new(),
+            weak: false,
+            cpus: 2,
+            reference: "serial".to_owned(),
+            note: String::new(),
+        };
+        let rows = vec![row; MOST_OF_PNG + 1];
+        let error = draw(&rows, Path::new("/nowhere/a.png")).unwrap_err().to_string();
+        assert!(error.contains("a PNG holds 20 studies, and there are 21; .svg holds all"), "{error}");
+        assert!(draw(&rows, Path::new("/nowhere/a.svg")).unwrap_err().to_string().contains("/nowhere"));
     }
 
     #[test]
