@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::base::atomic_file::is_descriptor;
 use crate::base::blocking::STDIN;
-use crate::base::error::{Error, Result, nearest};
+use crate::base::error::{Error, Result, did_you_mean, nearest};
+use crate::base::fmt::listed;
 use crate::base::names::absolute;
 use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
 use crate::data::dtype::Dtype;
@@ -24,10 +25,11 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::{Shard, ShardMode};
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
-use crate::job::{Do, Job, RETRIES, Reductions, Task, Work};
+use crate::job::{Job, RETRIES, Reductions, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
+use crate::op::lines::{self, Answers};
 use crate::op::reduce::{self, Reduce};
 
 /// The demo's job file, part of the program.
@@ -293,17 +295,22 @@ impl Task {
     }
 }
 
+/// Are the answers of an operation lines?
+fn answers_lines(action: &str) -> bool {
+    lines::by_name(action).is_some_and(|op| matches!(op.answers, Answers::Lines))
+}
+
 /// The format of the file `path`, in which the answers of `work` can be written.
 fn format(path: &Path, work: &Work) -> Result<Format> {
     let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
     match (Format::of_name(path), work) {
         (Some(Format::Hdf5), _) if !cfg!(feature = "hdf5") => Err(hdf5_library::missing()),
-        (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Do::Text, .. }) => wrong(
+        (Some(Format::Hdf5 | Format::Npy), Work::Read { action, .. }) if answers_lines(action) => wrong(
             "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
         ),
         (Some(Format::Npy), Work::Read { .. }) => wrong("counts go to .txt, .csv, .json, .jsonl or .h5"),
         // Lines are passed on as they are, whatever they are.
-        (_, Work::Read { action: Do::Text, .. }) => Ok(Format::Text),
+        (_, Work::Read { action, .. }) if answers_lines(action) => Ok(Format::Text),
         (Some(Format::Npy), Work::Map { who: true, .. }) => {
             wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
         }
@@ -456,7 +463,22 @@ impl Work {
                 "read -: a pipe cannot be read by sections; save it to a file first".into(),
             ));
         }
-        Ok(Self::Read { file: TextFile::Path(spec.file.clone()), action: spec.action.unwrap_or(Do::Text) })
+        Self::lines_of(TextFile::Path(spec.file.clone()), spec.action.as_deref())
+    }
+
+    /// What is done with the lines of `file`, by its name.
+    ///
+    /// # Errors
+    /// There is no such operation.
+    pub(super) fn lines_of(file: TextFile, action: Option<&str>) -> Result<Self> {
+        let action = action.unwrap_or(lines::DEFAULT);
+        if lines::by_name(action).is_none() {
+            let names = || lines::ALL.iter().map(|op| op.name);
+            let near = did_you_mean(action, names());
+            let there = listed(names());
+            return Err(Error::Usage(format!("--do {action}: unknown operation; there are {there}{near}")));
+        }
+        Ok(Self::Read { file, action: action.to_owned() })
     }
 }
 

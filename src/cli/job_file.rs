@@ -11,7 +11,8 @@ use crate::job::input::{SAMPLE_NAME, TextFile};
 use crate::job::output::{Output, is_hdf5};
 use crate::job::shard::ShardMode;
 use crate::job::spec::{JobSpec, TaskSpec};
-use crate::job::{Do, Job, Task, Work};
+use crate::job::{Job, Task, Work};
+use crate::op::lines;
 
 impl Job {
     /// Reads the text of a job file. `path` is `None` for the demo. Flags on the command line come before
@@ -153,7 +154,7 @@ impl Task {
                 Work::map(&map)?
             }
             (None, Some(read)) if paths.folder.is_none() && read.file == Path::new(SAMPLE_NAME) => {
-                Work::Read { file: TextFile::Sample, action: read.action.unwrap_or(Do::Text) }
+                Work::lines_of(TextFile::Sample, read.action.as_deref())?
             }
             (None, Some(mut read)) => {
                 if !read.file.as_os_str().is_empty() {
@@ -190,7 +191,8 @@ impl Task {
         let mut task = Self::checked(work, &shared)?;
         task.scale = spec.scale.unwrap_or_default();
         if people {
-            if task.work.is_of_stdin() || matches!(task.work, Work::Read { action: Do::Count, .. }) {
+            let is_text = task.work.action().is_none_or(|action| action == lines::DEFAULT);
+            if task.work.is_of_stdin() || !is_text {
                 return Err(Error::Usage(
                     "output = \"people\" tells of values from a file or typed, and of texts".into(),
                 ));

@@ -19,7 +19,7 @@ use crate::input::hdf5_library;
 use crate::job::input::Numbers;
 use crate::job::pattern::PatternName;
 use crate::job::shard::ShardMode;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit, Work};
 use crate::node::cpus;
 
 /// The blocks of one task in order, so few at a time that what is in flight is bounded whatever the size of
@@ -131,7 +131,7 @@ impl BlockSource {
             Work::Read { file, .. } => {
                 let (opened, total) = open_text(file)?;
                 let stamp = text_stamp(file, &opened);
-                let info = InputInfo { schema: Schema::default(), total, indexed: false, stamp };
+                let info = InputInfo { schema: Schema::default(), total, indexed: true, stamp };
                 Ok((of(None, Some(total), &info.schema), info))
             }
         }
@@ -238,7 +238,7 @@ fn blocks(n: u64, k: u64, which: std::ops::Range<u64>, first: u64) -> Vec<Block>
 /// # Errors
 /// It cannot be read, or only once.
 fn count(task: &Task) -> Result<u64> {
-    if matches!(task.work, Work::Read { .. }) {
+    if task.work.unit() == Unit::Bytes {
         return Ok(0);
     }
     match open_values(task, 1)? {

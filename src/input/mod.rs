@@ -119,7 +119,7 @@ pub struct InputInfo {
     pub schema: Schema,
     /// Bytes of the file of a `read`, or values of a `map` that are [`Indexed`], when the run began.
     pub total: u64,
-    /// The values of a `map` are [`Indexed`].
+    /// Each worker finds what is in a block by itself: the values of a `map` are [`Indexed`], or it is a `read`.
     pub indexed: bool,
     /// What the file that it all comes from was like when it was opened first.
     pub stamp: Stamp,

@@ -15,9 +15,6 @@ pub mod values;
 
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
 use crate::base::blocking::STDIN;
 use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
@@ -103,8 +100,8 @@ pub enum Work {
     Read {
         /// The file.
         file: TextFile,
-        /// What is done with its lines.
-        action: Do,
+        /// What is done with its lines, by its name.
+        action: String,
     },
 }
 
@@ -119,20 +116,48 @@ pub struct Reductions {
     pub ddof: u64,
 }
 
-/// What to do with the lines of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Do {
-    /// The lines as they are
-    Text,
-    /// How many lines, words and bytes, as wc counts them in the C locale
-    Count,
+/// What an input is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Rows, each of which is a value or has several.
+    Values,
+    /// Bytes of a file that is read by sections.
+    Bytes,
 }
 
 impl Work {
     /// Does its input come from standard input, which can be read only once?
     pub fn is_of_stdin(&self) -> bool {
         matches!(self, Self::Map { numbers, .. } if numbers.is_stdin())
+    }
+
+    /// What its input is counted in.
+    pub fn unit(&self) -> Unit {
+        match self {
+            Self::Map { .. } => Unit::Values,
+            Self::Read { .. } => Unit::Bytes,
+        }
+    }
+
+    /// The text whose lines it is of, where it is of lines.
+    pub fn text(&self) -> Option<&TextFile> {
+        match self {
+            Self::Map { .. } => None,
+            Self::Read { file, .. } => Some(file),
+        }
+    }
+
+    /// What is done with these lines.
+    pub fn action(&self) -> Option<&str> {
+        match self {
+            Self::Map { .. } => None,
+            Self::Read { action, .. } => Some(action),
+        }
+    }
+
+    /// Do answers say who has given them?
+    pub fn says_who(&self) -> bool {
+        matches!(self, Self::Map { who: true, .. })
     }
 }
 
@@ -215,11 +240,8 @@ impl Task {
                     }
                 }
             }
-            Work::Read { file, action: Do::Text } => {
-                format!("read the lines of {}", names::readable(&file.name()))
-            }
-            Work::Read { file, action: Do::Count } => {
-                format!("count the lines of {}", names::readable(&file.name()))
+            Work::Read { file, action } => {
+                format!("read {} ({action})", names::readable(&file.name()))
             }
         }
     }
@@ -279,7 +301,7 @@ impl Task {
                 (Some(spec), None)
             }
             Work::Read { file, action } => {
-                (None, Some(ReadSpec { file: path(&file.name()).into(), action: Some(*action) }))
+                (None, Some(ReadSpec { file: path(&file.name()).into(), action: Some(action.clone()) }))
             }
         };
         let task = TaskSpec {

@@ -8,7 +8,6 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dtype::Dtype;
-use crate::job::Do;
 use crate::job::pattern::PatternName;
 
 /// Where the values come from, and what is done with each.
@@ -86,10 +85,11 @@ pub struct ReadSpec {
     /// The file
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What to do with the lines [default: text]
-    #[arg(long = "do", value_enum, value_name = "WHAT")]
+    /// What to do with the lines: text, as they are, or count: how many lines, words and bytes, as wc counts them in the C
+    /// locale [default: text]
+    #[arg(long = "do", value_name = "WHAT")]
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
-    pub action: Option<Do>,
+    pub action: Option<String>,
 }
 
 /// How a task of a job file is timed.

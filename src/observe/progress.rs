@@ -15,7 +15,7 @@ use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progr
 use crate::base::blocking::Stderr;
 use crate::job::output::Output;
 use crate::job::pattern::ProgressWhen;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::mpi::launch::Launch;
 
 /// Between two lines of a log pass at least so many seconds, and before the first.
@@ -45,13 +45,6 @@ pub struct Progress {
     teller: Teller,
     /// At the end there is a line, whatever came before.
     always: bool,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Unit {
-    Values,
-    Bytes,
 }
 
 enum Teller {
@@ -88,10 +81,9 @@ impl Progress {
                 Teller::Log(Log::default())
             }
         };
-        let unit = if matches!(task.work, Work::Map { .. }) { Unit::Values } else { Unit::Bytes };
         Some(Self {
             began: Instant::now(),
-            unit,
+            unit: task.work.unit(),
             total,
             done: 0,
             drawn: None,
@@ -149,12 +141,10 @@ fn new_bar(total: Option<u64>) -> ProgressBar {
     bar
 }
 
-impl Unit {
-    fn text(self, count: u64) -> String {
-        match self {
-            Self::Values => HumanCount(count).to_string(),
-            Self::Bytes => DecimalBytes(count).to_string(),
-        }
+fn amount(unit: Unit, count: u64) -> String {
+    match unit {
+        Unit::Values => HumanCount(count).to_string(),
+        Unit::Bytes => DecimalBytes(count).to_string(),
     }
 }
 
@@ -185,7 +175,7 @@ fn line(unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String 
     let what = if unit == Unit::Values { " values" } else { "" };
     let seconds = elapsed.as_secs_f64();
     let rate = if seconds > 0.0 { done as f64 / seconds } else { 0.0 };
-    let (now, speed) = (unit.text(done), unit.text(rate as u64));
+    let (now, speed) = (amount(unit, done), amount(unit, rate as u64));
     let took = match elapsed {
         short if short < Duration::from_secs(1) => format!("{seconds:.3} s"),
         _ => time(elapsed),
@@ -199,7 +189,7 @@ fn line(unit: Unit, done: u64, total: Option<u64>, elapsed: Duration) -> String 
                 _ => String::new(),
             };
             let percent = if total == 0 { 100 } else { percent };
-            format!("{percent} %, {now} of {}{what} in {took} ({speed}{what}/s{left})", unit.text(total))
+            format!("{percent} %, {now} of {}{what} in {took} ({speed}{what}/s{left})", amount(unit, total))
         }
         None => format!("{now}{what} in {took} ({speed}{what}/s)"),
     }

@@ -18,7 +18,7 @@ use crate::base::fmt::grouped;
 use crate::base::time::{Interval, Timestamp};
 use crate::data::block::Block;
 use crate::job::pattern::PatternName;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::node::host::host;
 use crate::observe::VERSION;
 use crate::observe::report::{Report, WorkerReport};
@@ -118,7 +118,7 @@ impl Timeline {
             title: task.title(),
             pattern: task.by(),
             team,
-            is_of_bytes: matches!(task.work, Work::Read { .. }),
+            is_of_bytes: task.work.unit() == Unit::Bytes,
             interval: Interval { began, ended: began },
             events: Vec::new(),
             phases: Vec::new(),

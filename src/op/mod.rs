@@ -4,6 +4,7 @@
 //! Every pattern runs blocks through the same [`Operator`], so that the answers cannot differ; patterns
 //! decide only who runs a block and where its answer goes.
 
+pub mod accumulator;
 pub mod expr;
 pub mod formula;
 pub mod functions;
@@ -21,8 +22,11 @@ use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::output::Output;
 use crate::job::{Reductions, Task, Work};
+use crate::op::accumulator::Accumulator;
 use crate::op::formula::Formula;
+use crate::op::lines::{Answers, LineOp};
 use crate::op::reduce::Reduce;
+use crate::op::reduce::groups::Reduced;
 
 /// A task whose input is open: what is known of that, and what follows from it. The same on every rank.
 #[derive(Debug, Clone, Default)]
@@ -35,6 +39,8 @@ pub struct Bound {
     pub kept: Vec<usize>,
     /// What all rows are reduced to, where that is wanted.
     pub reduce: Option<Reduce>,
+    /// What a `read` does with lines.
+    pub lines: Option<&'static LineOp>,
 }
 
 impl Bound {
@@ -44,13 +50,13 @@ impl Bound {
     /// As those of [`Formula::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
-            return Ok(Self { info, ..Self::default() });
+            return Ok(Self { info, lines: task.work.action().and_then(lines::by_name), ..Self::default() });
         };
         let formula = function.as_ref().map(|function| Formula::bind(function, &info.schema)).transpose()?;
         if let Some(Reductions { items, by, ddof }) = reduce {
             let answers = formula.as_ref().map(Formula::dtype);
             let reduce = Some(Reduce::bind(items, &info.schema, answers, by.as_deref(), *ddof)?);
-            return Self { info, formula, kept: Vec::new(), reduce }.checked(task);
+            return Self { info, formula, reduce, ..Self::default() }.checked(task);
         }
         let count = info.schema.len();
         let names = input_names(&info.schema);
@@ -62,7 +68,7 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Self { info, formula, kept, reduce: None }.checked(task)
+        Self { info, formula, kept, ..Self::default() }.checked(task)
     }
 
     /// # Errors
@@ -88,6 +94,26 @@ impl Bound {
         )))
     }
 
+    /// Puts together what blocks come to, where they do not answer row by row; `task` is what this is of.
+    pub fn accumulator(&self, task: &Task) -> Option<Box<dyn Accumulator>> {
+        if let Some(reduce) = &self.reduce {
+            let by = self.table().dtypes().next().unwrap_or(ColumnType::I64);
+            return Some(Box::new(Reduced::new(reduce, by)));
+        }
+        match (self.lines?.answers, task.work.text()?) {
+            (Answers::States { new, .. }, file) => Some(new(file)),
+            (Answers::Lines, _) => None,
+        }
+    }
+
+    /// Bytes of the state of a section of lines, where such are answered, however many lines it has.
+    pub fn state_of_section(&self) -> Option<usize> {
+        match self.lines?.answers {
+            Answers::States { bytes, .. } => Some(bytes),
+            Answers::Lines => None,
+        }
+    }
+
     /// Type of the answers of a `map`.
     pub fn answers(&self) -> ColumnType {
         self.formula.as_ref().map_or(ColumnType::I64, Formula::dtype)
@@ -99,6 +125,11 @@ impl Bound {
         let schema = &self.info.schema;
         if let Some(reduce) = &self.reduce {
             return reduce.table(schema);
+        }
+        match self.lines.map(|op| op.answers) {
+            Some(Answers::States { table, .. }) => return table(),
+            Some(Answers::Lines) => return Schema::default(),
+            None => {}
         }
         let names = input_names(schema);
         let inputs =

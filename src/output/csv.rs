@@ -4,11 +4,9 @@ use std::path::Path;
 
 use crate::base::error::Result;
 use crate::data::schema::Schema;
-use crate::job::{Task, Work};
+use crate::job::Task;
 use crate::op::Bound;
-use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
-use crate::output::first_numbers;
 use crate::output::quote::{Quoting, csv_fields};
 use crate::output::text::{ToFile, separated};
 
@@ -43,24 +41,11 @@ pub fn is_gap(row: &[u8], columns: usize, is_text: bool) -> bool {
     answer.is_some_and(|answer| answer.is_empty() || answer == b"\"\"" && !is_text)
 }
 
-/// What is counted of a file.
-pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
-    let Tally { lines, words, bytes } = tally;
-    let name = field(name.as_os_str().as_encoded_bytes());
-    [format!("{lines},{words},{bytes},").as_bytes(), &name, b"\n"].concat()
-}
-
-/// As [`total`] writes it.
-pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
-    first_numbers(row, |byte| *byte == b',')
-}
-
 /// The line that a file begins with.
 pub fn heading(task: &Task, bound: &Bound) -> Vec<u8> {
-    let Work::Map { who, .. } = &task.work else { return b"lines,words,bytes,file\n".to_vec() };
     let names: Vec<Vec<u8>> =
         bound.table().fields.iter().map(|column| field(column.name.as_bytes())).collect();
-    let who: &[u8] = if *who { b",rank,pid,host" } else { b"" };
+    let who: &[u8] = if task.work.says_who() { b",rank,pid,host" } else { b"" };
     [&names.join(&b','), who, b"\n"].concat()
 }
 

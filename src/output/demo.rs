@@ -16,7 +16,7 @@ use crate::data::block::Block;
 use crate::data::dtype::Dtype;
 use crate::input;
 use crate::input::blocks::BlockSource;
-use crate::job::{Task, Work};
+use crate::job::Task;
 use crate::observe::report::Report;
 use crate::op::pages;
 use crate::output::encode::{WIDEST, render};
@@ -51,8 +51,8 @@ impl<'a> DemoReport<'a> {
         };
         let over = counted(report.workers as u64, name);
         let (mut text, end);
-        match &self.task.work {
-            Work::Map { .. } => {
+        match self.task.work.text() {
+            None => {
                 text = format!("Squares of {}, over {over}:\n", counted(report.items, "value"));
                 let values = values(self.task, report.items)?;
                 let values: Vec<&str> = values.lines().collect();
@@ -65,7 +65,7 @@ impl<'a> DemoReport<'a> {
                 }
                 end = format!("  in order: {}\n", spaced(&self.gathered));
             }
-            Work::Read { file, .. } => {
+            Some(file) => {
                 let name = file.name();
                 text =
                     format!("Sections of {}, read by {over}:\n", escape::line(&name.display().to_string()));

@@ -10,12 +10,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
-use crate::base::names;
 use crate::data::schema::Schema;
 use crate::input::open_regular;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::observe::report::Report;
-use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
 use crate::output::provenance::{self, JOB, Origin};
 use crate::output::quote::Quoting;
@@ -37,21 +35,6 @@ pub fn template(table: &Schema, list: bool, who: Option<Option<&Who>>) -> RowTem
     let before =
         before.map(|(i, field)| format!("{}{}:", if i == 0 { open } else { "," }, json!(field.name)));
     RowTemplate { before: before.collect(), missing: "null", close: who + end, quoting: Quoting::Json }
-}
-
-/// What is counted of a file.
-pub fn total(tally: &Tally, name: &Path, list: bool) -> Vec<u8> {
-    let Tally { lines, words, bytes } = tally;
-    let row = json!({ "lines": lines, "words": words, "bytes": bytes, "file": names::readable(name) });
-    if list { format!(",\n{row}") } else { format!("{row}\n") }.into_bytes()
-}
-
-/// As [`total`] writes it.
-pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
-    let row = row.strip_prefix(b",\n").unwrap_or(row);
-    let row: Value = serde_json::from_slice(row).ok()?;
-    let number = |name: &str| row[name].as_u64();
-    Some([number("lines")?, number("words")?, number("bytes")?])
 }
 
 /// Is a line that of a value without an answer? Only of whole numbers: of others infinity looks the same.
@@ -148,9 +131,9 @@ impl FromJson {
             return Err(damaged(path, "its end does not say where it comes from"));
         };
         check_job(task, path, origin[JOB].as_str())?;
-        let failed = match task.work {
-            Work::Map { .. } => origin["failed"].as_u64().unwrap_or(0),
-            Work::Read { .. } => 0,
+        let failed = match task.work.unit() {
+            Unit::Values => origin["failed"].as_u64().unwrap_or(0),
+            Unit::Bytes => 0,
         };
         let rows = BufReader::with_capacity(PIECE, file).take(len);
         Ok(Self { rows, path: path.to_owned(), line: Vec::new(), longest, failed })

@@ -21,12 +21,11 @@ use crate::base::error::{Error, Result};
 use crate::data::block::Block;
 use crate::data::format::Format;
 use crate::input;
+use crate::job::Task;
 use crate::job::output::Output;
 use crate::job::shard::ShardMode;
-use crate::job::{Do, Task, Work};
 use crate::observe::report::Report;
 use crate::op::Bound;
-use crate::op::lines::Tally;
 
 /// The answer to one block, or a further piece of one.
 #[derive(Debug, Default, Clone, Copy)]
@@ -107,22 +106,22 @@ pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Si
         Output::None => Box::new(Nothing),
         Output::Stdout | Output::People if !first => Box::new(Nothing),
         Output::People if bound.reduce.is_none() => Box::new(demo::DemoReport::new(task)),
-        Output::Stdout | Output::People => Total::around(task, text::ToStdout::new()?),
+        Output::Stdout | Output::People => Box::new(text::ToStdout::new()?),
         Output::File(path, Format::Hdf5) => {
             crate::output::hdf5_library::library()?.create(task, path, bound)?
         }
         Output::File(path, Format::Npy) => Box::new(npy::ToNpy::create(task, path, bound)?),
-        Output::File(path, Format::Json) => Total::around(task, json::ToJson::create(task, path)?),
-        Output::File(path, Format::Csv) => Total::around(task, csv::create(task, path, bound)?),
-        Output::File(path, Format::Text | Format::JsonLines) => {
-            Total::around(task, text::ToFile::create(path)?)
-        }
+        Output::File(path, Format::Json) => Box::new(json::ToJson::create(task, path)?),
+        Output::File(path, Format::Csv) => Box::new(csv::create(task, path, bound)?),
+        Output::File(path, Format::Text | Format::JsonLines) => Box::new(text::ToFile::create(path)?),
     };
     if let (ShardMode::Shard(_), Output::File(path, _)) = (task.portion, &task.output) {
         atomic_file::forget(path)?;
     }
-    Ok(match &bound.reduce {
-        Some(reduce) => Box::new(reduced::ToReduced::new(task, reduce, bound.table(), sink)),
+    // HDF5 keeps what each section comes to.
+    let keeps_states = bound.state_of_section().is_some() && task.needs_hdf5();
+    Ok(match bound.accumulator(task).filter(|_| !keeps_states) {
+        Some(states) => Box::new(reduced::ToReduced::new(task, states, bound.table(), sink)),
         None => sink,
     })
 }
@@ -137,81 +136,5 @@ impl Sink for Nothing {
 
     fn finish(&mut self, _report: &Report) -> Result<()> {
         Ok(())
-    }
-}
-
-/// The row that says what has been counted.
-fn total(task: &Task, tally: &Tally) -> Vec<u8> {
-    let Work::Read { file, .. } = &task.work else { return Vec::new() };
-    let name = file.name();
-    match &task.output {
-        Output::File(_, Format::Csv) => csv::total(tally, &name),
-        Output::File(_, Format::Json) => json::total(tally, &name, true),
-        Output::File(_, Format::JsonLines) => json::total(tally, &name, false),
-        _ => text::total(tally, &name),
-    }
-}
-
-/// What a row of [`total`] says has been counted; `None` when it is no such row of `task`.
-fn read_total(task: &Task, row: &[u8]) -> Option<Tally> {
-    let numbers = match &task.output {
-        Output::File(_, Format::Csv) => csv::read_total(row),
-        Output::File(_, Format::Json | Format::JsonLines) => json::read_total(row),
-        _ => text::read_total(row),
-    };
-    let [lines, words, bytes] = numbers?;
-    let tally = Tally { lines, words, bytes };
-    // Also the file's name.
-    (total(task, &tally) == row).then_some(tally)
-}
-
-/// The first whole numbers of a text, which `is_between` stand between.
-fn first_numbers(text: &[u8], is_between: impl Fn(&u8) -> bool) -> Option<[u64; 3]> {
-    let mut words = text.split(is_between).filter(|word| !word.is_empty());
-    let mut next = || std::str::from_utf8(words.next()?).ok()?.parse().ok();
-    Some([next()?, next()?, next()?])
-}
-
-/// Adds up the workers' tallies and writes the sum: as `wc` does, in columns as wide as the number of bytes,
-/// or as a row of the format.
-struct Total<'a, S> {
-    tally: Tally,
-    task: &'a Task,
-    sink: S,
-}
-
-impl<'a, S: Sink + 'a> Total<'a, S> {
-    /// `sink`, or where `task` counts, one that adds up for it.
-    fn around(task: &'a Task, sink: S) -> Box<dyn Sink + 'a> {
-        match task.work {
-            Work::Read { action: Do::Count, .. } => Box::new(Self { tally: Tally::default(), task, sink }),
-            _ => Box::new(sink),
-        }
-    }
-}
-
-impl<S: Sink> Sink for Total<'_, S> {
-    fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
-        // A worker that failed has sent none.
-        if let Some(tally) = Tally::from_bytes(chunk.bytes) {
-            self.tally.add(&tally);
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self, report: &Report) -> Result<()> {
-        let line = total(self.task, &self.tally);
-        self.sink.take(&ResultChunk {
-            worker: None,
-            rank: None,
-            block: Block::default(),
-            items: 1,
-            bytes: &line,
-        })?;
-        self.sink.finish(report)
-    }
-
-    fn fail(&mut self) {
-        self.sink.fail();
     }
 }

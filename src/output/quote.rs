@@ -1,5 +1,11 @@
 //! Texts among other fields of a row, as each format has them.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::base::names;
+
 /// Formats that differ in how a text stands in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Quoting {
@@ -8,7 +14,7 @@ pub enum Quoting {
     Plain,
     /// In quotes where it needs them (RFC 4180).
     Csv,
-    /// A JSON string; what is no UTF-8 is U+FFFD.
+    /// A JSON string, in which a byte that is no UTF-8 is `\xff`.
     Json,
 }
 
@@ -65,7 +71,7 @@ fn json(text: &[u8], out: &mut Vec<u8>) {
     };
     match std::str::from_utf8(text) {
         Ok(text) => put(text, out),
-        Err(_) => put(&String::from_utf8_lossy(text), out),
+        Err(_) => put(&names::readable(Path::new(OsStr::from_bytes(text))), out),
     }
 }
 
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn fields_stay_fields() {
         assert_eq!(put(Quoting::Plain, b"a\tb\nc\\n\r"), b"a\\tb\\nc\\n\r");
-        assert_eq!(put(Quoting::Json, b"a\"\n\xff"), "\"a\\\"\\n\u{fffd}\"".as_bytes());
+        assert_eq!(put(Quoting::Json, b"a\"\n\xff"), br#""a\"\n\\xff""#);
         assert_eq!(put(Quoting::Csv, b""), b"\"\"");
         let row = b"1,\"a,\"\"b\n\",,\"\"\n2,x\n";
         let ends: Vec<usize> = csv_row_ends(row).collect();
@@ -127,7 +133,7 @@ mod tests {
             prop_assert_eq!(csv_fields(&row).count(), texts.len());
             for text in &texts {
                 let read: String = serde_json::from_slice(&put(Quoting::Json, text)).unwrap();
-                prop_assert_eq!(read, String::from_utf8_lossy(text));
+                prop_assert_eq!(read, names::readable(Path::new(OsStr::from_bytes(text))));
             }
         }
     }

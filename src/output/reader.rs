@@ -8,12 +8,13 @@ use crate::base::lanes::Lanes;
 use crate::data::format::Format;
 use crate::data::schema::{ColumnType, Schema};
 use crate::input::Indexed;
+use crate::job::Task;
 use crate::job::output::Output;
-use crate::job::{Do, Task, Work};
 use crate::op::Bound;
-use crate::op::lines::Tally;
+use crate::op::lines::Answers;
+use crate::output::reduced::encoded;
 use crate::output::text::{FromFile, IsGap, Rule, longest_row};
-use crate::output::{csv, json, npy, read_total};
+use crate::output::{csv, json, npy};
 
 /// Bytes of a piece, or somewhat more.
 pub const PIECE: usize = 1024 * 1024;
@@ -112,7 +113,7 @@ impl Columns {
 ///
 /// # Errors
 /// It cannot be read, or is not what `task` writes.
-pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader + 'a>> {
+pub fn open<'a>(task: &'a Task, path: &Path, bound: &'a Bound) -> Result<Box<dyn ResultReader + 'a>> {
     let Output::File(_, format) = task.output else {
         return Err(Error::Failed(format!("cannot read {}: it holds no results", path.display())));
     };
@@ -121,9 +122,10 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
         Ok(Box::new(FromFile::open(path, heading, Rule::Rows { quoted, is_gap, longest })?))
     };
     let (columns, is_text) = (bound.kept.len(), bound.answers() == ColumnType::Bytes);
-    let from_file = match (format, &task.work) {
+    let of_lines = bound.lines.map(|op| op.answers);
+    let from_file = match (format, of_lines) {
         (Format::Hdf5, _) => return crate::output::hdf5_library::library()?.read_back(task, path, bound),
-        (_, Work::Read { action: Do::Text, .. }) => {
+        (_, Some(Answers::Lines)) => {
             return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?));
         }
         (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(task, path, bound)?)),
@@ -143,9 +145,10 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Re
             rows(b"", false, Some(Box::new(move |row| crate::output::text::is_gap(row, columns))))?
         }
     };
-    Ok(match task.work {
-        Work::Read { action: Do::Count, .. } => {
-            Box::new(FromTotal { task, path: path.to_owned(), rows: from_file })
+    Ok(match of_lines {
+        Some(Answers::States { of_row, .. }) => {
+            let is_json = matches!(format, Format::Json | Format::JsonLines);
+            Box::new(FromStates { task, bound, of_row, is_json, path: path.to_owned(), rows: from_file })
         }
         _ => from_file,
     })
@@ -167,24 +170,55 @@ pub fn damaged(path: &Path, why: &str) -> Error {
     Error::Failed(format!("{} is not whole, or not of this job: {why}", path.display()))
 }
 
-/// A file with a single row: what is counted of a file.
-struct FromTotal<'a> {
+/// A file with a single row: what all sections of a file come to.
+struct FromStates<'a> {
     task: &'a Task,
+    bound: &'a Bound,
+    /// The state that a row with these whole numbers has been.
+    of_row: fn(&[u64]) -> Option<Vec<u8>>,
+    is_json: bool,
     path: std::path::PathBuf,
     rows: Box<dyn ResultReader + 'a>,
 }
 
-impl ResultReader for FromTotal<'_> {
+impl FromStates<'_> {
+    /// The state that the row `bytes` has been, and its numbers; `None` where it is no row of this task.
+    fn state(&self, bytes: &[u8]) -> Option<(Vec<u64>, Vec<u8>)> {
+        let table = self.bound.table();
+        let is_number = |k: &usize| table.number(*k).is_some();
+        // In CSV and text they come first, and in JSON they have names.
+        let numbers: Vec<u64> = match self.is_json {
+            true => {
+                let row = bytes.strip_prefix(b",\n").unwrap_or(bytes);
+                let row: serde_json::Value = serde_json::from_slice(row).ok()?;
+                let number = |k: usize| row[&table.fields[k].name].as_u64();
+                (0..table.len()).filter(is_number).map(number).collect::<Option<_>>()?
+            }
+            false => {
+                let words = bytes.split(|byte| matches!(byte, b' ' | b',')).filter(|word| !word.is_empty());
+                let number = |word: &[u8]| std::str::from_utf8(word).ok()?.parse().ok();
+                words.take((0..table.len()).filter(is_number).count()).map(number).collect::<Option<_>>()?
+            }
+        };
+        let state = (self.of_row)(&numbers)?;
+        // All of the row, with the file's name.
+        let mut all = self.bound.accumulator(self.task)?;
+        all.add(&state).ok()?;
+        let (rows, _) = all.rows(true).ok()?;
+        let again = encoded(self.task, &*all, &rows, &table).ok()?;
+        (again == bytes).then_some((numbers, state))
+    }
+}
+
+impl ResultReader for FromStates<'_> {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         let Some(_) = self.rows.next(bytes)? else { return Ok(None) };
-        // More lines or words than bytes nobody can have counted.
-        let tally =
-            read_total(self.task, bytes).filter(|found: &Tally| found.lines.max(found.words) <= found.bytes);
-        let tally = tally.ok_or_else(|| {
-            damaged(&self.path, "it does not hold the counts of one file, which is the input")
-        })?;
-        bytes.clear();
-        bytes.extend_from_slice(&tally.to_bytes());
-        Ok(Some(ReadChunk { items: tally.lines, line_bytes: tally.bytes, ..ReadChunk::default() }))
+        let Some((numbers, state)) = self.state(bytes) else {
+            return Err(damaged(&self.path, "it does not hold what one file, which is the input, comes to"));
+        };
+        *bytes = state;
+        let by_name = |name| self.bound.table().position(name).and_then(|k| numbers.get(k).copied());
+        let (items, line_bytes) = (by_name("lines").unwrap_or(0), by_name("bytes").unwrap_or(0));
+        Ok(Some(ReadChunk { items, line_bytes, ..ReadChunk::default() }))
     }
 }

@@ -4,15 +4,13 @@
 use std::path::Path;
 
 use crate::base::error::{Error, Result};
-use crate::base::escape;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::schema::{ColumnType, Field, Schema};
 use crate::job::Task;
 use crate::job::output::Output;
 use crate::observe::report::Report;
-use crate::op::reduce::Reduce;
-use crate::op::reduce::groups::{Reduced, ResultRow};
+use crate::op::accumulator::{Accumulator, ResultRow};
 use crate::output::encode::{RowTemplate, missing, render_table};
 use crate::output::{ResultChunk, Sink, csv, json};
 
@@ -20,71 +18,44 @@ use crate::output::{ResultChunk, Sink, csv, json};
 pub struct ToReduced<'a> {
     task: &'a Task,
     table: Schema,
-    has_groups: bool,
-    reduced: Reduced,
+    states: Box<dyn Accumulator>,
     /// The row, when all is finished.
     only: Vec<(String, f64)>,
     sink: Box<dyn Sink + 'a>,
 }
 
 impl<'a> ToReduced<'a> {
-    /// What is reduced by `reduce` to rows of `table` goes to `sink`.
-    pub fn new(task: &'a Task, reduce: &Reduce, table: Schema, sink: Box<dyn Sink + 'a>) -> Self {
-        let by = table.dtypes().next().unwrap_or(ColumnType::I64);
-        Self {
-            task,
-            table,
-            has_groups: reduce.has_groups(),
-            reduced: Reduced::new(reduce, by),
-            only: Vec::new(),
-            sink,
-        }
-    }
-
-    /// The rows as the sink takes them.
-    fn bytes(&self, rows: &[ResultRow]) -> Result<Vec<u8>> {
-        let table = &self.table;
-        let texts = self.reduced.texts();
-        let as_rows = |template: RowTemplate| render_table(rows, table, &template, texts);
-        Ok(match &self.task.output {
-            Output::None => Vec::new(),
-            Output::Stdout | Output::People | Output::File(_, Format::Text) => self.text(rows),
-            Output::File(_, Format::Csv) => as_rows(csv::template(table, None)),
-            Output::File(_, Format::Json) => as_rows(json::template(table, true, None)),
-            Output::File(_, Format::JsonLines) => as_rows(json::template(table, false, None)),
-            Output::File(_, Format::Hdf5) => columns(rows, table, self.task.keep_going),
-            Output::File(path, Format::Npy) => {
-                check_whole(rows, table, path)?;
-                columns(rows, table, false)
-            }
-        })
-    }
-
-    /// A name and a value on each line; or where there are groups, a line of names and one of values for each.
-    fn text(&self, rows: &[ResultRow]) -> Vec<u8> {
-        let names: Vec<String> = self.table.fields.iter().map(|field| escape::line(&field.name)).collect();
-        let words = |row: &ResultRow| -> Vec<String> {
-            let word = |bits: u64, dtype: ColumnType| match dtype.number() {
-                Some(dtype) => dtype.text(bits),
-                None => escape::line(&String::from_utf8_lossy(self.reduced.texts().get(bits))),
-            };
-            let values = row.iter().zip(self.table.dtypes());
-            values.map(|(bits, dtype)| bits.map_or(String::new(), |bits| word(bits, dtype))).collect()
-        };
-        let lines: Vec<String> = match (self.has_groups, rows) {
-            (false, [row]) => {
-                names.iter().zip(words(row)).map(|(name, word)| format!("{name}\t{word}\n")).collect()
-            }
-            _ => {
-                let rows = rows.iter().map(|row| words(row).join("\t") + "\n");
-                [names.join("\t") + "\n"].into_iter().chain(rows).collect()
-            }
-        };
-        lines.concat().into_bytes()
+    /// What is put together by `states` to rows of `table` goes to `sink`.
+    pub fn new(
+        task: &'a Task,
+        states: Box<dyn Accumulator>,
+        table: Schema,
+        sink: Box<dyn Sink + 'a>,
+    ) -> Self {
+        Self { task, table, states, only: Vec::new(), sink }
     }
 }
 
+/// The rows that `states` have come to, as the sink of `task` takes them.
+///
 /// # Errors
+/// The format has no way to say what they say.
+pub fn encoded(task: &Task, states: &dyn Accumulator, rows: &[ResultRow], table: &Schema) -> Result<Vec<u8>> {
+    let as_rows = |template: RowTemplate| render_table(rows, table, &template, states.texts());
+    Ok(match &task.output {
+        Output::None => Vec::new(),
+        Output::Stdout | Output::People | Output::File(_, Format::Text) => states.text(rows, table),
+        Output::File(_, Format::Csv) => as_rows(csv::template(table, None)),
+        Output::File(_, Format::Json) => as_rows(json::template(table, true, None)),
+        Output::File(_, Format::JsonLines) => as_rows(json::template(table, false, None)),
+        Output::File(_, Format::Hdf5) => columns(rows, table, task.keep_going),
+        Output::File(path, Format::Npy) => {
+            check_whole(rows, table, path)?;
+            columns(rows, table, false)
+        }
+    })
+}
+
 /// A whole number is missing, for which `.npy` has no word.
 fn check_whole(rows: &[ResultRow], table: &Schema, path: &Path) -> Result<()> {
     let lacks = |column: &usize| rows.iter().any(|row| row[*column].is_none());
@@ -115,31 +86,31 @@ fn columns(rows: &[ResultRow], table: &Schema, gaps: bool) -> Vec<u8> {
 
 impl Sink for ToReduced<'_> {
     fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
-        self.reduced.add(chunk.bytes)
+        self.states.add(chunk.bytes)
     }
 
     fn forget_begun(&mut self) {
-        self.reduced.forget_begun();
+        self.states.forget_begun();
     }
 
     fn finish(&mut self, report: &Report) -> Result<()> {
-        let (rows, missing) = self.reduced.rows(self.task.keep_going)?;
+        let (rows, missing) = self.states.rows(self.task.keep_going)?;
         if missing > 0 {
             tracing::debug!("{missing} rows without an answer are in no reduction");
         }
-        if let ([row], false) = (&rows[..], self.has_groups) {
+        if let [row] = &rows[..] {
             let values = row.iter().zip(&self.table.fields);
             let value = |(bits, field): (&Option<u64>, &Field)| {
                 let value = match (bits, field.dtype) {
-                    (None, _) => f64::NAN,
+                    (None, _) | (_, ColumnType::Bytes) => f64::NAN,
                     (Some(bits), ColumnType::I64) => *bits as i64 as f64,
-                    (Some(bits), _) => f64::from_bits(*bits),
+                    (Some(bits), ColumnType::F64) => f64::from_bits(*bits),
                 };
                 (field.name.clone(), value)
             };
             self.only = values.map(value).collect();
         }
-        let bytes = self.bytes(&rows)?;
+        let bytes = encoded(self.task, &*self.states, &rows, &self.table)?;
         let items = rows.len() as u64;
         self.sink.take(&ResultChunk { items, bytes: &bytes, ..ResultChunk::default() })?;
         self.sink.finish(report)

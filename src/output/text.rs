@@ -8,15 +8,14 @@ use crate::base::atomic_file::AtomicFile;
 use crate::base::blocking::{Outlet, STDOUT};
 use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
-use crate::base::{escape, streams};
+use crate::base::streams;
 use crate::data::schema::Schema;
 use crate::input::open_regular;
 use crate::observe::report::Report;
-use crate::op::lines::Tally;
 use crate::output::encode::{RowTemplate, Who};
 use crate::output::quote::{self, Quoting};
 use crate::output::reader::{PIECE, ReadChunk, ResultReader, damaged};
-use crate::output::{ResultChunk, Sink, first_numbers};
+use crate::output::{ResultChunk, Sink};
 
 /// Bytes of small pieces that are written together; larger ones pass by.
 const BUFFER: usize = 64 * 1024;
@@ -41,22 +40,6 @@ pub fn template(table: &Schema, who: Option<Option<&Who>>) -> RowTemplate {
 /// What stands before each column where `separator` stands between them.
 pub fn separated(table: &Schema, separator: &str) -> Vec<String> {
     (0..table.len()).map(|i| if i == 0 { String::new() } else { separator.to_owned() }).collect()
-}
-
-/// What is counted of a file, as `wc` writes it.
-pub fn total(tally: &Tally, name: &Path) -> Vec<u8> {
-    let Tally { lines, words, bytes } = tally;
-    let width = bytes.to_string().len();
-    let mut line = format!("{lines:>width$} {words:>width$} {bytes:>width$} ").into_bytes();
-    // A row is one line, which may be for a terminal; otherwise as it is, because it need not be UTF-8.
-    line.extend_from_slice(&escape::name(name.as_os_str().as_encoded_bytes()));
-    line.push(b'\n');
-    line
-}
-
-/// As [`total`] writes it.
-pub fn read_total(row: &[u8]) -> Option<[u64; 3]> {
-    first_numbers(row, |byte| *byte == b' ')
 }
 
 /// Is a row, in which so many columns stand before the answer with tabs between them, that of a value without one?

@@ -6,8 +6,8 @@ use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::input;
-use crate::job::{Do, Task, Work};
-use crate::op::{BlockResult, Bound, Operator, lines};
+use crate::job::Task;
+use crate::op::{BlockResult, Bound, Operator};
 use crate::sched::map::{MapRows, MapSettings};
 
 /// One worker's own operator for a task, in vector lanes.
@@ -65,14 +65,11 @@ impl Instance {
 /// The worker cannot open the file.
 pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
-    Ok(match &task.work {
-        Work::Map { .. } => {
-            let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
-            let settings = MapSettings::of(task, bound);
-            let program = bound.formula.as_ref().map(|formula| formula.program(lanes));
-            Box::new(MapRows::new(settings, program, lanes, rank, source))
-        }
-        Work::Read { file, action: Do::Text } => Box::new(lines::Text::open(file, info)?),
-        Work::Read { file, action: Do::Count } => Box::new(lines::Count::open(file, info, lanes)?),
-    })
+    if let (Some(op), Some(file)) = (bound.lines, task.work.text()) {
+        return (op.open)(file, info, lanes);
+    }
+    let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
+    let settings = MapSettings::of(task, bound);
+    let program = bound.formula.as_ref().map(|formula| formula.program(lanes));
+    Ok(Box::new(MapRows::new(settings, program, lanes, rank, source)))
 }

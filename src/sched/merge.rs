@@ -12,7 +12,7 @@ use crate::data::block::Block;
 use crate::input::InputInfo;
 use crate::input::section::SectionReader;
 use crate::job::shard::{Shard, check_all_there};
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::observe::report::Report;
 use crate::op::{BlockResult, Bound};
 use crate::output::reader::{self, ReadChunk, damaged};
@@ -50,10 +50,7 @@ struct Measure {
 
 impl Measure {
     fn of(task: &Task, info: &InputInfo, total: u64) -> Result<Self> {
-        let lines = match &task.work {
-            Work::Map { .. } => None,
-            Work::Read { file, .. } => Some(SectionReader::open(file, info)?),
-        };
+        let lines = task.work.text().map(|file| SectionReader::open(file, info)).transpose()?;
         Ok(Self { total, lines })
     }
 
@@ -85,9 +82,10 @@ impl Joint<'_> {
             let began = Timestamp::now();
             let found = results.next(&mut bytes).map_err(|error| self.explain(error))?;
             let Some(ReadChunk { items, failed, line_bytes, rank }) = found else { break };
-            let is_map = matches!(self.task.work, Work::Map { .. });
-            let (mine, input_bytes) =
-                if is_map { (items, items * size_of::<u64>() as u64) } else { (line_bytes, line_bytes) };
+            let (mine, input_bytes) = match self.task.work.unit() {
+                Unit::Values => (items, items * size_of::<u64>() as u64),
+                Unit::Bytes => (line_bytes, line_bytes),
+            };
             seen = u64::saturating_add(seen, mine);
             if seen > self.expected.len() {
                 return Err(self.explain(self.misfit(&path, "more")));
@@ -126,7 +124,7 @@ impl Joint<'_> {
     }
 
     fn misfit(&self, path: &std::path::Path, found: &str) -> Error {
-        let what = if matches!(self.task.work, Work::Map { .. }) { "value" } else { "byte" };
+        let what = if self.task.work.unit() == Unit::Values { "value" } else { "byte" };
         let expected = counted(self.expected.len(), what);
         damaged(path, &format!("it is of {found}, and this part of the input is of {expected}"))
     }

@@ -27,12 +27,11 @@ use crate::data::block::Block;
 use crate::input;
 use crate::input::blocks::BlockSource;
 use crate::job::schedule::ScheduleKind;
-use crate::job::{Do, Job, Task, Work};
+use crate::job::{Job, Task, Unit};
 use crate::mpi::communicator::Communicator;
 use crate::observe::progress::Progress;
 use crate::observe::report::{OverMpi, Report, Seconds, WorkerReport};
 use crate::observe::trace::{BlockEvent, Phase, Timeline};
-use crate::op::lines::Tally;
 use crate::op::{BlockResult, Bound};
 use crate::output::encode::Encoding;
 use crate::output::{self, ResultChunk, Sink};
@@ -161,20 +160,20 @@ impl BlockSizing {
     /// `costs_more`.
     pub fn in_rounds(task: &Task, bound: &Bound, workers: usize, costs_more: bool) -> Self {
         let larger = if costs_more { LARGER } else { 1 };
-        match &task.work {
-            Work::Map { .. } => {
+        match bound.lines.map(|_| bound.state_of_section()) {
+            None => {
                 let rows = rows_of_block(task, bound, workers, VALUES * larger);
                 Self::of_rows(task, bound, workers, rows, rows as u64)
             }
-            Work::Read { action: Do::Text, .. } => {
+            Some(None) => {
                 let buf = ((SECTION * larger) as usize).min(ROUND_MEMORY / workers).max(4096);
                 // A little less than the room, so that the rest of a last line still fits.
                 let block = task.schedule.block.unwrap_or((buf - buf / 16) as u64);
                 Self::of_sections(workers, block, block, buf)
             }
-            Work::Read { action: Do::Count, .. } => {
+            Some(Some(state)) => {
                 let block = task.schedule.block.unwrap_or(TALLIED_SECTION);
-                Self::of_sections(workers, block, block, Tally::SIZE)
+                Self::of_sections(workers, block, block, state)
             }
         }
     }
@@ -192,8 +191,8 @@ impl BlockSizing {
         // Who asks for static wants every worker to have its share, be it ever so small.
         let grain = if kind == ScheduleKind::Static { 1 } else { grain };
         let smallest_section = if grain == 1 { 1 } else { SMALLEST_SECTION };
-        match &task.work {
-            Work::Map { .. } => {
+        match bound.lines.map(|_| bound.state_of_section()) {
+            None => {
                 let rows = match kind {
                     // Here the user's block is the smallest.
                     ScheduleKind::Guided => {
@@ -205,10 +204,10 @@ impl BlockSizing {
                 let smallest = task.schedule.block.unwrap_or(grain).min(rows as u64);
                 Self::of_rows(task, bound, workers, rows, smallest)
             }
-            Work::Read { action, .. } => {
-                let largest = match action {
-                    Do::Text => (SECTION - SECTION / 16).min((ROUND_MEMORY / 2 / workers) as u64),
-                    Do::Count => SMALL_TALLIED_SECTION,
+            Some(state) => {
+                let largest = match state {
+                    None => (SECTION - SECTION / 16).min((ROUND_MEMORY / 2 / workers) as u64),
+                    Some(_) => SMALL_TALLIED_SECTION,
                 };
                 let default = share.clamp(smallest_section.min(largest), largest);
                 let (block, smallest) = match (kind, task.schedule.block) {
@@ -216,10 +215,10 @@ impl BlockSizing {
                     (_, Some(block)) => (block, block),
                     (_, None) => (default, smallest_section.min(default)),
                 };
-                let buf = match action {
+                let buf = match state {
                     // A little more than the section, so that the rest of a last line still fits.
-                    Do::Text => (block.min(largest) as usize / 15 * 16).max(4096),
-                    Do::Count => Tally::SIZE,
+                    None => (block.min(largest) as usize / 15 * 16).max(4096),
+                    Some(state) => state,
                 };
                 Self::of_sections(workers, block, smallest, buf)
             }
@@ -371,10 +370,10 @@ impl<'a> Collector<'a> {
         }
         self.pass_over(answer.failed, answer.first_failed);
         if let Some(progress) = &mut self.progress {
-            progress.add(match self.task.work {
-                Work::Map { .. } if !of.new_block => 0,
-                Work::Map { .. } => of.block.len(),
-                Work::Read { .. } => answer.input_bytes,
+            progress.add(match self.task.work.unit() {
+                Unit::Values if !of.new_block => 0,
+                Unit::Values => of.block.len(),
+                Unit::Bytes => answer.input_bytes,
             });
         }
         let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };

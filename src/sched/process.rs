@@ -2,7 +2,7 @@
 
 use crate::base::error::Result;
 use crate::job::schedule::ScheduleKind;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::node::cpus;
 use crate::observe::report::Report;
 use crate::sched::manager::{self, Lifetime};
@@ -16,8 +16,8 @@ pub fn run(task: &Task, attempt: &Attempt) -> Result<Report> {
     let opened = Opened::of(task)?;
     let workers = task.workers.unwrap_or_else(cpus::usable);
     // With one value in all, blocks of one value.
-    let left = match (&task.work, task.schedule.block, task.schedule.kind) {
-        (Work::Map { .. }, None, None | Some(ScheduleKind::Dynamic)) => Some(1),
+    let left = match (task.work.unit(), task.schedule.block, task.schedule.kind) {
+        (Unit::Values, None, None | Some(ScheduleKind::Dynamic)) => Some(1),
         _ => opened.source.left(),
     };
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, 1);

@@ -401,7 +401,7 @@ fn what_is_of_another_job_is_refused_where_files_say_so() {
     make(&parpy("read --do count jobs/sample.txt"), &file, 3);
     let other = dir.write("sample.txt", std::fs::read("jobs/sample.txt").unwrap());
     join(&parpy("read --do count").arg(other), &file, 3)
-        .fails(1, &["counts of one file, which is the input"]);
+        .fails(1, &["what one file, which is the input, comes to"]);
 }
 
 #[test]

@@ -328,7 +328,7 @@ fn runs_and_tasks_follow_one_another() {
         let of: BTreeSet<&str> =
             tasks.blocks().iter().map(|event| event["args"]["task"].as_str().unwrap()).collect();
         let of: Vec<&str> = of.into_iter().collect();
-        let names = ["count", "read"].map(|what| format!("{what} the lines of jobs/sample.txt"));
+        let names = ["count", "text"].map(|what| format!("read jobs/sample.txt ({what})"));
         assert_eq!(of, [format!("task 1: {}", names[0]), format!("task 2: {}", names[1])]);
         assert_eq!(tasks.json["otherData"]["tasks"], serde_json::json!(names));
     }

@@ -10,7 +10,7 @@ use crate::data::fraction::Fraction;
 use crate::job::output::Output;
 use crate::job::pattern::PatternName;
 use crate::job::spec::ScaleSpec;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::node::cpus::MOST_WORKERS;
 
 /// How one task is timed.
@@ -161,7 +161,7 @@ impl Plan {
         }
         Ok(Self {
             title: spec.title.clone().unwrap_or_else(|| task.title()),
-            unit: if matches!(task.work, Work::Map { .. }) { "value" } else { "line" },
+            unit: if task.work.unit() == Unit::Values { "value" } else { "line" },
             of_mpi: spots.iter().filter(|spot| spot.is_mpi()).copied().collect(),
             spots,
             weak,

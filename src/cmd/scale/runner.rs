@@ -270,17 +270,12 @@ pub fn follow(tasks: &mut [Task], job: &Job, ranks: &dyn Communicator) -> Result
     }
 }
 
-/// The same function as that of `task`, over so many values.
+/// So many values in place of the input of `task`, with little to do for each.
 fn start_up(task: &Task, items: u64) -> Task {
-    let of_task = match &task.work {
-        Work::Map { function, .. } => function.clone(),
-        Work::Read { .. } => None,
-    };
-    let function = of_task.or_else(|| Some("square".to_owned()));
     let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
     let work = Work::Map {
         numbers: Numbers::Range(range),
-        function,
+        function: Some("square".to_owned()),
         dtype: None,
         columns: None,
         reduce: None,

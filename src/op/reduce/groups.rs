@@ -9,8 +9,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::base::error::{Error, Result};
 use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
-use crate::data::schema::ColumnType;
+use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{KnownTexts, Texts};
+use crate::op::accumulator::{Accumulator, ResultRow, names, table_text, words};
 use crate::op::reduce::extremes::Rows;
 use crate::op::reduce::state::{State, word};
 use crate::op::reduce::{Of, Reduce};
@@ -267,9 +268,6 @@ pub struct Reduced {
     waiting: Vec<u8>,
 }
 
-/// One row of results: the key of its group, where there are groups, and what has been reduced.
-pub type ResultRow = Vec<Option<u64>>;
-
 impl Reduced {
     /// Of no blocks yet. Keys are of type `by`.
     pub fn new(reduce: &Reduce, by: ColumnType) -> Self {
@@ -282,33 +280,6 @@ impl Reduced {
             memory: 0,
             waiting: Vec::new(),
         }
-    }
-
-    /// Where the words of keys that are texts lead to.
-    pub fn texts(&self) -> Texts<'_> {
-        self.texts.texts()
-    }
-
-    /// Lets go of a message that has come in part: its block is worked on again, in other pieces.
-    pub fn forget_begun(&mut self) {
-        self.waiting.clear();
-    }
-
-    /// Adds the next bytes of a message, or of several.
-    ///
-    /// # Errors
-    /// They are no such message, or there are too many groups.
-    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        self.waiting.extend_from_slice(bytes);
-        while let Some(len) = word(&mut &self.waiting[..]) {
-            let len = usize::try_from(len).unwrap_or(usize::MAX);
-            if self.waiting.len() < len {
-                break;
-            }
-            let message: Vec<u8> = self.waiting.drain(..len).collect();
-            self.take(message.get(size_of::<u64>()..).unwrap_or_default())?;
-        }
-        Ok(())
     }
 
     /// Adds the groups of one message.
@@ -350,12 +321,45 @@ impl Reduced {
         }
         Ok(())
     }
+}
 
-    /// The rows of the results, in the order of their keys, and how many rows had no answer.
-    ///
-    /// # Errors
-    /// One has no answer that could be written; or there are no values that it could be of, unless they may lack.
-    pub fn rows(&self, may_lack: bool) -> Result<(Vec<ResultRow>, u64)> {
+impl Accumulator for Reduced {
+    fn texts(&self) -> Texts<'_> {
+        self.texts.texts()
+    }
+
+    fn forget_begun(&mut self) {
+        self.waiting.clear();
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.waiting.extend_from_slice(bytes);
+        while let Some(len) = word(&mut &self.waiting[..]) {
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            if self.waiting.len() < len {
+                break;
+            }
+            let message: Vec<u8> = self.waiting.drain(..len).collect();
+            self.take(message.get(size_of::<u64>()..).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+
+    /// Without groups a name and a value on each line.
+    fn text(&self, rows: &[ResultRow], table: &Schema) -> Vec<u8> {
+        let names = names(table);
+        let lines: String = match (self.reduce.has_groups(), rows) {
+            (false, [row]) => {
+                let words = words(row, table, self.texts());
+                names.iter().zip(words).map(|(name, word)| format!("{name}\t{word}\n")).collect()
+            }
+            _ => return table_text(rows, table, self.texts()),
+        };
+        lines.into_bytes()
+    }
+
+    /// In the order of their keys.
+    fn rows(&self, may_lack: bool) -> Result<(Vec<ResultRow>, u64)> {
         let damaged = || Error::Failed("what a worker has sent is damaged".into());
         let mut missing = 0;
         let mut row = |key: Option<u64>, states: &[State]| {

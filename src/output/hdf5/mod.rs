@@ -27,7 +27,7 @@ use crate::data::schema::Field;
 use crate::input;
 use crate::input::hdf5_library::plain;
 use crate::input::section::SectionReader;
-use crate::job::{Task, Work};
+use crate::job::Task;
 use crate::observe::report::Report;
 use crate::op::Bound;
 use crate::op::lines::Tally;
@@ -135,13 +135,13 @@ impl<'a> ToHdf5<'a> {
         };
         let (atomic, file) = AtomicFile::create_by(path, create)?;
         let compress = task.compress;
-        let tables = match &task.work {
-            Work::Map { who, .. } => Tables::Values(Box::new(Values {
+        let tables = match task.work.text() {
+            None => Tables::Values(Box::new(Values {
                 columns: columns(bound).map(|(name, dtype)| Numbers::new(dtype, &name, compress)).collect(),
-                rank: who.then(|| Column::new("rank", compress)),
+                rank: task.work.says_who().then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
-            Work::Read { file, .. } => {
+            Some(file) => {
                 // Of a part, behind those of the parts before it.
                 let first = match task.share.of(bound.info.total).start {
                     0 => 0,

@@ -14,7 +14,7 @@ use crate::data::schema::Schema;
 use crate::input::ArrayFile;
 use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::input::hdf5_library::plain;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::reader::{Columns, ReadChunk, ResultReader, check_job, damaged};
@@ -22,7 +22,9 @@ use crate::output::reader::{Columns, ReadChunk, ResultReader, check_job, damaged
 /// See [`crate::output::hdf5_library::Library::read_back`].
 pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>> {
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
-    let Work::Map { who, .. } = task.work else { return Ok(Box::new(Sections::open(path)?)) };
+    if task.work.unit() == Unit::Bytes {
+        return Ok(Box::new(Sections::open(path)?));
+    }
     let column = |name: &str, dtype: Dtype| {
         Columns::new(
             path,
@@ -37,7 +39,7 @@ pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultRea
         column(&name, dtype)
     };
     let columns = super::columns(bound).map(of_result).collect::<Result<Vec<_>>>()?;
-    let rank = who.then(|| column("/rank", Dtype::I64)).transpose()?;
+    let rank = task.work.says_who().then(|| column("/rank", Dtype::I64)).transpose()?;
     // Only of a run that has passed over some, or would have.
     let has_gaps = open_hdf5(path)?.link_exists("failed");
     let failed = has_gaps.then(|| column("/failed", Dtype::I64)).transpose()?;

@@ -135,8 +135,10 @@ impl Part {
                 dataset.map(|dataset| (dataset, dtype))
             };
             let columns = super::columns(bound).map(column).collect::<::hdf5::Result<_>>()?;
-            let who = matches!(task.work, Work::Map { who: true, .. });
-            let ranks = who.then(|| create::<u32>(&file, "rank", extent as usize, chunk, task.compress));
+            let ranks = task
+                .work
+                .says_who()
+                .then(|| create::<u32>(&file, "rank", extent as usize, chunk, task.compress));
             let (ranks, manner) = (ranks.transpose()?, Manner::collective()?);
             let file = ManuallyDrop::into_inner(file);
             Ok(Self { name: name.clone(), rank: rank as u32, columns, ranks, file, extent, manner })

@@ -10,7 +10,6 @@ use crate::base::lanes::Lanes;
 use crate::base::time::Interval;
 use crate::data::block::Block;
 use crate::input;
-use crate::job::Work;
 use crate::observe::report::WorkerReport;
 use crate::sched::manager::ring::State;
 use crate::sched::manager::worker::Start;
@@ -140,10 +139,10 @@ impl<H: Spawn> Manager<'_, H> {
 impl TaskContext<'_> {
     /// A block in words.
     pub(super) fn describe(&self, block: &Block) -> String {
-        match &self.task.work {
-            Work::Map { .. } if block.len() == 1 => format!("value no. {}", block.start + 1),
-            Work::Map { .. } => format!("values no. {} to {}", block.start + 1, block.end),
-            Work::Read { file, .. } => {
+        match self.task.work.text() {
+            None if block.len() == 1 => format!("value no. {}", block.start + 1),
+            None => format!("values no. {} to {}", block.start + 1, block.end),
+            Some(file) => {
                 format!(
                     "the lines that begin in bytes {} to {} of {}",
                     block.start,

@@ -424,7 +424,7 @@ mod tests {
         let formula = Formula::bind("square", &info.schema).unwrap();
         let program = formula.program(lanes);
         let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
-        let table = Bound { info, formula: Some(formula), kept: kept.clone(), reduce: None }.table();
+        let table = Bound { info, formula: Some(formula), kept: kept.clone(), ..Bound::default() }.table();
         let (columns, names) = (vec![dtype.into()], vec![String::new()]);
         let (answers, has_texts, reduce) = (dtype.into(), false, None);
         let settings =

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::data::schema::Schema;
 use crate::input::{self, InputInfo, Stamp};
-use crate::job::{Task, Work};
+use crate::job::Task;
 use crate::mpi::linked::Mpi;
 use crate::node::host::node;
 
@@ -13,7 +13,7 @@ use crate::node::host::node;
 #[repr(C)]
 struct Front {
     total: u64,
-    /// 1 when every rank finds its values by itself.
+    /// 1 when every rank finds its values, or its section, by itself.
     indexed: u64,
     stamp: Stamp,
     /// The node where that was found.
@@ -35,8 +35,7 @@ pub fn receive(mpi: &Mpi, task: &Task) -> InputInfo {
     let Front { total, indexed, stamp, node: seen_on } = bytemuck::pod_read_unaligned(front);
     let schema = Schema::from_bytes(schema).unwrap_or_default();
     let mut info = InputInfo { schema, total, indexed: indexed != 0, stamp };
-    let is_mine = info.indexed || matches!(task.work, Work::Read { .. });
-    info.stamp = match is_mine && !stamp.is_none() {
+    info.stamp = match info.indexed && !stamp.is_none() {
         true if seen_on == node() => stamp,
         // Why it cannot be opened is said when it is.
         true => input::stamp_now(task).unwrap_or(Stamp::NONE),

@@ -34,7 +34,7 @@ use crate::base::signals::{self, Waiting};
 use crate::data::batch::BatchRef;
 use crate::input;
 use crate::input::blocks::BlockSource;
-use crate::job::{Do, Job, Task, Work};
+use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::mpi::linked::segment::{Address, Segment};
 use crate::mpi::linked::{self, Mpi, ROOT, outcome_from_word, outcome_to_word};
@@ -438,13 +438,9 @@ impl<'a> RankContext<'a> {
         headers
     }
 
-    fn is_map(&self) -> bool {
-        matches!(self.task.work, Work::Map { .. })
-    }
-
     /// Do rows come from rank 0?
     fn rows_come(&self) -> bool {
-        self.is_map() && self.stream
+        self.stream
     }
 
     /// The memory of this run: this rank's own, unless shared memory was set up before.
@@ -455,13 +451,12 @@ impl<'a> RankContext<'a> {
 
     /// Does the task gain by shared memory? Decided on rank 0, which alone knows the input's size.
     fn worth_sharing(&self, source: &BlockSource) -> bool {
-        let only_tallies = matches!(self.task.work, Work::Read { action: Do::Count, .. });
         let large = source.bytes().is_none_or(|bytes| bytes > WORTH_SHARING);
         self.ranks > 1
             && match env::var(SHARED_VARIABLE).as_deref() {
                 Ok("always") => true,
                 Ok("never") => false,
-                _ => large && !only_tallies,
+                _ => large && self.bound.state_of_section().is_none(),
             }
     }
 

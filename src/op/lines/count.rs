@@ -1,66 +1,40 @@
-//! What is done with the lines of a section: pass them on, or count them.
+//! Lines, words and bytes of a section, and of all of them.
 
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Answers, LineOp, PIECE, or_failure};
 use crate::base::error::Result;
+use crate::base::escape;
 use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
-use crate::input::InputInfo;
+use crate::data::schema::ColumnType::{Bytes, I64};
+use crate::data::schema::{ColumnType, Field, Schema};
+use crate::data::texts::{KnownTexts, Texts};
 use crate::input::section::SectionReader;
 use crate::job::input::TextFile;
+use crate::op::accumulator::{Accumulator, ResultRow};
 use crate::op::{BlockResult, Operator, Page, pages};
 
-/// Bytes read, and looked at while they are in the cache, at once.
-const PIECE: usize = 256 * 1024;
-
-/// The lines as they are.
-pub struct Text {
-    reader: SectionReader,
-}
-
-impl Text {
-    /// Opens the file on this worker; errors as [`SectionReader::open`].
-    pub fn open(file: &TextFile, info: &InputInfo) -> Result<Self> {
-        Ok(Self { reader: SectionReader::open(file, info)? })
-    }
-
-    fn fill(&mut self, buf: &mut [u8]) -> BlockResult {
-        let mut answer = BlockResult::default();
-        while answer.bytes < buf.len() && !self.reader.ended() {
-            let most = buf.len().min(answer.bytes + PIECE);
-            let count = match self.reader.read(&mut buf[answer.bytes..most]) {
-                Ok(count) => count,
-                Err(error) => {
-                    answer.failure = Some(error);
-                    break;
-                }
-            };
-            let piece = &buf[answer.bytes..answer.bytes + count];
-            answer.items += memchr::memchr_iter(b'\n', piece).count() as u64;
-            answer.bytes += count;
-            // A last line of the file without a newline is a line too.
-            if self.reader.ended() && piece.last().is_some_and(|byte| *byte != b'\n') {
-                answer.items += 1;
+pub const COUNT: LineOp = LineOp {
+    name: "count",
+    help: "how many lines, words and bytes, as wc counts them in the C locale",
+    answers: Answers::States {
+        bytes: Tally::SIZE,
+        table,
+        new: |file| Box::new(Total::of(file)),
+        // More lines or words than bytes nobody can have counted.
+        of_row: |numbers| match *numbers {
+            [lines, words, bytes] if lines.max(words) <= bytes => {
+                Some(Tally { lines, words, bytes }.to_bytes().to_vec())
             }
-        }
-        answer.input_bytes = answer.bytes as u64;
-        answer.more = answer.failure.is_none() && !self.reader.ended();
-        answer
-    }
-}
-
-impl Operator for Text {
-    fn apply(&mut self, block: &Block, _rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
-        or_failure(self.reader.start(block).map(|()| self.fill(buf)))
-    }
-
-    fn more(&mut self, buf: &mut [u8]) -> BlockResult {
-        self.fill(buf)
-    }
-}
-
-fn or_failure(answer: Result<BlockResult>) -> BlockResult {
-    answer.unwrap_or_else(BlockResult::failed)
-}
+            _ => None,
+        },
+    },
+    open: |file, info, lanes| {
+        Ok(Box::new(Count { reader: SectionReader::open(file, info)?, buffer: pages(PIECE), lanes }))
+    },
+};
 
 /// Lines, words and bytes of a text, as `wc` counts them in the C locale.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +50,7 @@ pub struct Tally {
 
 impl Tally {
     /// Bytes of a tally on its way to rank 0.
-    pub const SIZE: usize = 24;
+    const SIZE: usize = 24;
 
     /// For the way to rank 0.
     pub fn to_bytes(self) -> [u8; Self::SIZE] {
@@ -91,27 +65,75 @@ impl Tally {
     }
 
     /// Adds what another worker counted.
-    pub fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         self.lines += other.lines;
         self.words += other.words;
         self.bytes += other.bytes;
     }
 }
 
+/// The tallies of all sections, added up.
+struct Total {
+    tally: Tally,
+    /// The name of the file.
+    name: KnownTexts,
+    /// Its word.
+    word: u64,
+}
+
+impl Total {
+    fn of(file: &TextFile) -> Self {
+        let mut name = KnownTexts::default();
+        let word = name.word(file.name().as_os_str().as_bytes()).unwrap_or_default();
+        Self { tally: Tally::default(), name, word }
+    }
+}
+
+impl Accumulator for Total {
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        // A worker that failed has sent none.
+        if let Some(tally) = Tally::from_bytes(bytes) {
+            self.tally.add(&tally);
+        }
+        Ok(())
+    }
+
+    fn rows(&self, _may_lack: bool) -> Result<(Vec<ResultRow>, u64)> {
+        let Tally { lines, words, bytes } = self.tally;
+        Ok((vec![[lines, words, bytes, self.word].map(Some).to_vec()], 0))
+    }
+
+    fn texts(&self) -> Texts<'_> {
+        self.name.texts()
+    }
+
+    /// As `wc` writes it: in columns as wide as the number of bytes.
+    fn text(&self, _rows: &[ResultRow], _table: &Schema) -> Vec<u8> {
+        let Tally { lines, words, bytes } = self.tally;
+        let width = bytes.to_string().len();
+        let mut line = format!("{lines:>width$} {words:>width$} {bytes:>width$} ").into_bytes();
+        // A row is one line, which may be for a terminal; otherwise as it is, because it need not be UTF-8.
+        line.extend_from_slice(&escape::name(self.name.texts().get(self.word)));
+        line.push(b'\n');
+        line
+    }
+}
+
+/// The columns of a row that says what has been counted.
+fn table() -> Schema {
+    let field = |(name, dtype): (&str, ColumnType)| Field { name: name.to_owned(), dtype };
+    let fields = [("lines", I64), ("words", I64), ("bytes", I64), ("file", Bytes)];
+    Schema { fields: fields.map(field).to_vec() }
+}
+
 /// Counts a section.
-pub struct Count {
+struct Count {
     reader: SectionReader,
     buffer: Vec<Page>,
     lanes: Lanes,
 }
 
 impl Count {
-    /// Opens the file on this worker; errors as [`SectionReader::open`].
-    pub fn open(file: &TextFile, info: &InputInfo, lanes: Lanes) -> Result<Self> {
-        let reader = SectionReader::open(file, info)?;
-        Ok(Self { reader, buffer: pages(PIECE), lanes })
-    }
-
     fn count(&mut self, block: &Block) -> Result<(Tally, u64)> {
         self.reader.start(block)?;
         let (mut counter, mut last) = (Counter::new(self.lanes), b'\n');
