@@ -526,7 +526,7 @@ mod tests {
                 words.extend(["--reduce", "mean,hist:100:0:1", "--by", "c0"]);
             }
             let (task, bound) = bound(&words, columns, !is_stream);
-            let width = Encoding::of(&task, bound.kept.len()).width(&bound.table());
+            let width = Encoding::of(&task, &bound).width(&bound.table());
             let row = columns * 8 + width;
             for (sizing, slots) in [
                 (BlockSizing::in_rounds(&task, &bound, workers, costs_more), workers),

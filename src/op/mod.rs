@@ -21,6 +21,7 @@ use crate::data::format::Format;
 use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::output::Output;
+use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
 use crate::op::formula::Formula;
@@ -72,12 +73,18 @@ impl Bound {
     }
 
     /// # Errors
-    /// The output of `task` has no columns of text, and there is one.
+    /// The output of `task` has no columns of text, and there is one; or it cannot be in parts then.
     fn checked(self, task: &Task) -> Result<Self> {
         if task.output == Output::People && self.info.schema.has_texts() {
             return Err(Error::Usage("output = \"people\" tells of numbers, and not of texts".into()));
         }
-        let Output::File(path, Format::Npy | Format::Hdf5) = &task.output else { return Ok(self) };
+        let (path, why) = match &task.output {
+            Output::File(path, Format::Npy) => (path, "such files hold numbers"),
+            Output::File(path, Format::Hdf5) if task.portion != ShardMode::Whole => {
+                (path, "in HDF5 parts are of numbers")
+            }
+            _ => return Ok(self),
+        };
         let Some(Field { name, .. }) =
             self.table().fields.into_iter().find(|field| field.dtype == ColumnType::Bytes)
         else {
@@ -88,8 +95,7 @@ impl Bound {
             _ => String::new(),
         };
         Err(Error::Usage(format!(
-            "-o {}: its column {name} would be text, and such files hold numbers; .csv, .json and .txt hold texts, \
-             too{remedy}",
+            "-o {}: its column {name} would be text, and {why}; .csv, .json and .txt hold texts, too{remedy}",
             path.display()
         )))
     }

@@ -8,8 +8,9 @@ use crate::data::format::Format;
 use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
+use crate::job::Task;
 use crate::job::output::Output;
-use crate::job::{Task, Work};
+use crate::op::Bound;
 use crate::output::quote::{self, Quoting};
 use crate::output::{csv, json, text};
 
@@ -29,6 +30,11 @@ pub enum Encoding {
     Text,
     /// One row of text for each row.
     Rows(Rows),
+    /// Rows with texts in them for a file of columns, as [`crate::output::packed`] has them.
+    Packed {
+        /// Some rows may have no answer.
+        gaps: bool,
+    },
     /// What the rows of a block come to, as [`crate::op::reduce::groups`] has it.
     States,
 }
@@ -56,11 +62,10 @@ pub enum Rows {
 }
 
 impl Encoding {
-    /// That in which the output of `task` wants its answers, behind so many columns of the input.
-    pub fn of(task: &Task, inputs: usize) -> Self {
-        let Work::Map { who, reduce, .. } = &task.work else { return Self::Text };
-        let who = *who;
-        if reduce.is_some() {
+    /// That in which the output of `task` wants its answers.
+    pub fn of(task: &Task, bound: &Bound) -> Self {
+        let (who, inputs) = (task.work.says_who(), bound.kept.len());
+        if bound.reduce.is_some() {
             return Self::States;
         }
         match &task.output {
@@ -72,6 +77,9 @@ impl Encoding {
             Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
+            Output::File(_, Format::Hdf5) if bound.table().has_texts() => {
+                Self::Packed { gaps: task.keep_going }
+            }
             Output::File(_, Format::Hdf5 | Format::Npy) => Self::Columns { inputs, gaps: task.keep_going },
         }
     }
@@ -79,7 +87,7 @@ impl Encoding {
     /// Are rows with texts in them texts of any length, as [`render_texts`] makes them? `table` has the columns of
     /// results.
     pub fn has_texts(self, table: &Schema) -> bool {
-        matches!(self, Self::Text | Self::Rows(_)) && table.has_texts()
+        matches!(self, Self::Text | Self::Rows(_) | Self::Packed { .. }) && table.has_texts()
     }
 
     /// Bytes that the answer to a row of `input` takes at the most, or where it has texts, in most cases; `table` has the
@@ -89,6 +97,7 @@ impl Encoding {
             Self::Columns { inputs, gaps } => (inputs + 1) * size_of::<u64>() + usize::from(gaps),
             Self::Text => table.dtypes().last().map_or(WIDEST, widest),
             Self::Rows(rows) => rows.width(table),
+            Self::Packed { .. } => 1 + table.dtypes().map(widest).sum::<usize>(),
             // Of a group of few values; of many it is less, and longer answers come in pieces.
             Self::States => 2 * size_of::<u64>(),
         }

@@ -8,6 +8,7 @@ pub mod hdf5;
 pub mod hdf5_library;
 mod json;
 mod npy;
+pub mod packed;
 pub mod provenance;
 pub mod quote;
 pub mod reader;

@@ -12,6 +12,7 @@ use crate::job::output::Output;
 use crate::observe::report::Report;
 use crate::op::accumulator::{Accumulator, ResultRow};
 use crate::output::encode::{RowTemplate, missing, render_table};
+use crate::output::packed::pack_table;
 use crate::output::{ResultChunk, Sink, csv, json};
 
 /// Takes states, and writes one row of results, or one of each group, to another sink.
@@ -48,6 +49,9 @@ pub fn encoded(task: &Task, states: &dyn Accumulator, rows: &[ResultRow], table:
         Output::File(_, Format::Csv) => as_rows(csv::template(table, None)),
         Output::File(_, Format::Json) => as_rows(json::template(table, true, None)),
         Output::File(_, Format::JsonLines) => as_rows(json::template(table, false, None)),
+        Output::File(_, Format::Hdf5) if table.has_texts() => {
+            pack_table(rows, table, task.keep_going, states.texts())
+        }
         Output::File(_, Format::Hdf5) => columns(rows, table, task.keep_going),
         Output::File(path, Format::Npy) => {
             check_whole(rows, table, path)?;

@@ -125,7 +125,7 @@ const BLOCKS_PER_WORKER: u64 = 4;
 
 /// Bytes that the answer to a row of `task` takes at the most.
 fn width(task: &Task, bound: &Bound) -> usize {
-    Encoding::of(task, bound.kept.len()).width(&bound.table())
+    Encoding::of(task, bound).width(&bound.table())
 }
 
 /// Rows of a block that the user has asked for, or else `default`, each within what memory allows when `blocks`

@@ -56,15 +56,21 @@ pub fn dataset<T: hdf5::H5Type>(path: &Path, name: &str) -> Vec<T> {
     file.dataset(name).and_then(|dataset| dataset.read_raw()).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The datasets with rows of results: of each its name, whether it is of floats, and its bits.
+/// The datasets with rows of results: of each its name, whether it is of floats, and its bits; of texts the length of each
+/// and its bytes.
 #[cfg(feature = "hdf5")]
 pub fn columns(path: &Path) -> Vec<(String, bool, Vec<u64>)> {
     let file = hdf5::File::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let own = ["/rank", "/failed", "/workers"];
     let names = file.datasets().unwrap().into_iter().map(|dataset| dataset.name());
     let column = |name: String| {
-        let is_float = file.dataset(&name).unwrap().dtype().unwrap().is::<f64>();
+        let dtype = file.dataset(&name).unwrap().dtype().unwrap();
+        let (is_float, is_text) = (dtype.is::<f64>(), dtype.is::<hdf5::types::VarLenUnicode>());
         let bits = match is_float {
+            _ if is_text => dataset::<hdf5::types::VarLenUnicode>(path, &name)
+                .iter()
+                .flat_map(|text| [text.len() as u64].into_iter().chain(text.bytes().map(u64::from)))
+                .collect(),
             true => dataset::<f64>(path, &name).into_iter().map(f64::to_bits).collect(),
             false => dataset::<i64>(path, &name).into_iter().map(|x| x as u64).collect(),
         };

@@ -2,6 +2,7 @@
 
 use crate::data::*;
 use crate::dsl::*;
+use crate::python::python;
 
 #[test]
 fn each_line_is_an_item() {
@@ -66,6 +67,46 @@ fn tables_keep_texts_beside_the_answers() {
             serde_json::json!({ "n": 3, "city": "a \"b\"\nc", "output": "A \"B\"\nC" })
         );
     }
+}
+
+#[test]
+fn hdf5_holds_texts() {
+    if !extensions().contains(&"h5") {
+        return;
+    }
+    let dir = Dir::new();
+    dir.write("t.csv", b"city,n\n\"Z\xc3\xbcrich, ZH\",1\nB\xff,2\n\"\",\n");
+    dir.write(
+        "l.txt",
+        (0..100_000).map(|i| format!("line {i}\n")).collect::<String>() + &"y".repeat(3 << 20),
+    );
+    for ranks in ways() {
+        let run = |args: &str| parpy("-q map").args(args).folder(dir.path("")).ranks(*ranks);
+        assert_eq!(run("--from t.csv -k -f n*2 -o t.h5 --who --compress gzip").done().code, 1);
+        run("--lines l.txt -f upper -o l.h5").done().succeeds();
+        assert_eq!(run("--from t.csv -k --reduce sum --by city -o g.h5").done().code, 1);
+        let script = "
+import h5py
+with h5py.File('t.h5') as h:
+    assert h['city'].asstr()[:].tolist() == ['Zürich, ZH', 'B\\\\xff', ''], h['city'][:]
+    assert h['n'][:].tolist() == [1, 2, 0] and h['output'][:2].tolist() == [2, 4]
+    assert h['failed'][:].tolist() == [2] and len(h['rank']) == 3
+with h5py.File('l.h5') as h:
+    lines = open('l.txt').read().split('\\n')
+    assert h['input'].asstr()[:].tolist() == lines
+    assert h['output'].asstr()[:].tolist() == [line.upper() for line in lines]
+with h5py.File('g.h5') as h:
+    # Without --keep-going an empty field would be a name, too.
+    assert h['city'].asstr()[:].tolist() == ['B\\\\xff', 'Zürich, ZH'] and h['sum(n)'][:].tolist() == [2, 1], h['city'][:]
+";
+        if !python(&dir, "h5py", script) {
+            return;
+        }
+        let shown = parpy("show t.h5").folder(dir.path("")).text();
+        assert!(shown.contains("/city 3") && shown.contains("/n 3, int64"), "{shown}");
+    }
+    let part = parpy("map --lines l.txt -f upper -o p.h5 --part 1/2").folder(dir.path("")).done();
+    part.fails(2, &["in HDF5 parts are of numbers", ".csv"]);
 }
 
 #[test]
@@ -237,7 +278,7 @@ fn what_texts_cannot_be_is_said() {
     run("1 2 -f upper").fails(2, &["upper is of text, and this is a number"]);
     run("--lines l.txt -f length --dtype f64").fails(2, &["--dtype f64"]);
     run("--lines l.txt --from l.txt").fails(2, &["only one of them"]);
-    run("--lines l.txt -f upper -o a.npy").fails(2, &["would be text", ".csv"]);
+    run("--lines l.txt -f upper -o a.npy").fails(2, &["would be text", "such files hold numbers", ".csv"]);
     run("--lines l.txt -f length -o a.npy --columns output").succeeds();
     run("--lines nope.txt -f length").fails(1, &["cannot open nope.txt"]);
     run("--lines z.txt -f length").fails(1, &["cannot read z.txt as lines: it is compressed with gzip"]);

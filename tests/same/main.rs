@@ -374,8 +374,8 @@ fn files_job(dir: &Dir) -> Run {
             if (input.contains("reduce") || input.contains("from")) && !part.is_empty() {
                 continue;
             }
-            let has_texts = input.contains("lines") || input.contains("name");
-            if has_texts && !input.contains("columns") && ["npy", "h5"].contains(&extension) {
+            let has_texts = (input.contains("lines") || input.contains("name")) && !input.contains("columns");
+            if has_texts && (extension == "npy" || extension == "h5" && !part.is_empty()) {
                 continue;
             }
             job += &format!(

@@ -1,36 +1,74 @@
 //! Datasets of one dimension that grow while answers arrive.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use ::hdf5::dataset::FillTime;
 use ::hdf5::filters::BloscShuffle;
+use ::hdf5::types::{TypeDescriptor, VarLenUnicode};
 use ::hdf5::{Dataset, File, H5Type};
 
-use crate::data::dtype::Dtype;
+use crate::base::names;
+use crate::data::schema::ColumnType;
 use crate::job::compress::{Blosc, Compress};
 
 /// Elements of a chunk: as many as a block has values, so that blocks become chunks as they are.
 pub const CHUNK: usize = 64 * 1024;
 
+/// Bytes of texts that wait to be written at the most, or one text.
+const WAITING_TEXTS: usize = 4 << 20;
+
 /// A column of values or answers.
-pub enum Numbers {
+pub enum AnyColumn {
     Whole(Column<i64>),
     Float(Column<f64>),
+    /// Texts, and how many bytes of them wait.
+    Text(Column<VarLenUnicode>, usize),
 }
 
-impl Numbers {
+impl AnyColumn {
     /// An empty one of that name.
-    pub fn new(dtype: Dtype, name: &str, compress: Option<Compress>) -> Self {
+    pub fn new(dtype: ColumnType, name: &str, compress: Option<Compress>) -> Self {
         match dtype {
-            Dtype::I64 => Self::Whole(Column::new(name, compress)),
-            Dtype::F64 => Self::Float(Column::new(name, compress)),
+            ColumnType::I64 => Self::Whole(Column::new(name, compress)),
+            ColumnType::F64 => Self::Float(Column::new(name, compress)),
+            // What lies in a dataset of texts is only where they lie: there is nothing to compress.
+            ColumnType::Bytes => Self::Text(Column::new(name, None), 0),
         }
     }
 
-    /// Appends numbers by their bits.
+    /// Type of its values.
+    pub fn dtype(&self) -> ColumnType {
+        match self {
+            Self::Whole(_) => ColumnType::I64,
+            Self::Float(_) => ColumnType::F64,
+            Self::Text(..) => ColumnType::Bytes,
+        }
+    }
+
+    /// Appends numbers by their bits; to a column of texts none.
     pub fn push(&mut self, file: &File, bits: &[u64]) -> ::hdf5::Result<()> {
         match self {
             Self::Whole(column) => column.push(file, bytemuck::cast_slice(bits)),
             Self::Float(column) => column.push(file, bytemuck::cast_slice(bits)),
+            Self::Text(..) => Ok(()),
         }
+    }
+
+    /// Appends a text, in which a byte that HDF5 has no letter for is `\xff`; to a column of numbers none.
+    pub fn push_text(&mut self, file: &File, text: &[u8]) -> ::hdf5::Result<()> {
+        let Self::Text(column, waiting) = self else { return Ok(()) };
+        let text = names::readable(Path::new(OsStr::from_bytes(text))).replace('\0', "\\x00");
+        *waiting += text.len();
+        column.push(file, &[text.parse().unwrap_or_default()])?;
+        if *waiting > WAITING_TEXTS {
+            column.write_waiting(file)?;
+        }
+        if column.waiting.is_empty() {
+            *waiting = 0;
+        }
+        Ok(())
     }
 
     /// See [`Column::close`].
@@ -38,6 +76,7 @@ impl Numbers {
         match self {
             Self::Whole(column) => column.close(file),
             Self::Float(column) => column.close(file),
+            Self::Text(column, _) => column.close(file),
         }
     }
 
@@ -46,6 +85,7 @@ impl Numbers {
         match self {
             Self::Whole(column) => column.len(),
             Self::Float(column) => column.len(),
+            Self::Text(column, _) => column.len(),
         }
     }
 }
@@ -61,7 +101,7 @@ pub struct Column<T> {
     written: usize,
 }
 
-impl<T: H5Type + Copy> Column<T> {
+impl<T: H5Type + Clone> Column<T> {
     /// An empty one of that name.
     pub fn new(name: &str, compress: Option<Compress>) -> Self {
         Self { name: name.to_owned(), compress, dataset: None, waiting: Vec::new(), written: 0 }
@@ -137,8 +177,11 @@ pub fn create<T: H5Type>(
     compress: Option<Compress>,
 ) -> ::hdf5::Result<Dataset> {
     let new = file.new_dataset::<T>().shape((len, None)).chunk(chunk);
-    // Whole chunks are written, so what the library would write before, and keep in its cache, is lost time.
-    let new = new.fill_time(FillTime::Never).chunk_cache(0, 0, 1.0);
+    // Whole chunks are written, so what the library would write before, and keep in its cache, is lost time. Of texts, which
+    // are elsewhere, it must.
+    let is_of_texts = matches!(T::type_descriptor(), TypeDescriptor::VarLenUnicode);
+    let new =
+        new.fill_time(if is_of_texts { FillTime::IfSet } else { FillTime::Never }).chunk_cache(0, 0, 1.0);
     match compress {
         None => new,
         Some(Compress::Gzip(level)) => new.shuffle().deflate(level),

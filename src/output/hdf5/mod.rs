@@ -14,7 +14,7 @@ use std::path::Path;
 
 use ::hdf5::File;
 use ::hdf5::types::VarLenUnicode;
-use dataset::{Column, Numbers};
+use dataset::{AnyColumn, Column};
 use tables::Section;
 
 use crate::base::atomic_file::AtomicFile;
@@ -22,8 +22,7 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::isolate;
 use crate::base::names::Alias;
-use crate::data::dtype::Dtype;
-use crate::data::schema::Field;
+use crate::data::schema::{ColumnType, Field};
 use crate::input;
 use crate::input::hdf5_library::plain;
 use crate::input::section::SectionReader;
@@ -34,6 +33,7 @@ use crate::op::lines::Tally;
 use crate::output::hdf5_library::Library;
 #[cfg(feature = "mpio")]
 use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::packed::{self, unpack};
 use crate::output::provenance::{JOB, Origin};
 use crate::output::reader::ResultReader;
 use crate::output::{ResultChunk, Sink};
@@ -49,7 +49,7 @@ struct Linked;
 impl Library for Linked {
     fn create<'a>(&self, task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Sink + 'a>> {
         #[cfg(feature = "mpio")]
-        if shared::serves(task) {
+        if shared::serves(task, bound) {
             return Ok(Box::new(shared::ToShared::create(task, path)?));
         }
         Ok(Box::new(ToHdf5::create(task, path, bound)?))
@@ -100,13 +100,13 @@ enum Tables {
 }
 
 /// Names and types of the datasets with the columns of results.
-fn columns(bound: &Bound) -> impl Iterator<Item = (String, Dtype)> {
+fn columns(bound: &Bound) -> impl Iterator<Item = (String, ColumnType)> {
     let own = ["rank", "failed", "workers", SECTIONS];
     bound.table().fields.into_iter().map(move |Field { name, dtype }| {
         // A slash would be a group.
         let name = name.replace('/', "_");
         let name = if own.contains(&&*name) || name == "." { name + "_" } else { name };
-        (name, dtype.number().unwrap_or(Dtype::I64))
+        (name, dtype)
     })
 }
 
@@ -119,10 +119,12 @@ const NOBODY: u32 = u32::MAX;
 /// The datasets of a map.
 struct Values {
     /// Columns of the input, and the answers.
-    columns: Vec<Numbers>,
+    columns: Vec<AnyColumn>,
     rank: Option<Column<u32>>,
     /// Where items are passed over.
     failed: Option<Column<u64>>,
+    /// Where there are texts, the beginning of a row that has come in part.
+    rows: Option<Vec<u8>>,
 }
 
 impl<'a> ToHdf5<'a> {
@@ -137,7 +139,8 @@ impl<'a> ToHdf5<'a> {
         let compress = task.compress;
         let tables = match task.work.text() {
             None => Tables::Values(Box::new(Values {
-                columns: columns(bound).map(|(name, dtype)| Numbers::new(dtype, &name, compress)).collect(),
+                columns: columns(bound).map(|(name, dtype)| AnyColumn::new(dtype, &name, compress)).collect(),
+                rows: bound.table().has_texts().then(Vec::new),
                 rank: task.work.says_who().then(|| Column::new("rank", compress)),
                 failed: task.keep_going.then(|| Column::new("failed", compress)),
             })),
@@ -177,11 +180,18 @@ impl<'a> ToHdf5<'a> {
 impl Values {
     /// Rows so far.
     fn len(&self) -> usize {
-        self.columns.first().map_or(0, Numbers::len)
+        self.columns.first().map_or(0, AnyColumn::len)
     }
 
     /// Takes columns that lie one behind the other, with a byte for each row behind them where items are passed over.
     fn take(&mut self, file: &File, chunk: &ResultChunk) -> ::hdf5::Result<()> {
+        if let Some(mut waiting) = self.rows.take() {
+            waiting.extend_from_slice(chunk.bytes);
+            let used = self.take_rows(file, &waiting, chunk.rank);
+            waiting.drain(..*used.as_ref().unwrap_or(&0));
+            self.rows = Some(waiting);
+            return used.map(drop);
+        }
         let width = self.columns.len() * size_of::<u64>() + usize::from(self.failed.is_some());
         let count = chunk.bytes.len() / width;
         let (numbers, gaps) = chunk.bytes.split_at(count * self.columns.len() * size_of::<u64>());
@@ -196,6 +206,28 @@ impl Values {
         self.rank.as_mut().map_or(Ok(()), |rank| {
             rank.push(file, &vec![chunk.rank.map_or(NOBODY, |rank| rank as u32); count])
         })
+    }
+
+    /// Takes the rows that `bytes` begin with, as [`crate::output::packed`] has them. Returns how many bytes those are.
+    fn take_rows(&mut self, file: &File, bytes: &[u8], rank: Option<usize>) -> ::hdf5::Result<usize> {
+        let dtypes: Vec<ColumnType> = self.columns.iter().map(AnyColumn::dtype).collect();
+        let mut rest = bytes;
+        while let Some((fields, has_gap)) = unpack(&mut rest, dtypes.iter().copied(), self.failed.is_some()) {
+            if let Some(failed) = self.failed.as_mut().filter(|_| has_gap) {
+                let row = self.columns.first().map_or(0, AnyColumn::len);
+                failed.push(file, &[row as u64])?;
+            }
+            for (column, field) in self.columns.iter_mut().zip(fields) {
+                match field {
+                    packed::Field::Number(bits) => column.push(file, &[bits])?,
+                    packed::Field::Text(text) => column.push_text(file, text)?,
+                }
+            }
+            if let Some(ranks) = &mut self.rank {
+                ranks.push(file, &[rank.map_or(NOBODY, |rank| rank as u32)])?;
+            }
+        }
+        Ok(bytes.len() - rest.len())
     }
 
     fn close(&mut self, file: &File) -> ::hdf5::Result<()> {

@@ -10,7 +10,7 @@ use super::tables::Section;
 use super::{NOBODY, SECTIONS};
 use crate::base::error::{Error, Result};
 use crate::data::dtype::Dtype;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::ArrayFile;
 use crate::input::hdf5::{open as open_dataset, open_hdf5, probe};
 use crate::input::hdf5_library::plain;
@@ -33,7 +33,9 @@ pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultRea
             &Schema::single("", dtype),
         )
     };
-    let of_result = |(name, dtype): (String, Dtype)| {
+    let of_result = |(name, dtype): (String, ColumnType)| {
+        // Parts have no texts.
+        let dtype = dtype.number().unwrap_or(Dtype::I64);
         let name = format!("/{name}");
         probe(&ArrayFile::elements(path, Some(&name)))?;
         column(&name, dtype)

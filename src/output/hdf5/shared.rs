@@ -20,10 +20,11 @@ use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::counted;
 use crate::base::names::Alias;
 use crate::data::dtype::Dtype;
+use crate::data::schema::ColumnType;
 use crate::job::compress::Compress;
 use crate::job::output::Output;
 use crate::job::pattern::PatternName;
-use crate::job::{Task, Work};
+use crate::job::{Task, Unit};
 use crate::observe::report::Report;
 use crate::op::Bound;
 use crate::output::hdf5_library::{Plan, SharedFile};
@@ -33,8 +34,8 @@ use crate::output::{ResultChunk, Sink};
 /// Do all ranks write the output of `task`? Counts of lines are few, and what is passed over is known in the
 /// order of blocks on rank 0 alone. Filters that leave a chunk as it is when it does not shrink are not for
 /// collective writes: HDF5 (seen with 1.10.8) does not note that there, and cannot read the chunk again.
-pub fn serves(task: &Task) -> bool {
-    let is_map = matches!(task.work, Work::Map { reduce: None, .. });
+pub fn serves(task: &Task, bound: &Bound) -> bool {
+    let is_map = task.work.unit() == Unit::Values && bound.reduce.is_none() && !bound.table().has_texts();
     let packs_all = matches!(task.compress, None | Some(Compress::Gzip(_)));
     task.pattern == PatternName::Mpi && is_map && packs_all && !task.keep_going
 }
@@ -127,7 +128,8 @@ impl Part {
             let file = ManuallyDrop::new(file);
             let extent = plan.extent.unwrap_or(0);
             let chunk = plan.extent.map_or(CHUNK, |extent| (extent as usize).clamp(1, CHUNK));
-            let column = |(name, dtype): (String, Dtype)| {
+            let column = |(name, dtype): (String, ColumnType)| {
+                let dtype = dtype.number().unwrap_or(Dtype::I64);
                 let dataset = match dtype {
                     Dtype::I64 => create::<i64>(&file, &name, extent as usize, chunk, task.compress),
                     Dtype::F64 => create::<f64>(&file, &name, extent as usize, chunk, task.compress),

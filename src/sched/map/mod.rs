@@ -196,7 +196,9 @@ fn answer_window(
             runs.put_inputs(room.buf, before, &settings.kept(rows));
             program.answer(x, rows.memory, runs.answers(room.buf, before, count))
         }
-        Encoding::Text | Encoding::Rows(_) | Encoding::States => program.answer(x, rows.memory, y),
+        Encoding::Text | Encoding::Rows(_) | Encoding::Packed { .. } | Encoding::States => {
+            program.answer(x, rows.memory, y)
+        }
     };
     rows.add_lacking(used, &mut faults);
     let mut done = 0;
@@ -208,13 +210,13 @@ fn answer_window(
         };
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {
-            // Bytes are counted when all is done: until then the columns grow apart from each other.
-            Encoding::Columns { .. } | Encoding::States => 0,
             _ if settings.has_texts => {
                 let texts = Texts { input: rows.memory, made: program.made() };
                 settings.render_texts(&rows.rows(done..end), &y[done..end], template, texts, room.rendered);
                 0
             }
+            // Bytes are counted when all is done: until then the columns grow apart from each other.
+            Encoding::Columns { .. } | Encoding::Packed { .. } | Encoding::States => 0,
             Encoding::Text => render(settings.answers.number().unwrap_or(Dtype::I64), &y[done..end], space),
             Encoding::Rows(_) => {
                 let x = settings.kept(&rows.rows(done..end));
@@ -264,7 +266,7 @@ fn leave_gap(settings: &MapSettings, row: &[Values], template: &RowTemplate, buf
             buf[0] = b'\n';
             1
         }
-        Encoding::States => 0,
+        Encoding::States | Encoding::Packed { .. } => 0,
         Encoding::Rows(_) => render_rows(1, row, settings.answers(&[]), template, buf),
     }
 }
@@ -299,7 +301,7 @@ impl Operator for MapRows {
         let count = block.len() as usize;
         let runs = match settings.encoding {
             Encoding::Columns { inputs, gaps } => Some(Runs { of: count, inputs, gaps }),
-            Encoding::Text | Encoding::Rows(_) | Encoding::States => None,
+            Encoding::Text | Encoding::Rows(_) | Encoding::Packed { .. } | Encoding::States => None,
         };
         if let Some(states) = states {
             states.begin(block.start);

@@ -13,6 +13,7 @@ use crate::op::expr::Faults;
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
 use crate::output::encode::{Encoding, RowTemplate, Values, Who, render_texts};
+use crate::output::packed::pack_rows;
 
 /// How rows are answered.
 #[derive(Debug, Clone)]
@@ -41,7 +42,7 @@ impl MapSettings {
     /// Those of `task`.
     pub fn of(task: &Task, bound: &Bound) -> Self {
         let schema = &bound.info.schema;
-        let (encoding, table) = (Encoding::of(task, bound.kept.len()), bound.table());
+        let (encoding, table) = (Encoding::of(task, bound), bound.table());
         Self {
             columns: schema.dtypes().collect(),
             names: schema.fields.iter().map(|field| field.name.clone()).collect(),
@@ -59,7 +60,9 @@ impl MapSettings {
     pub(super) fn template(&self, rank: Option<usize>) -> RowTemplate {
         match self.encoding {
             Encoding::Rows(rows) => rows.template(&self.table, rank.map(Who::here).as_ref()),
-            Encoding::Columns { .. } | Encoding::Text | Encoding::States => RowTemplate::default(),
+            Encoding::Columns { .. } | Encoding::Text | Encoding::Packed { .. } | Encoding::States => {
+                RowTemplate::default()
+            }
         }
     }
 
@@ -146,7 +149,7 @@ impl<'a> Window<'a> {
 }
 
 impl MapSettings {
-    /// Appends rows with texts in them, as text; where there are no `answers`, none has one.
+    /// Appends rows with texts in them; where there are no `answers`, none has one.
     pub(super) fn render_texts(
         &self,
         rows: &Window,
@@ -155,7 +158,11 @@ impl MapSettings {
         texts: Texts,
         out: &mut Vec<u8>,
     ) {
+        let (columns, answers) = (self.kept(rows), self.answers(answers));
+        if let Encoding::Packed { gaps } = self.encoding {
+            return pack_rows(rows.len(), &columns, answers, gaps, texts, out);
+        }
         let template = matches!(self.encoding, Encoding::Rows(_)).then_some(template);
-        render_texts(rows.len(), &self.kept(rows), self.answers(answers), template, texts, out);
+        render_texts(rows.len(), &columns, answers, template, texts, out);
     }
 }
