@@ -13,7 +13,7 @@ pub mod flat;
 pub mod hdf5;
 pub mod hdf5_library;
 pub mod holes;
-mod json_lines;
+pub mod json_lines;
 mod lines;
 mod look;
 pub mod npy;
@@ -24,7 +24,7 @@ mod several;
 pub mod stamp;
 pub mod start;
 pub mod text;
-mod text_lines;
+pub mod text_lines;
 mod typed;
 
 use std::fs::{self, File};

@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 seconds=${1:-60}
 targets=("${@:2}")
-if [ ${#targets[@]} -eq 0 ]; then targets=(job csv npy text formula study); fi
+if [ ${#targets[@]} -eq 0 ]; then targets=(job csv json npy text formula study); fi
 # Sanitizers are asked for by flags that only a nightly compiler takes by itself.
 export RUSTC_BOOTSTRAP=1
 

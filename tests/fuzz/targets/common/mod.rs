@@ -1,12 +1,14 @@
 //! Sources read to their ends.
 
-use parpy::data::batch::{BatchWriter, bytes_for};
+use parpy::data::batch::{BatchWriter, bytes_with_texts};
+use parpy::data::schema::ColumnType;
 use parpy::input::Source;
 
-/// All columns of `source`, taken `rows` rows at a time, row by row, and the message that ended them.
+/// All columns of `source`, taken `rows` rows at a time, row by row, and the message that ended them; of texts the length
+/// of each and its bytes.
 pub fn drain(source: &mut dyn Source, rows: usize) -> (Vec<u64>, Option<String>) {
     let schema = source.schema();
-    let mut memory = vec![0u64; bytes_for(schema.len(), rows).div_ceil(8)];
+    let mut memory = vec![0u64; bytes_with_texts(&schema, rows).div_ceil(8)];
     let mut found = Vec::new();
     loop {
         let room = bytemuck::cast_slice_mut(&mut memory);
@@ -16,7 +18,18 @@ pub fn drain(source: &mut dyn Source, rows: usize) -> (Vec<u64>, Option<String>)
             Ok(count) => {
                 batch.set_rows(count);
                 let view = batch.view();
-                (0..count).for_each(|row| found.extend((0..schema.len()).map(|column| view.words(column)[row])));
+                for row in 0..count {
+                    for (column, dtype) in schema.dtypes().enumerate() {
+                        match dtype {
+                            ColumnType::Bytes => {
+                                let text = view.bytes(column, row);
+                                found.push(text.len() as u64);
+                                found.extend(text.iter().map(|byte| u64::from(*byte)));
+                            }
+                            _ => found.push(view.words(column)[row]),
+                        }
+                    }
+                }
             }
             Err(error) => return (found, Some(error.to_string())),
         }
