@@ -55,7 +55,7 @@ impl Error {
     pub fn once_only(what: &Path) -> Self {
         let what = what.display();
         Self::Usage(format!(
-            "{what} can be read only once, and is to be read several times; save it to a file, and use --from FILE"
+            "{what} can be read only once, and is to be read several times; save it to a file, and give that"
         ))
     }
 
@@ -64,7 +64,7 @@ impl Error {
         let what = what.display();
         Self::Usage(format!(
             "--part, --join: {what} can be read only once, so that nobody can say where a part of it begins; \
-             save it to a file, and use --from FILE"
+             save it to a file, and give that"
         ))
     }
 

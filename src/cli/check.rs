@@ -29,7 +29,7 @@ use crate::job::{Job, RETRIES, Reductions, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
-use crate::op::lines::{self, Answers};
+use crate::op::lines::{self, answers_lines};
 use crate::op::reduce::{self, Reduce};
 
 /// The demo's job file, part of the program.
@@ -295,11 +295,6 @@ impl Task {
     }
 }
 
-/// Are the answers of an operation lines?
-fn answers_lines(action: &str) -> bool {
-    lines::by_name(action).is_some_and(|op| matches!(op.answers, Answers::Lines))
-}
-
 /// The format of the file `path`, in which the answers of `work` can be written.
 fn format(path: &Path, work: &Work) -> Result<Format> {
     let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
@@ -497,15 +492,20 @@ mod tests {
 
     /// Bytes of an answer of states at least.
     const STATES: usize = 4096;
+    /// The same of texts.
+    const PIECES: usize = 64 * 1024;
     /// Bytes that all blocks in flight may take.
     const MOST: usize = 256 << 20;
 
-    /// A task as typed, bound to an input of so many columns.
-    fn bound(words: &[&str], columns: usize, indexed: bool) -> (Task, Bound) {
+    /// A task as typed, bound to an input of so many columns of numbers, and one of texts.
+    fn bound(words: &[&str], columns: usize, has_texts: bool, indexed: bool) -> (Task, Bound) {
         let cli = Cli::parse_from(["parpy"].iter().chain(words));
         let task = Job::from_cli(&cli, |_| Ok(String::new())).unwrap().tasks.remove(0);
         let field = |i| Field { name: format!("c{i}"), dtype: ColumnType::F64 };
-        let schema = Schema { fields: (0..columns).map(field).collect() };
+        let mut schema = Schema { fields: (0..columns).map(field).collect() };
+        if has_texts {
+            schema.push("name".to_owned(), ColumnType::Bytes);
+        }
         let info = InputInfo { schema, total: u64::MAX / 16, indexed, ..InputInfo::default() };
         let bound = Bound::of(&task, info).unwrap();
         (task, bound)
@@ -518,27 +518,35 @@ mod tests {
             columns in 1usize..200, workers in 1usize..300, block in prop::option::of(1u64..1 << 24),
             kind in prop::sample::select(vec!["static", "dynamic", "guided"]),
             output in prop::sample::select(vec!["none", "a.csv", "a.jsonl", "a.npy", "a.txt", "a.json"]),
-            is_reduced: bool, is_stream: bool, costs_more: bool, left in prop::option::of(any::<u64>()), grain in 1u64..100_000,
+            is_reduced: bool, is_stream: bool, has_texts: bool, costs_more: bool, left in prop::option::of(any::<u64>()), grain in 1u64..100_000,
         ) {
             let schedule = block.map_or(kind.to_owned(), |block| format!("{kind},{block}"));
             let mut words = vec!["map", "--from", "t.csv", "-k", "--schedule", &schedule, "-o", output, "-f", "c0 + 1"];
+            // Files of arrays that each worker finds its rows in have no texts.
+            let has_texts = has_texts && is_stream;
+            if has_texts && output == "a.npy" && !is_reduced {
+                words.extend(["--columns", "output"]);
+            }
             if is_reduced {
                 words.extend(["--reduce", "mean,hist:100:0:1", "--by", "c0"]);
             }
-            let (task, bound) = bound(&words, columns, !is_stream);
+            let (task, bound) = bound(&words, columns, has_texts, !is_stream);
+            let columns = bound.info.schema.len();
             let width = Encoding::of(&task, &bound).width(&bound.table());
             let row = columns * 8 + width;
             for (sizing, slots) in [
                 (BlockSizing::in_rounds(&task, &bound, workers, costs_more), workers),
                 (BlockSizing::one_by_one(&task, &bound, workers, left, grain), 2 * workers),
             ] {
-                let BlockSizing { block, smallest, rows, input, buf, .. } = sizing;
+                let BlockSizing { block, smallest, rows, input, texts, buf, .. } = sizing;
                 prop_assert!(rows >= 1 && block == rows as u64 && (1..=block).contains(&smallest));
                 prop_assert!(buf >= rows * width);
                 let has_room = if is_stream { batch::rows_for(columns, input) >= rows } else { input == 0 };
                 prop_assert!(has_room);
+                prop_assert_eq!(texts, if has_texts { batch::TEXT } else { 0 });
+                prop_assert!(slots * BlockSizing::enough_texts(slots as u64) <= MOST.max(slots << 16));
                 // Parts of a batch begin at whole cache lines, and a state has room for a few numbers.
-                let own = batch::bytes_for(columns, 0) + columns * 192 + STATES;
+                let own = batch::bytes_for(columns, 0) + columns * 192 + if has_texts { PIECES } else { STATES };
                 let most = MOST.max(slots * row) + slots * (rows * columns / 4 + own);
                 prop_assert!(slots * (input + buf) <= most, "{} slots of {:?}", slots, sizing);
             }

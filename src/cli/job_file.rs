@@ -191,7 +191,7 @@ impl Task {
         let mut task = Self::checked(work, &shared)?;
         task.scale = spec.scale.unwrap_or_default();
         if people {
-            let is_text = task.work.action().is_none_or(|action| action == lines::DEFAULT);
+            let is_text = task.work.action().is_none_or(lines::answers_lines);
             if task.work.is_of_stdin() || !is_text {
                 return Err(Error::Usage(
                     "output = \"people\" tells of values from a file or typed, and of texts".into(),

@@ -90,9 +90,14 @@ pub fn bytes_for(columns: usize, capacity: usize) -> usize {
     heads_bytes(columns) + columns * (words_bytes(capacity) + bits_bytes(capacity))
 }
 
-/// Bytes for a batch of `capacity` rows of `schema`, with room for [`TEXT`] where it has texts.
+/// Bytes for the texts of a batch of `schema`: [`TEXT`] where it has such.
+pub fn texts_of(schema: &Schema) -> usize {
+    if schema.has_texts() { TEXT } else { 0 }
+}
+
+/// Bytes for a batch of `capacity` rows of `schema`, with its texts.
 pub fn bytes_with_texts(schema: &Schema, capacity: usize) -> usize {
-    bytes_for(schema.len(), capacity) + if schema.has_texts() { TEXT } else { 0 }
+    bytes_for(schema.len(), capacity) + texts_of(schema)
 }
 
 /// How many rows of `columns` columns fit into so many bytes, the heap apart.
@@ -118,6 +123,8 @@ pub struct BatchWriter<'a> {
     columns: usize,
     /// One past the last byte in use.
     end: usize,
+    /// Bytes of texts that are enough, if no more are needed for a row.
+    enough: usize,
 }
 
 impl<'a> BatchWriter<'a> {
@@ -139,7 +146,7 @@ impl<'a> BatchWriter<'a> {
                 ColumnHeader { dtype: dtype.code(), nulls: 0, words: words as u32, bits: bits as u32 };
             *header_mut(buf, i) = header;
         }
-        let mut new = Self { buf, capacity, columns, end };
+        let mut new = Self { buf, capacity, columns, end, enough: TEXT };
         new.set_rows(0);
         Some(new)
     }
@@ -157,10 +164,16 @@ impl<'a> BatchWriter<'a> {
         self.buf[..size_of::<Header>()].copy_from_slice(bytemuck::bytes_of(&header));
     }
 
-    /// Bytes of texts that there is room for.
-    pub fn text_left(&self) -> usize {
+    /// The same, in which so many bytes of texts are enough, unless a single row needs more.
+    pub fn with_enough(self, enough: usize) -> Self {
+        Self { enough, ..self }
+    }
+
+    /// Bytes of texts that row `row` may have: [`TEXT`] in the first row, and behind that what is left of what is enough.
+    pub fn text_left(&self, row: usize) -> usize {
         let used = self.end - bytes_for(self.columns, self.capacity);
-        (self.buf.len() - self.end).min(TEXT.saturating_sub(used))
+        let most = if row == 0 { TEXT } else { self.enough };
+        (self.buf.len() - self.end).min(most.saturating_sub(used))
     }
 
     /// Bytes in use: what must travel.
@@ -203,6 +216,10 @@ impl<'a> BatchWriter<'a> {
     /// The column is of another type, or there is no such row.
     pub fn put_bytes(&mut self, column: usize, row: usize, value: &[u8]) -> Result<(), Full> {
         assert_eq!(header(self.buf, column).dtype, ColumnType::Bytes.code(), "column {column}");
+        // Whatever the room: what is put into one batch must fit into any other.
+        if value.len() > self.text_left(0) {
+            return Err(Full);
+        }
         let (start, end) = (self.end, self.end + value.len());
         self.buf.get_mut(start..end).ok_or(Full)?.copy_from_slice(value);
         self.end = end;
@@ -257,8 +274,8 @@ fn read_header(buf: &[u8]) -> &Header {
     bytemuck::from_bytes(&buf[..size_of::<Header>()])
 }
 
-/// Some of the rows of a batch, to be read.
-#[derive(Debug, Clone)]
+/// Some of the rows of a batch, to be read; by default none.
+#[derive(Debug, Clone, Default)]
 pub struct BatchRef<'a> {
     buf: &'a [u8],
     columns: usize,

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use bytemuck::{Pod, Zeroable};
 
-/// Where a text lies: the word of a row of a column of bytes.
+/// A place of a text in a memory: its start and its length, which are the word of a row.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
 pub(super) struct Span {
@@ -18,6 +18,9 @@ pub(super) struct Span {
 
 /// The bit of a start that says that a text has been made. No batch reaches so far.
 const MADE: u32 = 1 << 31;
+
+/// Bytes of texts that may be made for a row.
+const MOST_OF_ROW: usize = 64 << 20;
 
 /// The memories that words lead to.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,13 +50,15 @@ pub struct TextMaker<'a> {
     pub made: Vec<u8>,
     /// Where one is made, before it is put behind the others.
     space: Vec<u8>,
+    /// Where those of the row begin that is worked on.
+    row: usize,
 }
 
 impl<'a> TextMaker<'a> {
     /// For texts of rows that have come in the batch `input`; those that are made go into `made`, which is emptied.
     pub fn new(input: &'a [u8], mut made: Vec<u8>) -> Self {
         made.clear();
-        Self { input, made, space: Vec::new() }
+        Self { input, made, space: Vec::new(), row: 0 }
     }
 
     /// The text of `word`.
@@ -61,12 +66,31 @@ impl<'a> TextMaker<'a> {
         Texts { input: self.input, made: &self.made }.get(word)
     }
 
-    /// Makes a text of that of `word`: the word of the new one, or `None` where there is no more room for any.
+    /// A row begins.
+    pub fn begin_row(&mut self) {
+        self.row = self.made.len();
+    }
+
+    /// The row has ended, of which only the text of `word` is needed. Returns its word now.
+    pub fn end_row(&mut self, word: u64) -> u64 {
+        let Span { start, len } = bytemuck::cast(word);
+        if start & MADE == 0 {
+            self.made.truncate(self.row);
+            return word;
+        }
+        let start = (start & !MADE) as usize;
+        self.made.copy_within(start..start + len as usize, self.row);
+        self.made.truncate(self.row + len as usize);
+        bytemuck::cast(Span { start: self.row as u32 | MADE, len })
+    }
+
+    /// Makes a text of that of `word`: the word of the new one, or `None` where the row has too many already.
     pub fn make(&mut self, word: u64, make: fn(&[u8], &mut Vec<u8>)) -> Option<u64> {
         let mut space = std::mem::take(&mut self.space);
         space.clear();
         make(self.get(word), &mut space);
-        let made = append(&space, &mut self.made);
+        let fits = self.made.len() - self.row + space.len() <= MOST_OF_ROW;
+        let made = if fits { append(&space, &mut self.made) } else { None };
         self.space = space;
         made
     }
@@ -132,6 +156,21 @@ mod tests {
         let found = [one, two, made, again].map(|word| texts.get(word));
         assert_eq!(found, [&b"one"[..], b"two", b"oneone", b"oneoneoneone"]);
         assert_eq!(texts.get(word(12, 5)), b"");
+        // Of a row only its answer stays.
+        let mut maker = TextMaker::new(batch, Vec::new());
+        let first = maker.make(one, twice).unwrap();
+        maker.begin_row();
+        let second = maker.make(two, twice).unwrap();
+        let second = maker.make(second, twice).unwrap();
+        let second = maker.end_row(second);
+        assert_eq!((maker.get(first), maker.get(second)), (&b"oneone"[..], &b"twotwotwotwo"[..]));
+        assert_eq!(maker.made.len(), 18);
+        maker.begin_row();
+        maker.make(one, twice).unwrap();
+        assert_eq!((maker.end_row(two), maker.made.len()), (two, 18));
+        let many: fn(&[u8], &mut Vec<u8>) = |_, out| out.resize(MOST_OF_ROW / 2, 0);
+        maker.begin_row();
+        assert!([1, 2, 3].map(|_| maker.make(one, many).is_some()) == [true, true, false]);
         assert_eq!(texts.get(u64::MAX), b"");
     }
 }

@@ -40,6 +40,8 @@ pub struct BlockSource {
     item_bytes: u64,
     /// Columns of rows that travel.
     schema: Schema,
+    /// Bytes of texts that are enough for a batch.
+    enough: usize,
 }
 
 impl BlockSource {
@@ -88,6 +90,7 @@ impl BlockSource {
             ended: end == Some(0),
             item_bytes: if schema.is_empty() { 1 } else { 8 * schema.len() as u64 },
             schema: schema.clone(),
+            enough: batch::TEXT,
         };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
@@ -177,12 +180,13 @@ impl BlockSource {
         let count = match &mut self.stream {
             Some(source) => {
                 let most = most.min(self.end.map_or(u64::MAX, |end| end - self.next));
-                let texts = if self.schema.has_texts() { batch::TEXT } else { 0 };
+                let texts = batch::texts_of(&self.schema);
                 let most = batch::rows_for(self.schema.len(), buf.len().saturating_sub(texts))
                     .min(usize::try_from(most).unwrap_or(usize::MAX));
                 let Some(mut batch) = BatchWriter::begin(buf, &self.schema, most) else {
                     return Err(Error::Failed("a row has more columns than there is room for".into()));
                 };
+                batch = batch.with_enough(self.enough);
                 let count = source.fill(&mut batch)?;
                 batch.set_rows(count);
                 count as u64
@@ -202,6 +206,11 @@ impl BlockSource {
     /// What the next value is to come from, when it is not here yet: [`BlockSource::next_block`] may wait for it.
     pub fn waits_for(&self) -> Option<BorrowedFd<'_>> {
         self.stream.as_ref().filter(|_| !self.ended).and_then(|source| source.waits_for())
+    }
+
+    /// So many bytes of texts are enough for a block from now on, unless a row has more.
+    pub fn limit_texts(&mut self, enough: usize) {
+        self.enough = enough;
     }
 
     /// Do values travel with the blocks?

@@ -26,6 +26,8 @@ pub struct PlainRows {
     /// For each field the columns that are taken of it.
     plan: Vec<Vec<usize>>,
     dtypes: Vec<ColumnType>,
+    /// How many columns of texts are taken of one field at the most.
+    copies: usize,
     /// Lines passed.
     line: u64,
     /// Bytes passed.
@@ -81,13 +83,20 @@ impl PlainRows {
                 slots.push(number);
             }
         }
-        let dtypes = columns.iter().map(|(_, dtype)| *dtype).collect();
-        Self { lines, threads, delimiter, fields, plan, dtypes, line, byte }
+        let dtypes: Vec<ColumnType> = columns.iter().map(|(_, dtype)| *dtype).collect();
+        let of_field = |slots: &Vec<usize>| slots.iter().filter(|k| dtypes[**k] == ColumnType::Bytes).count();
+        let copies = plan.iter().map(of_field).max().unwrap_or(0);
+        Self { lines, threads, delimiter, fields, plan, dtypes, copies, line, byte }
     }
 
     /// What the lines come from, if it can be waited for.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.lines.descriptor()
+    }
+
+    /// What the next line is to come from, when it is not here yet.
+    pub fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        self.lines.awaited()
     }
 
     /// What has not been read, and how many lines and bytes have.
@@ -112,8 +121,7 @@ impl PlainRows {
             Whole::Bytes(count) => count,
             Whole::TooLong => return Ok(Found { is_other: true, ..Found::default() }),
         };
-        let has_texts = self.dtypes.contains(&ColumnType::Bytes);
-        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, has_texts);
+        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, self.copies);
         if lines.is_empty() {
             return Ok(Found { is_all: true, ..Found::default() });
         }
@@ -214,7 +222,7 @@ fn parse_lines(
             let Some(dtype) = dtypes[*column].number() else {
                 let text = if is_end { bytes.strip_suffix(b"\r").unwrap_or(bytes) } else { bytes };
                 match text {
-                    b"" if may_lack => found.leave(*column, line, Wrong::Field(*column, Vec::new())),
+                    b"" if may_lack => found.leave(*column),
                     text => found.put_text(*column, text),
                 }
                 continue;
@@ -226,7 +234,7 @@ fn parse_lines(
             }
             let wrong = Wrong::Field(*column, word.to_vec());
             match may_lack {
-                true => found.leave(*column, line, wrong),
+                true => found.pass_over(*column, line, wrong),
                 false => fault = fault.or(Some(wrong)),
             }
         }

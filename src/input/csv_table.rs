@@ -1,6 +1,7 @@
 //! Rows from columns of a CSV file, front to back: by lines where nothing stands in quotes, else by records.
 
 use std::io::{self, Cursor};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, ReaderBuilder, Trim};
@@ -56,7 +57,7 @@ pub struct Table {
 impl Table {
     /// The columns that `part` says, with commas between them: by their names or, where no column is called so, their
     /// numbers, from 1; without it all of them. Those of numbers are of type `dtype`, or else each of that of its first
-    /// ones; where that is said of columns that have been chosen, they are of numbers.
+    /// ones; where that is said of a sole column, it is of numbers.
     ///
     /// # Errors
     /// There is no such column, or it has a number where its name should be; says which columns there are.
@@ -102,7 +103,7 @@ impl Table {
         };
         let taken = chosen.iter().map(|index| {
             let name = header.get(*index).filter(|_| !layout.no_header).unwrap_or_default();
-            let dtype = match is_text(cells(*index), dtype.is_some() && part.is_some()) {
+            let dtype = match is_text(cells(*index), dtype.is_some() && chosen.len() == 1) {
                 true => ColumnType::Bytes,
                 false => dtype.unwrap_or_else(|| Dtype::of_words(cells(*index))).into(),
             };
@@ -166,7 +167,7 @@ impl Table {
         let record = record.clone();
         let texts = self.columns.iter().filter(|column| column.dtype == ColumnType::Bytes);
         let bytes: usize = texts.map(|column| record.get(column.index).map_or(0, <[u8]>::len)).sum();
-        if bytes > batch.text_left() {
+        if bytes > batch.text_left(row) {
             // For the next batch, unless no batch has room for it.
             self.is_waiting = row > 0;
             return if row > 0 { Ok(false) } else { Err(self.records().wrong_here(&too_long())) };
@@ -413,6 +414,10 @@ impl Source for Table {
 
     fn count(&self) -> Option<u64> {
         None
+    }
+
+    fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.plain.as_ref().and_then(PlainRows::awaited).filter(|_| self.failed.is_none())
     }
 
     fn stamp(&self) -> Stamp {

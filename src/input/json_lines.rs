@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
@@ -25,7 +26,7 @@ use crate::input::text::{Input, LOOKED_AT};
 use crate::job::input::{of_columns, split_columns};
 
 /// Bytes of the longest line.
-const LONGEST_LINE: usize = 4 * 1024 * 1024;
+pub const LONGEST_LINE: usize = 4 * 1024 * 1024;
 /// Bytes that a line has in most files, at the most.
 const LIKELY_LINE: usize = 256;
 
@@ -171,8 +172,13 @@ impl Objects {
     /// Parses lines that wait into rows behind the first `row` of `batch`. Returns how many rows.
     fn parse(&mut self, whole: usize, batch: &mut BatchWriter, row: usize) -> (usize, Result<bool>) {
         let dtypes: Vec<ColumnType> = self.columns.iter().map(|(_, dtype)| *dtype).collect();
-        let has_texts = dtypes.contains(&ColumnType::Bytes);
-        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, has_texts);
+        let copies = self
+            .columns
+            .iter()
+            .filter(|(_, dtype)| *dtype == ColumnType::Bytes)
+            .map(|(name, _)| self.columns.iter().filter(|(other, _)| other == name).count());
+        let copies = copies.max().unwrap_or(0);
+        let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, copies);
         if lines.is_empty() {
             return (0, Ok(false));
         }
@@ -346,7 +352,7 @@ fn parse_lines(
                 found.fail(number, wrong);
                 return found;
             }
-            found.leave(column, number, wrong);
+            found.pass_over(column, number, wrong);
         }
         found.rows += 1;
     }
@@ -399,6 +405,10 @@ impl Source for Objects {
             self.lines.pass(at);
         }
         Ok(skipped)
+    }
+
+    fn waits_for(&self) -> Option<BorrowedFd<'_>> {
+        self.lines.awaited().filter(|_| self.failed.is_none())
     }
 
     fn stamp(&self) -> Stamp {

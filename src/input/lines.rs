@@ -87,6 +87,12 @@ impl LineBuffer {
         self.reader.descriptor()
     }
 
+    /// What the next line is to come from, when it is not here yet.
+    pub fn awaited(&self) -> Option<BorrowedFd<'_>> {
+        let is_here = self.ended || memchr::memchr(b'\n', self.waiting()).is_some();
+        if is_here { None } else { self.descriptor() }
+    }
+
     /// Whole lines, once there are some, unless that takes time and nobody `may_wait`; a line that has not ended after
     /// `longest` bytes is too long.
     ///

@@ -36,10 +36,14 @@ impl Ahead {
     /// It cannot be read.
     pub fn read_to_line_end(&mut self, longest: usize) -> io::Result<()> {
         let start = self.start.get_mut();
-        while start.len() < longest && memchr::memchr(b'\n', start).is_none() {
-            let read = (&mut self.reader).take(LOOKED_AT as u64).read_to_end(start);
-            if read? == 0 {
-                break;
+        let (mut looked_at, mut room) = (0, vec![0; LOOKED_AT]);
+        while start.len() < longest && memchr::memchr(b'\n', &start[looked_at..]).is_none() {
+            looked_at = start.len();
+            match self.reader.read(&mut room) {
+                Ok(0) => break,
+                Ok(count) => start.extend_from_slice(&room[..count]),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
             }
         }
         Ok(())

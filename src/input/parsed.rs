@@ -45,13 +45,16 @@ impl<W> Parsed<W> {
         self.put(column, place);
     }
 
-    /// That row has no value in a column, which is passed over; `wrong` says why, and in which line.
-    pub fn leave(&mut self, column: usize, line: u64, wrong: W) {
+    /// That row has no value in a column.
+    pub fn leave(&mut self, column: usize) {
         self.holes.push((column, self.rows));
+        self.put(column, 0);
+    }
+
+    /// The same, which is passed over; `wrong` says why, and in which line.
+    pub fn pass_over(&mut self, column: usize, line: u64, wrong: W) {
+        self.leave(column);
         self.passed_over.get_or_insert((line, wrong));
-        if self.dtypes[column] == ColumnType::Bytes {
-            self.put(column, 0);
-        }
     }
 
     /// Something ends the rows, in this line.
@@ -81,19 +84,20 @@ impl<W> Parsed<W> {
 }
 
 /// The first of `lines`, about as many as the rows of `batch` behind row `row` have room for, where a line of most files
-/// has no more bytes than `likely_line`; none where their texts would not fit.
+/// has no more bytes than `likely_line`; none where their texts would not fit. A text is no longer than what spells it, and
+/// there are no more than so many `copies` of it in a row; 0 where there are no texts.
 pub fn for_batch<'a>(
     lines: &'a [u8],
     likely_line: usize,
     batch: &BatchWriter,
     row: usize,
-    has_texts: bool,
+    copies: usize,
 ) -> &'a [u8] {
     let room = (batch.capacity() - row).saturating_mul(likely_line);
-    if !has_texts {
+    if copies == 0 {
         return likely(lines, room);
     }
-    let left = batch.text_left();
+    let left = batch.text_left(row) / copies;
     let found = likely(lines, room.min(left));
     if found.len() > left && row > 0 { &[] } else { found }
 }

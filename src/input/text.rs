@@ -297,10 +297,7 @@ impl Source for Text {
     }
 
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        let is_here = self.lines.has_ended()
-            || self.failed.is_some()
-            || memchr::memchr(b'\n', self.lines.waiting()).is_some();
-        if is_here { None } else { self.lines.descriptor() }
+        self.lines.awaited().filter(|_| self.failed.is_none())
     }
 
     fn stamp(&self) -> Stamp {

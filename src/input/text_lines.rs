@@ -1,4 +1,5 @@
-//! Lines of a text, each of them an item: a text itself, whatever stands in it.
+//! Lines of a text, each of them an item: a text itself, whatever stands in it. (A mark that some editors begin a text
+//! with is none of it, and what begins as a compressed file does is refused.)
 //!
 //! A line ends with a newline, before which a carriage return is none of the text; the last need not end. Held in memory:
 //! one buffer of lines, and none that is longer than a batch has room for.
@@ -32,7 +33,7 @@ impl TextLines {
     /// Bytes of whole lines that wait; 0 at the end, and where there are none yet and nobody may wait.
     fn whole(&mut self, may_wait: bool) -> Result<usize> {
         let failed = |e: &std::io::Error| Error::io("read", &self.name, e);
-        let whole = match self.lines.whole(may_wait, TEXT).map_err(|e| failed(&e))? {
+        let whole = match self.lines.whole(may_wait, TEXT + 1).map_err(|e| failed(&e))? {
             Whole::Bytes(count) => count,
             Whole::TooLong => return Err(self.too_long()),
         };
@@ -64,7 +65,7 @@ impl TextLines {
             let end = next_line(lines, at);
             let text = lines[at..end].strip_suffix(b"\n").unwrap_or(&lines[at..end]);
             let text = text.strip_suffix(b"\r").unwrap_or(text);
-            if batch.text_left() < text.len() || batch.put_bytes(0, row + count, text).is_err() {
+            if batch.text_left(row + count) < text.len() || batch.put_bytes(0, row + count, text).is_err() {
                 break;
             }
             count += 1;
@@ -107,18 +108,15 @@ impl Source for TextLines {
             while at < whole && skipped < count {
                 at = next_line(&self.lines.waiting()[..whole], at);
                 skipped += 1;
+                self.line += 1;
             }
             self.lines.pass(at);
         }
-        self.line += skipped;
         Ok(skipped)
     }
 
     fn waits_for(&self) -> Option<BorrowedFd<'_>> {
-        let is_here = self.lines.has_ended()
-            || self.failed.is_some()
-            || memchr::memchr(b'\n', self.lines.waiting()).is_some();
-        if is_here { None } else { self.lines.descriptor() }
+        self.lines.awaited().filter(|_| self.failed.is_none())
     }
 
     fn stamp(&self) -> Stamp {

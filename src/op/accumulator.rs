@@ -1,8 +1,12 @@
 //! States of blocks put together on the root, whatever they are: the seam behind which reductions and counts of lines are
 //! the same.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::base::error::Result;
-use crate::base::escape;
+use crate::base::{escape, names};
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
 
@@ -38,11 +42,11 @@ pub trait Accumulator {
 /// As [`Accumulator::text`] has it where nothing else is said.
 pub fn table_text(rows: &[ResultRow], table: &Schema, texts: Texts) -> Vec<u8> {
     let rows = rows.iter().map(|row| words(row, table, texts).join("\t") + "\n");
-    [names(table).join("\t") + "\n"].into_iter().chain(rows).collect::<String>().into_bytes()
+    [headings(table).join("\t") + "\n"].into_iter().chain(rows).collect::<String>().into_bytes()
 }
 
 /// The names of columns, as they stand in a line.
-pub fn names(table: &Schema) -> Vec<String> {
+pub fn headings(table: &Schema) -> Vec<String> {
     table.fields.iter().map(|field| escape::line(&field.name)).collect()
 }
 
@@ -50,7 +54,7 @@ pub fn names(table: &Schema) -> Vec<String> {
 pub fn words(row: &ResultRow, table: &Schema, texts: Texts) -> Vec<String> {
     let word = |bits: u64, dtype: ColumnType| match dtype.number() {
         Some(dtype) => dtype.text(bits),
-        None => escape::line(&String::from_utf8_lossy(texts.get(bits))),
+        None => escape::line(&names::readable(Path::new(OsStr::from_bytes(texts.get(bits))))),
     };
     let values = row.iter().zip(table.dtypes());
     values.map(|(bits, dtype)| bits.map_or(String::new(), |bits| word(bits, dtype))).collect()

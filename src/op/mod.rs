@@ -42,6 +42,8 @@ pub struct Bound {
     pub reduce: Option<Reduce>,
     /// What a `read` does with lines.
     pub lines: Option<&'static LineOp>,
+    /// Results say who has answered.
+    pub says_who: bool,
 }
 
 impl Bound {
@@ -51,7 +53,10 @@ impl Bound {
     /// As those of [`Formula::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
-            return Ok(Self { info, lines: task.work.action().and_then(lines::by_name), ..Self::default() });
+            let action = task.work.action().unwrap_or(lines::DEFAULT);
+            let unknown = || Error::Usage(format!("--do {action}: unknown operation"));
+            let lines = Some(lines::by_name(action).ok_or_else(unknown)?);
+            return Ok(Self { info, lines, ..Self::default() });
         };
         let formula = function.as_ref().map(|function| Formula::bind(function, &info.schema)).transpose()?;
         if let Some(Reductions { items, by, ddof }) = reduce {
@@ -60,7 +65,7 @@ impl Bound {
             return Self { info, formula, reduce, ..Self::default() }.checked(task);
         }
         let count = info.schema.len();
-        let names = input_names(&info.schema);
+        let names = input_names(&info.schema, *who);
         let kept = match (columns, &task.output) {
             (Some(columns), _) => kept_columns(columns, &names)?,
             (None, Output::None | Output::People) => Vec::new(),
@@ -69,7 +74,7 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Self { info, formula, kept, ..Self::default() }.checked(task)
+        Self { info, formula, kept, says_who: *who, ..Self::default() }.checked(task)
     }
 
     /// # Errors
@@ -137,7 +142,7 @@ impl Bound {
             Some(Answers::Lines) => return Schema::default(),
             None => {}
         }
-        let names = input_names(schema);
+        let names = input_names(schema, self.says_who);
         let inputs =
             self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
         let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers() };
@@ -145,8 +150,8 @@ impl Bound {
     }
 }
 
-/// What the columns of an input are called in results.
-fn input_names(schema: &Schema) -> Vec<String> {
+/// What the columns of an input are called in results, which may say who has answered.
+fn input_names(schema: &Schema, says_who: bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for field in &schema.fields {
         let mut name = match &*field.name {
@@ -155,7 +160,8 @@ fn input_names(schema: &Schema) -> Vec<String> {
             ANSWERS if schema.len() == 1 => NAMELESS.to_owned(),
             name => name.to_owned(),
         };
-        while name == ANSWERS || names.contains(&name) {
+        let is_taken = |name: &str| name == ANSWERS || says_who && OF_WHO.contains(&name);
+        while is_taken(&name) || names.contains(&name) {
             name.push('_');
         }
         names.push(name);
@@ -184,6 +190,9 @@ fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
     }
     Ok(kept)
 }
+
+/// Columns that say who has answered.
+const OF_WHO: [&str; 3] = ["rank", "pid", "host"];
 
 /// What a column of the input without a name is called in results.
 const NAMELESS: &str = "input";

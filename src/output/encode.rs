@@ -1,4 +1,4 @@
-//! Results on their way from a worker: raw numbers, or the text that the sink wants. Workers turn numbers into text,
+//! Results on their way from a worker: raw numbers, rows with texts, states, or the text that the sink wants. Workers turn numbers into text,
 //! because that takes longer than computing them.
 
 use std::ops::Range;

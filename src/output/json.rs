@@ -37,7 +37,7 @@ pub fn template(table: &Schema, list: bool, who: Option<Option<&Who>>) -> RowTem
     RowTemplate { before: before.collect(), missing: "null", close: who + end, quoting: Quoting::Json }
 }
 
-/// Is a line that of a value without an answer? Only of whole numbers: of others infinity looks the same.
+/// Is a line that of a value without an answer? Not of floats, of which infinity looks the same.
 pub fn is_gap(row: &[u8]) -> bool {
     memchr::memmem::find(row, b"\"output\":null").is_some()
 }

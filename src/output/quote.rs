@@ -48,7 +48,7 @@ fn escaped(text: &[u8], out: &mut Vec<u8>, is_escaped: impl Fn(u8) -> bool) {
 fn csv(text: &[u8], out: &mut Vec<u8>) {
     let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
     let at_an_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_whitespace);
-    // An empty field without quotes is one that has no value.
+    // An empty field without quotes is one that has no value; not all readers tell it apart, parpy's own does not.
     if !text.is_empty() && !text.iter().any(is_special) && !at_an_end(text.first()) && !at_an_end(text.last())
     {
         out.extend_from_slice(text);

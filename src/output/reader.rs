@@ -11,7 +11,7 @@ use crate::input::Indexed;
 use crate::job::Task;
 use crate::job::output::Output;
 use crate::op::Bound;
-use crate::op::lines::Answers;
+use crate::op::lines::{Answers, State};
 use crate::output::reduced::encoded;
 use crate::output::text::{FromFile, IsGap, Rule, longest_row};
 use crate::output::{csv, json, npy};
@@ -174,16 +174,16 @@ pub fn damaged(path: &Path, why: &str) -> Error {
 struct FromStates<'a> {
     task: &'a Task,
     bound: &'a Bound,
-    /// The state that a row with these whole numbers has been.
-    of_row: fn(&[u64]) -> Option<Vec<u8>>,
+    /// What a row with these whole numbers has been.
+    of_row: fn(&[u64]) -> Option<State>,
     is_json: bool,
     path: std::path::PathBuf,
     rows: Box<dyn ResultReader + 'a>,
 }
 
 impl FromStates<'_> {
-    /// The state that the row `bytes` has been, and its numbers; `None` where it is no row of this task.
-    fn state(&self, bytes: &[u8]) -> Option<(Vec<u64>, Vec<u8>)> {
+    /// What the row `bytes` has been; `None` where it is no row of this task.
+    fn state(&self, bytes: &[u8]) -> Option<State> {
         let table = self.bound.table();
         let is_number = |k: &usize| table.number(*k).is_some();
         // In CSV and text they come first, and in JSON they have names.
@@ -203,22 +203,20 @@ impl FromStates<'_> {
         let state = (self.of_row)(&numbers)?;
         // All of the row, with the file's name.
         let mut all = self.bound.accumulator(self.task)?;
-        all.add(&state).ok()?;
+        all.add(&state.bytes).ok()?;
         let (rows, _) = all.rows(true).ok()?;
         let again = encoded(self.task, &*all, &rows, &table).ok()?;
-        (again == bytes).then_some((numbers, state))
+        (again == bytes).then_some(state)
     }
 }
 
 impl ResultReader for FromStates<'_> {
     fn next(&mut self, bytes: &mut Vec<u8>) -> Result<Option<ReadChunk>> {
         let Some(_) = self.rows.next(bytes)? else { return Ok(None) };
-        let Some((numbers, state)) = self.state(bytes) else {
+        let Some(State { bytes: state, lines: items, line_bytes }) = self.state(bytes) else {
             return Err(damaged(&self.path, "it does not hold what one file, which is the input, comes to"));
         };
         *bytes = state;
-        let by_name = |name| self.bound.table().position(name).and_then(|k| numbers.get(k).copied());
-        let (items, line_bytes) = (by_name("lines").unwrap_or(0), by_name("bytes").unwrap_or(0));
         Ok(Some(ReadChunk { items, line_bytes, ..ReadChunk::default() }))
     }
 }

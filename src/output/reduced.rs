@@ -103,12 +103,13 @@ impl Sink for ToReduced<'_> {
             tracing::debug!("{missing} rows without an answer are in no reduction");
         }
         if let [row] = &rows[..] {
-            let values = row.iter().zip(&self.table.fields);
+            let numbers = |(_, field): &(&Option<u64>, &Field)| field.dtype != ColumnType::Bytes;
+            let values = row.iter().zip(&self.table.fields).filter(numbers);
             let value = |(bits, field): (&Option<u64>, &Field)| {
                 let value = match (bits, field.dtype) {
-                    (None, _) | (_, ColumnType::Bytes) => f64::NAN,
+                    (None, _) => f64::NAN,
                     (Some(bits), ColumnType::I64) => *bits as i64 as f64,
-                    (Some(bits), ColumnType::F64) => f64::from_bits(*bits),
+                    (Some(bits), _) => f64::from_bits(*bits),
                 };
                 (field.name.clone(), value)
             };

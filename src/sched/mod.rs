@@ -91,8 +91,10 @@ pub struct BlockSizing {
     pub smallest: u64,
     /// Rows of a block at the most; 0 for a `read`.
     pub rows: usize,
-    /// Bytes of the batch of rows that travels with a block; 0 where none does.
+    /// Bytes of the batch of rows that travels with a block, its texts apart; 0 where none does.
     pub input: usize,
+    /// Bytes of texts of the rows that travel at once; 0 where there are none.
+    pub texts: usize,
     /// Bytes that a worker's answer has room for. Longer answers come in pieces.
     pub buf: usize,
 }
@@ -119,11 +121,13 @@ const ROUND_MEMORY: usize = 64 * 1024 * 1024;
 const MOST_ROUND_MEMORY: usize = 256 * 1024 * 1024;
 /// Bytes of an answer of states at least.
 const STATES: usize = 4096;
+/// The same of texts, which may be long.
+const PIECES: usize = 64 * 1024;
 /// How many blocks a worker gets in all when there are enough items: so many that one that is late does
 /// not matter, so few that handing out does not.
 const BLOCKS_PER_WORKER: u64 = 4;
 
-/// Bytes that the answer to a row of `task` takes at the most.
+/// Bytes that the answer to a row of `task` takes at the most, or where it has texts, in most cases.
 fn width(task: &Task, bound: &Bound) -> usize {
     Encoding::of(task, bound).width(&bound.table())
 }
@@ -141,19 +145,34 @@ fn rows_of_block(task: &Task, bound: &Bound, blocks: usize, default: u64) -> usi
 }
 
 impl BlockSizing {
+    /// Bytes of texts that are enough for a block, where so many are in flight with texts of their own.
+    pub fn enough_texts(slots: u64) -> usize {
+        (ROUND_MEMORY / slots.max(1) as usize).clamp(64 * 1024, 1024 * 1024)
+    }
+
     /// Of blocks of a map, of `rows` rows at the most.
     fn of_rows(task: &Task, bound: &Bound, workers: usize, rows: usize, smallest: u64) -> Self {
         let schema = &bound.info.schema;
-        let input = if bound.info.indexed { 0 } else { batch::bytes_with_texts(schema, rows) };
-        // Not so little that a state would come in hundreds of pieces.
-        let least = if bound.reduce.is_some() { STATES } else { 0 };
+        let (input, texts) = match bound.info.indexed {
+            true => (0, 0),
+            false => (batch::bytes_for(schema.len(), rows), batch::texts_of(schema)),
+        };
+        // Not so little that a state, or a long text, would come in hundreds of pieces.
+        let has_texts = Encoding::of(task, bound).has_texts(&bound.table());
+        let least = if has_texts {
+            PIECES
+        } else if bound.reduce.is_some() {
+            STATES
+        } else {
+            0
+        };
         let buf = (rows * width(task, bound)).max(least);
-        Self { workers, block: rows as u64, smallest, rows, input, buf }
+        Self { workers, block: rows as u64, smallest, rows, input, texts, buf }
     }
 
     /// Of sections of `block` bytes at the most.
     fn of_sections(workers: usize, block: u64, smallest: u64, buf: usize) -> Self {
-        Self { workers, block, smallest, rows: 0, input: 0, buf }
+        Self { workers, block, smallest, rows: 0, input: 0, texts: 0, buf }
     }
 
     /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round

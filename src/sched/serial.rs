@@ -46,7 +46,7 @@ fn blocks(
     tracing::debug!("lanes: {}", lanes.name());
     let mut operator = instance::make(task, bound, 0, lanes)?;
     let pid = std::process::id();
-    let mut input = pages(layout.input);
+    let mut input = pages(layout.input + layout.texts);
     let input: &mut [u8] = bytemuck::cast_slice_mut(&mut input);
     // Of words, so that raw numbers are aligned.
     let mut buf = vec![0u64; layout.buf.div_ceil(size_of::<u64>())];

@@ -267,6 +267,80 @@ fn a_text_that_kills_workers_is_named() {
 }
 
 #[test]
+fn a_column_may_be_taken_twice() {
+    let dir = Dir::new();
+    let rows: String = (0..60_000).map(|i| format!("{i:->60}\n")).collect();
+    dir.write("t.csv", format!("name\n{rows}"));
+    dir.write("q.csv", format!("\"name\"\n{rows}"));
+    dir.write("t.jsonl", rows.lines().map(|line| format!("{{\"name\":\"{line}\"}}\n")).collect::<String>());
+    for ranks in ways() {
+        for name in ["t.csv", "q.csv", "t.jsonl"] {
+            let run = parpy(&format!(
+                "map --from {name}:name,name -f length(name)+length(name_) --reduce sum,count"
+            ));
+            assert_eq!(
+                run.folder(dir.path("")).ranks(*ranks).text(),
+                "sum\t7200000\ncount\t60000\n",
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_row_with_holes_that_kills_leaves_them() {
+    let dir = Dir::new();
+    dir.write(
+        "t.jsonl",
+        "{\"a\":1,\"b\":\"x\",\"n\":5}\n{\"a\":-9,\"b\":null,\"n\":null}\n{\"a\":2,\"b\":\"\",\"n\":6}\n",
+    );
+    for pattern in ["pool", "process"] {
+        let run = |args: &str| {
+            parpy("-q map --from t.jsonl -k -f die(a) -p").arg(pattern).args(args).folder(dir.path(""))
+        };
+        assert_eq!(run("-o o.csv").done().code, 1);
+        let rows = "a,b,n,output\n1,x,5,1\n-9,,,\n2,\"\",6,4\n";
+        assert_eq!(String::from_utf8(dir.read("o.csv")).unwrap(), rows, "{pattern}");
+        let done = run("--reduce sum,count(n),argmax(n),sum(n) --by b").done();
+        // A row without a name is of no group.
+        assert_eq!(
+            String::from_utf8_lossy(&done.stdout),
+            "b\tsum\tcount(n)\targmax(n)\tsum(n)\n\t4\t1\t2\t6\nx\t1\t1\t0\t5\n",
+            "{}",
+            done.stderr
+        );
+    }
+}
+
+#[test]
+fn objects_come_from_pipes_as_they_are_written() {
+    let dir = Dir::new();
+    let (fifo, log) = (dir.path("f.jsonl"), dir.path("log"));
+    assert!(program("mkfifo").arg(&fifo).status().unwrap().success());
+    let plain = dir.path("f.csv");
+    assert!(program("mkfifo").arg(&plain).status().unwrap().success());
+    let of_csv = format!(
+        "(printf 'a\\nb\\n'; while [ ! -s {log} ]; do sleep 0.05; done; printf 'c\\n') > {fifo} & \
+         {parpy} map --from {fifo}:a -f upper > {log}; wait",
+        log = dir.path("csv.log").display(),
+        fifo = plain.display(),
+        parpy = env!("CARGO_BIN_EXE_parpy")
+    );
+    let script = format!(
+        "(printf '{{\"a\":'; printf '\"b\"}}\\n'; while [ ! -s {log} ]; do sleep 0.05; done; printf '{{\"a\":\"c\"}}\\n') > {fifo} & \
+         {parpy} map --from {fifo}:a -f upper > {log}; wait",
+        log = log.display(),
+        fifo = fifo.display(),
+        parpy = env!("CARGO_BIN_EXE_parpy")
+    );
+    for (script, log) in [(script, "log"), (of_csv, "csv.log")] {
+        let done = program("timeout").args(["60", "sh", "-c", &script]).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(dir.read(log), b"B\nC\n");
+    }
+}
+
+#[test]
 fn what_texts_cannot_be_is_said() {
     let dir = Dir::new();
     dir.write("l.txt", "a\n");

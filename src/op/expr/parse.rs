@@ -259,13 +259,6 @@ impl Builder<'_> {
         let Some(name) = inner.next() else { return Err(Fault::new(at, "a function without a name")) };
         let (name, of_name) = (name.as_str(), place(&name));
         let mut given = inner.map(|pair| self.sum(pair, depth + 1)).collect::<Result<Vec<_>, _>>()?;
-        // Of functions of several all are of numbers, but for what one is chosen of.
-        match name {
-            "min" | "max" | "atan2" | "hypot" | "pow" | "float" => {
-                given = given.into_iter().map(Node::number).collect::<Result<_, _>>()?;
-            }
-            _ => {}
-        }
         let count = |wanted: &str| {
             let found = given.len();
             Err(Fault::new(
@@ -274,7 +267,7 @@ impl Builder<'_> {
             ))
         };
         let two = |op: Binary, given: Vec<Node>| match <[Node; 2]>::try_from(given) {
-            Ok([a, b]) => of_two(op, a, b, at),
+            Ok([a, b]) => of_two(op, a.number()?, b.number()?, at),
             Err(given) => {
                 Err(Fault::new(at, format!("{name} is of 2 numbers, and {} are given", given.len())))
             }
@@ -285,12 +278,12 @@ impl Builder<'_> {
                 if given.len() < 2 {
                     return count("2 numbers or more");
                 }
-                let first = given.remove(0);
-                given.into_iter().try_fold(first, |a, b| of_two(op, a, b, at))?
+                let first = given.remove(0).number()?;
+                given.into_iter().try_fold(first, |a, b| of_two(op, a, b.number()?, at))?
             }
             "atan2" | "hypot" => {
                 let op = if name == "atan2" { Binary::Atan2 } else { Binary::Hypot };
-                two(op, given.into_iter().map(Node::float).collect())?
+                two(op, given.into_iter().map(|node| Ok(node.number()?.float())).collect::<Result<_, _>>()?)?
             }
             "pow" => two(Binary::Power, given)?,
             "if" => match <[Node; 3]>::try_from(given) {
@@ -311,7 +304,7 @@ impl Builder<'_> {
                 }
             },
             "float" => match <[Node; 1]>::try_from(given) {
-                Ok([of]) => of.float(),
+                Ok([of]) => of.number()?.float(),
                 Err(_) => return Err(Fault::new(at, "float is of 1 number")),
             },
             _ => {
@@ -322,7 +315,11 @@ impl Builder<'_> {
                 };
                 match <[Node; 1]>::try_from(given) {
                     Ok([of]) => apply(function, of, at)?,
-                    Err(_) => return Err(Fault::new(at, format!("{name} is of 1 number"))),
+                    Err(_) => {
+                        let of = if function.float.is_some() { "number" } else { "text" };
+                        let of = if matches!(function.whole, Whole::Exact(_)) { "number" } else { of };
+                        return Err(Fault::new(at, format!("{name} is of 1 {of}")));
+                    }
                 }
             }
         };

@@ -5,8 +5,7 @@ use crate::data::texts::TextMaker;
 use crate::op::functions::{OfText, Whole};
 
 /// Why there is no answer that is a text.
-pub(super) const NO_ROOM: &str =
-    "there is no more room for what is made of texts; --block takes fewer rows at once";
+pub(super) const NO_ROOM: &str = "there is no room for what is made of its texts on the way: 64 MiB";
 
 /// Why whole numbers have no answer.
 const TOO_LARGE: &str = "does not fit in a 64-bit whole number; for floats: --dtype f64, or float(…)";

@@ -8,7 +8,7 @@ use super::scalar::{greatest, least, quotient};
 use super::{Binary, Fault, Kind, Node, Op};
 use crate::base::lanes::{Lanes, kernel};
 use crate::data::texts::TextMaker;
-use crate::op::functions::{Function, OfText, Whole};
+use crate::op::functions::{Function, Whole};
 
 /// Rows of a window: with the values of some operations they lie in the first-level cache.
 pub const WINDOW: usize = 1024;
@@ -31,7 +31,6 @@ enum Step {
     Negate(Kind, Source),
     Not(Source),
     Function(&'static Function, Kind, Source),
-    OfText(OfText, Source),
     Binary(Binary, Kind, Source, Source),
     If(Source, Source, Source),
 }
@@ -91,6 +90,8 @@ pub struct Program {
     result: Source,
     /// A function of it takes its time: rows one by one.
     is_slow: bool,
+    /// It is of texts: rows one by one, so that those that a row needs are let go of with it.
+    has_texts: bool,
     /// Texts that it has made of the last window.
     made: Vec<u8>,
 }
@@ -101,6 +102,7 @@ struct Compiler {
     registers: Vec<Option<Register>>,
     steps: Vec<(Step, usize)>,
     is_slow: bool,
+    has_texts: bool,
 }
 
 impl Compiler {
@@ -124,10 +126,8 @@ impl Compiler {
             Op::Not(of) => Step::Not(self.compile(of)),
             Op::Function(function, of) => {
                 self.is_slow |= function.is_slow;
-                match (function.text, of.kind) {
-                    (Some(of_text), Kind::Text) => Step::OfText(of_text, self.compile(of)),
-                    _ => Step::Function(function, node.kind, self.compile(of)),
-                }
+                self.has_texts |= of.kind == Kind::Text;
+                Step::Function(function, node.kind, self.compile(of))
             }
             Op::Binary(op, a, b) => Step::Binary(*op, a.kind, self.compile(a), self.compile(b)),
             Op::If(parts) => {
@@ -146,8 +146,9 @@ impl Program {
     pub fn new(node: Node, lanes: Lanes) -> Self {
         let mut compiler = Compiler::default();
         let result = compiler.compile(&node);
-        let Compiler { registers, steps, is_slow } = compiler;
-        Self { node, lanes, registers, steps, result, is_slow, made: Vec::new() }
+        let Compiler { registers, steps, is_slow, has_texts } = compiler;
+        let has_texts = has_texts || node.kind == Kind::Text;
+        Self { node, lanes, registers, steps, result, is_slow, has_texts, made: Vec::new() }
     }
 
     /// Type of the answers.
@@ -170,9 +171,9 @@ impl Program {
     /// their places means nothing.
     pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], answers: &mut [u64]) -> Option<Faults> {
         let mut texts = TextMaker::new(memory, std::mem::take(&mut self.made));
-        let faults = match self.lanes == Lanes::Scalar || self.is_slow {
+        let faults = match self.lanes == Lanes::Scalar || self.is_slow || self.has_texts {
             true => self.one_by_one(columns, &mut texts, answers),
-            false => self.by_steps(columns, &mut texts, answers),
+            false => self.by_steps(columns, answers),
         };
         self.made = texts.made;
         faults
@@ -184,7 +185,7 @@ impl Program {
     }
 
     /// As [`Program::answer`], one operation after the other.
-    fn by_steps(&mut self, columns: &[&[u64]], texts: &mut TextMaker, answers: &mut [u64]) -> Option<Faults> {
+    fn by_steps(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Faults> {
         let count = answers.len();
         let Some(((last, register), before)) = self.steps.split_last() else {
             answers.copy_from_slice(look(self.result, columns, &self.registers, count).0);
@@ -193,11 +194,11 @@ impl Program {
         for (step, register) in before {
             // It is none of the step's own sources.
             let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-            step.run(self.lanes, columns, texts, &self.registers, &mut out.values[..count], &mut out.faults);
+            step.run(self.lanes, columns, &self.registers, &mut out.values[..count], &mut out.faults);
             self.registers[*register] = Some(out);
         }
         let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-        last.run(self.lanes, columns, texts, &self.registers, answers, &mut out.faults);
+        last.run(self.lanes, columns, &self.registers, answers, &mut out.faults);
         let faults = out.faults.get().copied();
         self.registers[*register] = Some(out);
         faults
@@ -210,8 +211,13 @@ impl Program {
         }
         let mut faults = None;
         for (row, answer) in answers.iter_mut().enumerate() {
+            texts.begin_row();
             match self.node.answer(&|column| columns[column][row], texts) {
-                Ok(bits) => *answer = bits,
+                Ok(word) if self.node.kind == Kind::Text => *answer = texts.end_row(word),
+                Ok(bits) => {
+                    *answer = bits;
+                    texts.end_row(0);
+                }
                 Err(_) => faults.get_or_insert([0; FAULT_WORDS])[row / 64] |= 1 << (row % 64),
             }
         }
@@ -282,7 +288,6 @@ impl Step {
         &self,
         lanes: Lanes,
         columns: &[&[u64]],
-        texts: &mut TextMaker,
         registers: &[Option<Register>],
         answers: &mut [u64],
         faults: &mut Found,
@@ -332,12 +337,6 @@ impl Step {
                     ),
                 }
             }
-            Self::OfText(of_text, of) => {
-                let (words, from) = get(*of);
-                pass_on(from);
-                let each = |word: i64, _| of_text.answer(word as u64, texts).ok_or(());
-                pass_on(one_by_one(words, words, answers, each).as_ref());
-            }
             Self::Binary(op, kind, a, b) => {
                 let ((x, of_x), (y, of_y)) = (get(*a), get(*b));
                 pass_on(of_x);
@@ -373,7 +372,7 @@ fn one_by_one(
     x: &[u64],
     y: &[u64],
     answers: &mut [u64],
-    mut each: impl FnMut(i64, i64) -> Result<u64, ()>,
+    each: impl Fn(i64, i64) -> Result<u64, ()>,
 ) -> Option<Faults> {
     let mut faults = None;
     for (i, answer) in answers.iter_mut().enumerate() {

@@ -30,12 +30,19 @@ fn length(text: &[u8]) -> i64 {
         as i64
 }
 
-/// Runs of what is no white space (of Unicode), as Python splits a text.
+/// Runs of what is no white space, as Python's `str.split` tells it; bytes that are no UTF-8 are none.
 fn wordcount(text: &[u8]) -> i64 {
-    match std::str::from_utf8(text) {
-        Ok(text) => text.split_whitespace().count() as i64,
-        Err(_) => text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).count() as i64,
+    let is_blank = |c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c);
+    let (mut words, mut in_word) = (0, false);
+    let mut next = |is_part: bool| {
+        words += i64::from(is_part && !in_word);
+        in_word = is_part;
+    };
+    for chunk in text.utf8_chunks() {
+        chunk.valid().chars().for_each(|c| next(!is_blank(c)));
+        chunk.invalid().iter().for_each(|_| next(true));
     }
+    words
 }
 
 fn map(text: &[u8], out: &mut Vec<u8>, of: impl Fn(&str) -> String) {
@@ -58,6 +65,7 @@ mod tests {
             ("a\u{3000}b".as_bytes(), 3, 2, "A\u{3000}B".as_bytes()),
             (b"a\xff\xfeb c", 6, 2, b"A\xff\xfeB C"),
             (b"\0x", 2, 1, b"\0X"),
+            (b"a\x0bb\x1fc \xff d", 9, 5, b"A\x0bB\x1fC \xff D"),
         ] {
             let mut out = Vec::new();
             map(text, &mut out, str::to_uppercase);

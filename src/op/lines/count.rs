@@ -2,7 +2,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use super::{Answers, LineOp, PIECE, or_failure};
+use super::{Answers, LineOp, PIECE, State, or_failure};
 use crate::base::error::Result;
 use crate::base::escape;
 use crate::base::lanes::Lanes;
@@ -26,7 +26,8 @@ pub const COUNT: LineOp = LineOp {
         // More lines or words than bytes nobody can have counted.
         of_row: |numbers| match *numbers {
             [lines, words, bytes] if lines.max(words) <= bytes => {
-                Some(Tally { lines, words, bytes }.to_bytes().to_vec())
+                let state = Tally { lines, words, bytes }.to_bytes().to_vec();
+                Some(State { bytes: state, lines, line_bytes: bytes })
             }
             _ => None,
         },

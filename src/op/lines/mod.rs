@@ -39,9 +39,20 @@ pub enum Answers {
         table: fn() -> Schema,
         /// Puts them together, for a file.
         new: fn(&TextFile) -> Box<dyn Accumulator>,
-        /// The state that a row with these whole numbers has been; none where nothing can have come to that.
-        of_row: fn(&[u64]) -> Option<Vec<u8>>,
+        /// What a row with these whole numbers has been; none where nothing can have come to that.
+        of_row: fn(&[u64]) -> Option<State>,
     },
+}
+
+/// A state that is read back.
+#[derive(Debug)]
+pub struct State {
+    /// As a worker would send it.
+    pub bytes: Vec<u8>,
+    /// Lines that it is of.
+    pub lines: u64,
+    /// Bytes that these have.
+    pub line_bytes: u64,
 }
 
 /// All of them.
@@ -53,6 +64,11 @@ pub const DEFAULT: &str = text::TEXT.name;
 /// The operation of that name.
 pub fn by_name(name: &str) -> Option<&'static LineOp> {
     ALL.iter().find(|op| op.name == name)
+}
+
+/// Are the answers of the operation of that name lines?
+pub fn answers_lines(name: &str) -> bool {
+    by_name(name).is_some_and(|op| matches!(op.answers, Answers::Lines))
 }
 
 /// Bytes read, and looked at while they are in the cache, at once.

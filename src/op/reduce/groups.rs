@@ -11,7 +11,7 @@ use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{KnownTexts, Texts};
-use crate::op::accumulator::{Accumulator, ResultRow, names, table_text, words};
+use crate::op::accumulator::{Accumulator, ResultRow, headings, table_text, words};
 use crate::op::reduce::extremes::Rows;
 use crate::op::reduce::state::{State, word};
 use crate::op::reduce::{Of, Reduce};
@@ -144,7 +144,7 @@ impl BlockStates {
                     continue;
                 }
                 let key = match dtype {
-                    // A block has no more of them than there is room for.
+                    // Texts of a block are 4 MiB at most, so that there is room for all.
                     ColumnType::Bytes => {
                         texts.word(Texts { input: memory, made: &[] }.get(*bits)).unwrap_or_default()
                     }
@@ -347,7 +347,7 @@ impl Accumulator for Reduced {
 
     /// Without groups a name and a value on each line.
     fn text(&self, rows: &[ResultRow], table: &Schema) -> Vec<u8> {
-        let names = names(table);
+        let names = headings(table);
         let lines: String = match (self.reduce.has_groups(), rows) {
             (false, [row]) => {
                 let words = words(row, table, self.texts());

@@ -63,7 +63,7 @@ impl AnyColumn {
         *waiting += text.len();
         column.push(file, &[text.parse().unwrap_or_default()])?;
         if *waiting > WAITING_TEXTS {
-            column.write_waiting(file)?;
+            column.write_waiting(file, CHUNK)?;
         }
         if column.waiting.is_empty() {
             *waiting = 0;
@@ -118,29 +118,29 @@ impl<T: H5Type + Clone> Column<T> {
             if self.waiting.is_empty() && more.len() >= CHUNK {
                 let whole;
                 (whole, more) = more.split_at(more.len() / CHUNK * CHUNK);
-                self.write(file, whole)?;
+                self.write(file, whole, CHUNK)?;
                 continue;
             }
             let fits = more.len().min(CHUNK - self.waiting.len());
             self.waiting.extend_from_slice(&more[..fits]);
             more = &more[fits..];
             if self.waiting.len() == CHUNK {
-                self.write_waiting(file)?;
+                self.write_waiting(file, CHUNK)?;
             }
         }
         Ok(())
     }
 
-    fn write_waiting(&mut self, file: &File) -> ::hdf5::Result<()> {
+    /// Writes what waits; a dataset that there is not yet has chunks of so many elements.
+    fn write_waiting(&mut self, file: &File, chunk: usize) -> ::hdf5::Result<()> {
         let mut waiting = std::mem::take(&mut self.waiting);
-        let outcome = self.write(file, &waiting);
+        let outcome = self.write(file, &waiting, chunk);
         waiting.clear();
         self.waiting = waiting;
         outcome
     }
 
-    fn write(&mut self, file: &File, values: &[T]) -> ::hdf5::Result<()> {
-        let chunk = if self.written == 0 { values.len().clamp(1, CHUNK) } else { CHUNK };
+    fn write(&mut self, file: &File, values: &[T], chunk: usize) -> ::hdf5::Result<()> {
         let dataset = match self.dataset.take() {
             Some(dataset) => dataset,
             None => create::<T>(file, &self.name, 0, chunk, self.compress)?,
@@ -158,7 +158,8 @@ impl<T: H5Type + Clone> Column<T> {
     /// Writes the rest, and closes the dataset, which there is even when it is empty.
     pub fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
         if self.dataset.is_none() || !self.waiting.is_empty() {
-            self.write_waiting(file)?;
+            // All that there is: a small dataset has a small chunk.
+            self.write_waiting(file, self.waiting.len().clamp(1, CHUNK))?;
         }
         self.dataset = None;
         Ok(())

@@ -8,7 +8,9 @@ use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::lanes::Lanes;
 use crate::base::time::Interval;
+use crate::data::batch::{BatchRef, BatchWriter, bytes_for};
 use crate::data::block::Block;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input;
 use crate::observe::report::WorkerReport;
 use crate::sched::manager::ring::State;
@@ -61,6 +63,7 @@ impl<H: Spawn> Manager<'_, H> {
         let TaskContext { ring, layout, .. } = self.context;
         ring.hold(self.head, block, block.start - whole.start);
         self.alone = None;
+        self.pieces.clear();
         let worker = layout.workers;
         // It counts as one that is gone, most often the one that has died of the block; as another besides those
         // that there may be where all are at work, because nobody does two things at a time.
@@ -100,9 +103,7 @@ impl<H: Spawn> Manager<'_, H> {
         let settings = MapSettings::of(task, self.context.bound);
         let row = self.row(whole, item);
         let what = match &row {
-            Some((row, memory)) => {
-                format!("value {} (no. {})", settings.describe(row, memory), item.start + 1)
-            }
+            Some(row) => format!("value {} (no. {})", settings.describe_row(&row.view()), item.start + 1),
             None => self.context.describe(&item),
         };
         let tries = counted(1 + task.retries as u64, "worker");
@@ -112,27 +113,62 @@ impl<H: Spawn> Manager<'_, H> {
         }
         tracing::warn!("{complaint}; passed over");
         collector.pass_over(1, Some(complaint));
-        let gap = row.map_or(Vec::new(), |(row, memory)| map::gap(&settings, &row, &memory));
+        let gap = row.map_or(Vec::new(), |row| map::gap(&settings, &row.view(), item.start));
         let known = self.progress.see(gap.len());
         let of =
             ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
         collector.take(of, crate::op::BlockResult::default(), &gap[known..])
     }
 
-    /// The row that block `item`, a part of block `head`, consists of, and what words of texts in it lead to.
-    fn row(&self, whole: Block, item: Block) -> Option<(Vec<u64>, Vec<u8>)> {
+    /// The row that block `item`, a part of block `head`, consists of.
+    fn row(&self, whole: Block, item: Block) -> Option<OwnRow> {
         let TaskContext { task, bound, ring, .. } = self.context;
-        let columns = bound.info.schema.len();
+        let schema = &bound.info.schema;
         if !bound.info.indexed {
             let (rows, number) = (ring.rows(self.head)?, (item.start - whole.start) as usize);
-            let row = (0..columns).map(|column| rows.words(column).get(number).copied());
-            return Some((row.collect::<Option<_>>()?, rows.memory().to_vec()));
+            return (number < rows.len()).then(|| OwnRow::of(schema, &rows.rows(number..number + 1)))?;
         }
-        let mut row = vec![0; columns];
+        let mut row = vec![0; schema.len()];
         let mut space: Vec<&mut [u64]> = row.iter_mut().map(std::slice::from_mut).collect();
         let mut source = input::open_indexed(task, &bound.info).ok()?;
         let (found, _) = source.fill_at(item.start, &mut space, Lanes::best());
-        (found == 1).then_some((row, Vec::new()))
+        let lacks = |column: usize| {
+            source.holes().and_then(|holes| holes.of_column(column)).is_some_and(|lacking| lacking.has(0))
+        };
+        (found == 1).then(|| OwnRow::of_words(schema, &row, lacks))?
+    }
+}
+
+/// A batch of one row.
+struct OwnRow(Vec<u64>);
+
+impl OwnRow {
+    /// A copy of the only row of `rows`.
+    fn of(schema: &Schema, rows: &BatchRef) -> Option<Self> {
+        let texts = (0..rows.columns()).filter(|column| rows.dtype(*column) == ColumnType::Bytes);
+        let bytes =
+            bytes_for(schema.len(), 1) + texts.map(|column| rows.bytes(column, 0).len()).sum::<usize>();
+        let mut memory = vec![0; bytes.div_ceil(size_of::<u64>())];
+        rows.pack(schema, bytemuck::cast_slice_mut(&mut memory))?;
+        Some(Self(memory))
+    }
+
+    /// A row of numbers, some of which may be missing.
+    fn of_words(schema: &Schema, words: &[u64], lacks: impl Fn(usize) -> bool) -> Option<Self> {
+        let mut memory = vec![0; bytes_for(schema.len(), 1).div_ceil(size_of::<u64>())];
+        let mut batch = BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), schema, 1)?;
+        for (column, word) in words.iter().enumerate() {
+            batch.words_mut(column)[0] = *word;
+            if lacks(column) {
+                batch.set_null(column, 0);
+            }
+        }
+        batch.set_rows(1);
+        Some(Self(memory))
+    }
+
+    fn view(&self) -> BatchRef<'_> {
+        BatchRef::new(bytemuck::cast_slice(&self.0)).unwrap_or_default()
     }
 }
 

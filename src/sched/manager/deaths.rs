@@ -124,6 +124,7 @@ impl<H: Spawn> Manager<'_, H> {
         self.context.ring.hold(number, block, 0);
         if number == self.head {
             self.progress.seen = 0;
+            self.pieces.clear();
         }
         if self.deaths(number) <= self.context.task.retries {
             tracing::warn!("{who} while it had {what}; run again on a new worker");

@@ -95,6 +95,9 @@ pub struct Manager<'a, H: Spawn> {
     head: u64,
     /// Of the answer to `head`.
     progress: Progress,
+    /// Pieces of an answer that says who has given it, until all of them are there: another worker would not give the same
+    /// bytes again.
+    pieces: Vec<u8>,
     /// Blocks that a worker must be started for.
     waiting: VecDeque<u64>,
     /// The block that the worker in each place is to begin with, because the one before it died with it. The
@@ -150,6 +153,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
             next: 0,
             head: 0,
             progress: Progress::default(),
+            pieces: Vec::new(),
             waiting: VecDeque::new(),
             redo: vec![None; workers],
             killers: BTreeMap::new(),
@@ -175,6 +179,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
     /// # Errors
     /// The first thing that fails, in block order; all answers before it have been taken.
     pub fn run(mut self, source: &mut BlockSource, collector: &mut Collector) -> Result<()> {
+        source.limit_texts(BlockSizing::enough_texts(self.context.ring.slots()));
         if self.by_turns() {
             self.context.ring.set_turns(self.most);
         }
@@ -346,10 +351,18 @@ impl<'a, H: Spawn> Manager<'a, H> {
         let (pid, interval) = header.event();
         let mut answer = header.unpack(buf);
         let (more, bytes) = (answer.more, &buf[..answer.bytes]);
+        let gathers = self.context.task.work.says_who() && (more || !self.pieces.is_empty());
+        if gathers {
+            self.pieces.extend_from_slice(bytes);
+        }
         let progress = &mut self.progress;
-        let known = progress.see(bytes.len());
+        let (bytes, known) = match gathers {
+            true if more => (bytes, bytes.len()),
+            true => (&self.pieces[..], progress.see(self.pieces.len())),
+            false => (bytes, progress.see(bytes.len())),
+        };
         if known > 0 && known == bytes.len() {
-            // Another worker has already given this piece.
+            // Another worker has already given this piece, or it comes with the last.
             (answer.items, answer.input_bytes) = (0, 0);
         }
         let of = ChunkInfo {
@@ -362,6 +375,9 @@ impl<'a, H: Spawn> Manager<'a, H> {
         progress.chunks += 1;
         self.idle_deaths = 0;
         collector.take(of, answer, &bytes[known..])?;
+        if gathers && !more {
+            self.pieces.clear();
+        }
         if more {
             ring.order_more(self.head, worker);
             if ring.must_wake(worker) {

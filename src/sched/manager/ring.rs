@@ -110,7 +110,7 @@ impl Ring {
     /// # Errors
     /// The system gives no such memory.
     pub fn new(layout: &BlockSizing) -> io::Result<Self> {
-        let input = layout.input.next_multiple_of(64);
+        let input = (layout.input + layout.texts).next_multiple_of(64);
         let buf = (layout.buf + MESSAGE).next_multiple_of(64);
         let slot_bytes = size_of::<SlotHead>() + input + buf;
         let slots = (SMALL_RING / slot_bytes).min(MANY_SLOTS).max(2 * layout.workers);

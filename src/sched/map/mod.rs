@@ -44,8 +44,8 @@ pub struct MapRows {
     rendered: Vec<u8>,
     /// Bytes of the states, or of these rows, that have been handed over.
     handed_over: usize,
-    /// Why the answer ends when these have been handed over.
-    failure: Option<Error>,
+    /// What is said with the last of these: so each block counts once, whoever gives some of its pieces again.
+    rest: BlockResult,
     /// Columns whose values an answer needs.
     used: Vec<usize>,
 }
@@ -80,7 +80,7 @@ impl MapRows {
             states,
             rendered: Vec::new(),
             handed_over: 0,
-            failure: None,
+            rest: BlockResult::default(),
             used,
         }
     }
@@ -271,19 +271,22 @@ fn leave_gap(settings: &MapSettings, row: &[Values], template: &RowTemplate, buf
     }
 }
 
-/// The gap for a row that no process has answered, words of whose texts lead to `memory`.
-pub fn gap(settings: &MapSettings, row: &[u64], memory: &[u8]) -> Vec<u8> {
-    let columns: Vec<&[u64]> = row.iter().map(std::slice::from_ref).collect();
+/// The gap for `row`, a batch of one and number `first` of all rows, that no process has answered.
+pub fn gap(settings: &MapSettings, row: &BatchRef, first: u64) -> Vec<u8> {
+    let window = Window::of(row, first);
     if let Some(mut states) = settings.states(Lanes::Scalar) {
-        states.begin(0);
-        states.add(0, &columns, memory, &[0], Some(&|of, _| of == Of::Answers));
+        states.begin(first);
+        let lacks = |of: Of, row: usize| match of {
+            Of::Answers => true,
+            Of::Input(k) => window.lacks(&[k], row),
+        };
+        states.add(0, &window.columns, window.memory, &[0], Some(&lacks));
         return states.message().to_vec();
     }
-    let (window, template) =
-        (Window { columns, lacking: Vec::new(), memory, first: 0 }, settings.template(None));
+    let template = settings.template(None);
     if settings.has_texts {
-        let mut rendered = Vec::new();
-        settings.render_texts(&window, &[], &template, Texts { input: memory, made: &[] }, &mut rendered);
+        let (mut rendered, texts) = (Vec::new(), Texts { input: window.memory, made: &[] });
+        settings.render_texts(&window, &[], &template, texts, &mut rendered);
         return rendered;
     }
     let row = settings.kept(&window);
@@ -380,16 +383,16 @@ impl Operator for MapRows {
             (answer.bytes, answer.more) = self.hand_over(buf);
         }
         if answer.more {
-            // What stands before it comes first.
-            self.failure = answer.failure.take();
+            let (bytes, more) = (answer.bytes, true);
+            self.rest = std::mem::replace(&mut answer, BlockResult { bytes, more, ..BlockResult::default() });
         }
         answer
     }
 
     fn more(&mut self, buf: &mut [u8]) -> BlockResult {
         let (bytes, more) = self.hand_over(buf);
-        let failure = if more { None } else { self.failure.take() };
-        BlockResult { bytes, more, failure, ..BlockResult::default() }
+        let rest = if more { BlockResult::default() } else { std::mem::take(&mut self.rest) };
+        BlockResult { bytes, more, ..rest }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::output::encode::{Values, missing};
 
-/// Where the runs of [`Encoding::Columns`] stand in the buffer of a block that has `of` rows.
+/// Where the runs of [`crate::output::encode::Encoding::Columns`] stand in the buffer of a block that has `of` rows.
 #[derive(Clone, Copy)]
 pub(super) struct Runs {
     pub(super) of: usize,

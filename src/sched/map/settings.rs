@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
+use crate::data::batch::BatchRef;
 use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
@@ -85,6 +86,13 @@ impl MapSettings {
         self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &self.columns, lanes))
     }
 
+    /// The first row of a batch in a message.
+    pub fn describe_row(&self, row: &BatchRef) -> String {
+        let words: Vec<u64> =
+            (0..row.columns()).filter_map(|column| row.words(column).first().copied()).collect();
+        self.describe(&words, row.memory())
+    }
+
     /// A row in a message: its value, or where it has several, each with its name. Words of texts lead to `memory`.
     pub fn describe(&self, row: &[u64], memory: &[u8]) -> String {
         let texts = Texts { input: memory, made: &[] };
@@ -115,6 +123,16 @@ pub(super) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
+    /// All rows of a batch, the first of which is number `first` of the input.
+    pub(super) fn of(rows: &BatchRef<'a>, first: u64) -> Self {
+        Self {
+            columns: (0..rows.columns()).map(|column| rows.words(column)).collect(),
+            lacking: (0..rows.columns()).map(|column| rows.lacking(column)).collect(),
+            memory: rows.memory(),
+            first,
+        }
+    }
+
     /// Some of these rows.
     pub(super) fn rows(&self, rows: Range<usize>) -> Window<'a> {
         let lacking = self.lacking.iter().map(|lacking| lacking.map(|lacking| lacking.skip(rows.start)));

@@ -115,9 +115,9 @@ fn words(layout: &BlockSizing, workers: usize) -> usize {
 }
 
 /// Words in front of the first slot. It and all slots begin at cache lines, so that no two ranks write to
-/// the same one. One batch of the rows of all workers takes no more than as many batches.
+/// the same one. One batch of the rows of all workers takes no more than as many batches, and has no more texts than one.
 fn first_slot(layout: &BlockSizing, workers: usize) -> usize {
-    (layout.input * workers).next_multiple_of(64) / size_of::<u64>()
+    (layout.input * workers + layout.texts).next_multiple_of(64) / size_of::<u64>()
 }
 
 /// Words of a slot: an answer and a message.

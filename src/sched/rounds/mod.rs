@@ -508,7 +508,7 @@ impl<'a> RankContext<'a> {
     /// The rows of each rank off the node, a batch each, one behind the other; says in the ranks' commands how long each
     /// is.
     fn pack_rows(&mut self, commands: &mut [Command]) -> Vec<u64> {
-        let (threads, room) = (self.threads, self.layout.input * self.threads);
+        let (threads, room) = (self.threads, self.layout.input * self.threads + self.layout.texts);
         let mut packed: Vec<u64> = Vec::new();
         let Some(rows) = BatchRef::new(self.memory.as_ref().map_or(&[], Memory::input)) else {
             return packed;
