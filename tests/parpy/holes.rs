@@ -4,6 +4,31 @@ use crate::data::*;
 use crate::dsl::*;
 
 #[test]
+fn what_a_format_cannot_say_is_an_error() {
+    let dir = Dir::new();
+    dir.write("t.csv", "n,x,name\n1,1.5,a\n2,,b\n,3.5,c\n4,4.5,\n");
+    for extension in extensions().into_iter().filter(|e| ["npy", "h5"].contains(e)) {
+        for ranks in ways() {
+            let run = |args: &str| {
+                let args = format!("-q map -k --from t.csv{args}.{extension}");
+                parpy(&args).folder(dir.path("")).ranks(*ranks).done()
+            };
+            // Of floats it can be said, and of rows that have no answer.
+            assert_eq!(run(":n,x -f n -o fine").code, 1);
+            let done = run(":n,x -f x*2 -o o");
+            let told = done.stderr.contains("row no. 3: n is missing")
+                && done.stderr.contains(".csv and .json have");
+            assert!(done.code == 1 && told, "{}", done.stderr);
+            assert_eq!(run(":n,x -f x*2 --columns x,output -o p").code, 1);
+            if extension == "h5" {
+                let done = run(":name,n -f n -o q");
+                assert!(done.stderr.contains("row no. 4: name is missing"), "{}", done.stderr);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_hole_stays_a_hole_through_every_format() {
     let dir = Dir::new();
     let mut formats: Vec<(&str, &str)> = vec![("txt", ""), ("csv", ":output"), ("npy", "")];
@@ -65,7 +90,7 @@ fn floats_that_are_missing() {
         assert_eq!(of("--from x.csv -k -f x*y"), "0.5\n\n\n");
         run("--from x.csv -k -f y+1 -o y.csv").ranks(*ranks).done();
         assert_eq!(dir.read("y.csv"), b"x,y,output\n0.5,1,2\n,2,3\n-2.0,,\n");
-        run("--from x.csv -k -f x+1 -o y.npy").ranks(*ranks).done();
+        run("--from x.csv -k -f x+1 --columns x,output -o y.npy").ranks(*ranks).done();
         assert_eq!(of("--from y.npy -k -f output --columns x,output"), "0.5\t1.5\n\t\n-2.0\t-1.0\n");
         // Of each column its own: what says whether there is an answer says nothing of the inputs.
         run("--from x.csv -k -f x*0+y*0 -o z.npy").ranks(*ranks).done();

@@ -201,6 +201,8 @@ fn answer_window(
         }
     };
     rows.add_lacking(used, &mut faults);
+    let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_ref(), row));
+    let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
     loop {
         // What has answers, up to the next that has none.
@@ -225,7 +227,8 @@ fn answer_window(
         };
         room.answer.items += (end - done) as u64;
         if end == count {
-            return true;
+            room.answer.failure = unsaid.map(|(_, error)| error);
+            return room.answer.failure.is_none();
         }
         let complaint = complaint(settings, program, used, rows, end);
         if !settings.keep_going {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::base::error::Error;
 use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
@@ -167,6 +168,30 @@ impl<'a> Window<'a> {
 }
 
 impl MapSettings {
+    /// The first of `rows` that has an answer beside an input that is missing, of which a file of columns has no way to say
+    /// that: it lists the rows without an answer, and only of floats a NaN says it.
+    pub(super) fn unsaid(&self, rows: &Window, has_answer: impl Fn(usize) -> bool) -> Option<(usize, Error)> {
+        if !matches!(self.encoding, Encoding::Columns { .. } | Encoding::Packed { .. }) {
+            return None;
+        }
+        let of = self.kept.iter().filter(|k| self.columns[**k] != ColumnType::F64);
+        let first = |k: &usize| {
+            let lacking = rows.lacking.get(*k).copied().flatten()?;
+            (0..rows.len()).find(|row| lacking.has(*row) && has_answer(*row))
+        };
+        let (row, k) = of.filter_map(|k| Some((first(k)?, *k))).min()?;
+        let (number, name) = (rows.first + row as u64 + 1, &self.names[k]);
+        let name = if name.is_empty() { "the value" } else { name };
+        Some((
+            row,
+            Error::Failed(format!(
+                "row no. {number}: {name} is missing, and .h5 and .npy have no way to say that of an input that is \
+                 {} beside an answer; .csv and .json have, or --columns leaves it out",
+                if self.columns[k] == ColumnType::Bytes { "text" } else { "a whole number" }
+            )),
+        ))
+    }
+
     /// Appends rows with texts in them; where there are no `answers`, none has one.
     pub(super) fn render_texts(
         &self,
