@@ -426,8 +426,10 @@ impl Work {
             }
         };
         if !matches!(numbers, Numbers::File { .. }) {
-            if spec.no_header || spec.delimiter.is_some() {
-                return Err(Error::Usage("--no-header and --delimiter are for --from FILE.csv".into()));
+            if spec.no_header || spec.delimiter.is_some() || !spec.text.is_empty() {
+                return Err(Error::Usage(
+                    "--no-header, --text and --delimiter are for --from FILE.csv".into(),
+                ));
             }
             // There is one column, without a name.
             let schema = match numbers {

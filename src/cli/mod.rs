@@ -165,7 +165,7 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, repeat, compress and part; map may have values, range, from, lines, no_header, delimiter,
+keep_going, retries, repeat, compress and part; map may have values, range, from, lines, no_header, text, delimiter,
 function, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the command line, which come
 before them.
 

@@ -20,7 +20,7 @@ use crate::input::look::Ahead;
 use crate::input::parsed::{is_text, too_long};
 use crate::input::stamp::Stamp;
 use crate::input::text::{Input, LOOKED_AT};
-use crate::job::input::{TableLayout, split_columns};
+use crate::job::input::{TableLayout, quoted, split_columns};
 
 /// Letters of a name that are shown.
 const LONGEST_NAME: usize = 60;
@@ -65,7 +65,7 @@ impl Table {
         reader: Box<dyn Input>,
         path: &Path,
         part: Option<&str>,
-        layout: TableLayout,
+        layout: &TableLayout,
         dtype: Option<Dtype>,
         may_lack: bool,
         threads: usize,
@@ -97,13 +97,21 @@ impl Table {
         }
         let columns = Columns { path, delimiter, header: &header, has_names: !layout.no_header };
         let chosen = columns.choose(part)?;
+        let texts = layout.texts.iter().map(|name| columns.find(name)).collect::<Result<Vec<usize>>>()?;
+        if let Some((name, _)) = layout.texts.iter().zip(&texts).find(|(_, index)| !chosen.contains(index)) {
+            return Err(Error::Failed(format!(
+                "--text {name}: it is none of the columns that are taken of {}",
+                path.display()
+            )));
+        }
         let first = first_rows(&start, delimiter, layout.no_header);
         let cells = |index: usize| {
             first.iter().filter_map(move |record| std::str::from_utf8(record.get(index)?).ok())
         };
         let taken = chosen.iter().map(|index| {
             let name = header.get(*index).filter(|_| !layout.no_header).unwrap_or_default();
-            let dtype = match is_text(cells(*index), dtype.is_some() && chosen.len() == 1) {
+            let must_be_numbers = dtype.is_some() && chosen.len() == 1;
+            let dtype = match texts.contains(index) || is_text(cells(*index), must_be_numbers) {
                 true => ColumnType::Bytes,
                 false => dtype.unwrap_or_else(|| Dtype::of_words(cells(*index))).into(),
             };
@@ -251,7 +259,17 @@ impl Table {
         let why = match field {
             [] if self.may_lack => "there is no value".to_owned(),
             [] => "there is no value; --keep-going passes over it".to_owned(),
-            _ => dtype.number().unwrap_or(Dtype::I64).complaint(&shown(field)),
+            _ => {
+                let is_number = std::str::from_utf8(field).is_ok_and(|word| word.parse::<f64>().is_ok());
+                let column = if name.is_empty() {
+                    (index + 1).to_string()
+                } else {
+                    quoted(&start_of(name.as_bytes()))
+                };
+                let remedy =
+                    if is_number { String::new() } else { format!("; --text {column} takes it as text") };
+                dtype.number().unwrap_or(Dtype::I64).complaint(&shown(field)) + &remedy
+            }
         };
         match (&self.columns[..], &**name) {
             ([_], _) => why,
@@ -471,7 +489,7 @@ mod tests {
     ) -> Read {
         let layout = TableLayout::default();
         let mut table =
-            Table::open(Box::new(open(path).unwrap()), path, Some("a,b"), layout, dtype, may_lack, threads)
+            Table::open(Box::new(open(path).unwrap()), path, Some("a,b"), &layout, dtype, may_lack, threads)
                 .unwrap();
         let mut found = Vec::new();
         if let Err(error) = table.skip(skip) {

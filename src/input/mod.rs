@@ -179,7 +179,7 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                 _ if delimiter(path).is_some() => {
                     let (reader, part) = (Box::new(open(path)?), part.as_deref());
                     Values::Stream(Box::new(csv_table::Table::open(
-                        reader, path, part, *layout, dtype, may_lack, readers,
+                        reader, path, part, layout, dtype, may_lack, readers,
                     )?))
                 }
                 Some(Format::JsonLines) => {

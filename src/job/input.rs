@@ -68,12 +68,14 @@ impl Numbers {
 }
 
 /// What the user says of a table: a file with rows and columns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableLayout {
     /// Its first row is values.
     pub no_header: bool,
     /// What stands between columns, where it is not what the file's name says.
     pub delimiter: Option<u8>,
+    /// Columns that are text whatever stands in them.
+    pub texts: Vec<String>,
 }
 
 impl TableLayout {
@@ -81,10 +83,11 @@ impl TableLayout {
     /// No such delimiter, or none of a table: `path` is a file of another kind.
     pub(crate) fn of(spec: &MapSpec, path: &Path) -> Result<Self> {
         let between = spec.delimiter.as_deref().map(delimiter_byte).transpose()?;
-        let layout = Self { no_header: spec.no_header, delimiter: between };
+        let texts = spec.text.iter().flat_map(|names| split_columns(names)).collect();
+        let layout = Self { no_header: spec.no_header, delimiter: between, texts };
         if layout != Self::default() && delimiter(path).is_none() {
             return Err(Error::Usage(format!(
-                "--no-header and --delimiter are for files with columns, whose names end in .csv or .tsv; {} is none",
+                "--no-header, --text and --delimiter are for files with columns, whose names end in .csv or .tsv; {} is none",
                 path.display()
             )));
         }
@@ -92,7 +95,7 @@ impl TableLayout {
     }
 
     /// As a job file says it.
-    pub(crate) fn delimiter_text(self) -> Option<String> {
+    pub(crate) fn delimiter_text(&self) -> Option<String> {
         self.delimiter.map(|byte| if byte == b'\t' { "tab".to_owned() } else { char::from(byte).to_string() })
     }
 }

@@ -296,6 +296,7 @@ impl Task {
                         let part = part.as_ref().map_or(String::new(), |part| format!(":{part}"));
                         spec.from = Some((path(file) + &part).into());
                         (spec.no_header, spec.delimiter) = (layout.no_header, layout.delimiter_text());
+                        spec.text = layout.texts.iter().map(|name| quoted(name)).collect();
                     }
                 }
                 (Some(spec), None)

@@ -39,6 +39,10 @@ pub struct MapSpec {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub no_header: bool,
+    /// Columns of that file that are text whatever stands in them, as article numbers and postal codes are (.csv, .tsv)
+    #[arg(long, value_name = "NAMES")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub text: Vec<String>,
     /// What stands between the columns of the file of --from: a character, or tab [default: a comma; in .tsv a tab]
     #[arg(long, value_name = "CHAR", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]

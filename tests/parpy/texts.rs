@@ -267,6 +267,35 @@ fn a_text_that_kills_workers_is_named() {
 }
 
 #[test]
+fn columns_of_codes_are_texts_where_that_is_said() {
+    let dir = Dir::new();
+    dir.write("z.csv", "zip,n\n01234,1\n1234,2\n01234,3\n");
+    dir.write("m.csv", "id,n\n7,1\n8,2\nA1,3\n");
+    for ranks in ways() {
+        let run = |args: &str| parpy("-q map --from").args(args).folder(dir.path("")).ranks(*ranks);
+        assert_eq!(run("z.csv --text zip --reduce count --by zip").text(), "zip\tcount\n01234\t2\n1234\t1\n");
+        run("z.csv --text zip -f n -o o.csv").done().succeeds();
+        assert_eq!(dir.read("o.csv"), b"zip,n,output\n01234,1,1\n1234,2,2\n01234,3,3\n");
+        run("m.csv -f n")
+            .done()
+            .fails(1, &["line 4: column id: 'A1' is not a whole number", "--text id takes it as text"]);
+        assert_eq!(run("m.csv --text id -f length(id)*n").text(), "1\n2\n6\n");
+        assert_eq!(run("m.csv:1 --text 1 --no-header -f upper").text(), "ID\n7\n8\nA1\n");
+        run("z.csv --text zap -f n").done().fails(1, &["cannot read column zap"]);
+        run("z.csv:n --text zip -f n")
+            .done()
+            .fails(1, &["--text zip: it is none of the columns that are taken"]);
+    }
+    let run = |args: &str| parpy("map").args(args).folder(dir.path("")).done();
+    run("1 --text a").fails(2, &["--text", "--from FILE.csv"]);
+    run("--from a.npy --text a -f n").fails(2, &["--text", ".csv or .tsv"]);
+    // What a result was made by says it, too.
+    run("--from z.csv --text zip -f upper(zip) -o o.json").succeeds();
+    let job = parpy("show --job o.json").folder(dir.path("")).text();
+    assert!(job.contains("text = [\"zip\"]"), "{job}");
+}
+
+#[test]
 fn a_column_may_be_taken_twice() {
     let dir = Dir::new();
     let rows: String = (0..60_000).map(|i| format!("{i:->60}\n")).collect();

@@ -26,7 +26,7 @@ impl Read for Bytes {
 
 type Found = (Vec<u64>, Option<String>);
 
-fn table(bytes: &[u8], part: Option<&str>, layout: TableLayout, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
+fn table(bytes: &[u8], part: Option<&str>, layout: &TableLayout, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
     let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
     // No file of this name is looked into again.
     match Table::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype, may_lack, 3) {
@@ -40,9 +40,9 @@ fuzz_target!(|data: (u8, &[u8])| {
     let parts = [None, Some("1"), Some("2,1"), Some("a")];
     let part = parts[usize::from(choice & 3)];
     let delimiter = [None, Some(b'\t'), Some(b';'), Some(b' ')][usize::from(choice >> 2 & 3)];
-    let layout = TableLayout { no_header: choice & 16 > 0, delimiter };
+    let layout = TableLayout { no_header: choice & 16 > 0, delimiter, texts: Vec::new() };
     let dtype = [None, Some(Dtype::I64), Some(Dtype::F64), None][usize::from(choice >> 5 & 3)];
-    let all = table(bytes, part, layout, dtype, choice > 127, 1000);
-    assert_eq!(table(bytes, part, layout, dtype, choice > 127, 1), all);
+    let all = table(bytes, part, &layout, dtype, choice > 127, 1000);
+    assert_eq!(table(bytes, part, &layout, dtype, choice > 127, 1), all);
     assert!(all.1.is_none_or(|message| message.len() < 4000), "a long message");
 });
