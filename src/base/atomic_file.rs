@@ -75,12 +75,12 @@ impl AtomicFile {
         }
     }
 
-    fn make_file(path: &Path, place: Place) -> Result<(Self, File)> {
+    fn make_file(path: &Path, place: Target) -> Result<(Self, File)> {
         let mode = place.mode;
         Self::make(path, place, |new| new_file(new, mode))
     }
 
-    fn make<T>(path: &Path, place: Place, make: impl FnMut(&Path) -> io::Result<T>) -> Result<(Self, T)> {
+    fn make<T>(path: &Path, place: Target, make: impl FnMut(&Path) -> io::Result<T>) -> Result<(Self, T)> {
         let fail = |e: io::Error| match e.downcast::<Error>() {
             Ok(error) => error,
             Err(e) => Error::io("write", path, &e),
@@ -271,13 +271,13 @@ fn complete(file: &File, mode: u32) -> io::Result<()> {
 /// What stands under a name that is to be written.
 enum Old {
     /// A regular file, or nothing.
-    Replaceable(Place),
+    Replaceable(Target),
     /// To be written to as it is.
     Device,
 }
 
 /// Where a file is to stand.
-struct Place {
+struct Target {
     /// Behind all links.
     path: PathBuf,
     /// Who may do what with it: as with the file that it replaces; `None` for what any new file has.
@@ -325,7 +325,7 @@ fn look_at(path: &Path) -> Result<Old> {
     // is this process.
     let is_own = |old: &fs::Metadata| old.uid() == rustix::process::geteuid().as_raw();
     let mode = old.filter(is_own).map(|old| old.mode() & 0o777);
-    Ok(Old::Replaceable(Place { path: target, mode }))
+    Ok(Old::Replaceable(Target { path: target, mode }))
 }
 
 /// Checks that a file can be given the name `target`, which people know as `path`.

@@ -15,7 +15,7 @@ use crate::cli::{self, Cli, join_report, mark_numbers};
 use crate::cmd::run::{leave_together, run};
 use crate::cmd::say::{launch_for, print, say, say_at_last, speaks};
 use crate::input::hdf5_library;
-use crate::mpi::communicator::{Backend, Library};
+use crate::mpi::communicator::{Backend, MpiLibrary};
 use crate::node::host::host;
 use crate::op::functions::{self, Function};
 
@@ -59,7 +59,7 @@ pub fn main(backend: &Backend) -> ExitCode {
     if cfg!(feature = "hdf5") && !hdf5_library::is_here() && program::may_need_hdf5(&words, is_rank) {
         let _ = program::HDF5.become_it();
     }
-    if is_rank && matches!(backend.library, Library::Elsewhere) {
+    if is_rank && matches!(backend.library, MpiLibrary::Elsewhere) {
         let _ = (backend.join)(&launch);
     }
     let matches = cli::parser(&words).try_get_matches_from(mark_numbers(join_report(words.clone())));

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use crate::base::error::Result;
-use crate::cmd::scale::files::Row;
+use crate::cmd::scale::files::PointRow;
 use crate::cmd::show::Look;
 use crate::input::hdf5_library::provided;
 
 /// What commands do with HDF5 files, beside reading values and writing results.
-pub trait Library: Sync {
+pub trait Hdf5Commands: Sync {
     /// A short look at a file, with so many of its first and last rows.
     ///
     /// # Errors
@@ -21,7 +21,7 @@ pub trait Library: Sync {
     ///
     /// # Errors
     /// The file cannot be written.
-    fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()>;
+    fn save_studies(&self, path: &Path, json: &str, points: &[PointRow]) -> Result<()>;
 
     /// The JSON of scaling studies that were saved.
     ///
@@ -30,13 +30,13 @@ pub trait Library: Sync {
     fn studies(&self, path: &Path) -> Result<String>;
 }
 
-static LIBRARY: OnceLock<&'static dyn Library> = OnceLock::new();
+static LIBRARY: OnceLock<&'static dyn Hdf5Commands> = OnceLock::new();
 
 /// HDF5, as far as commands are concerned.
 ///
 /// # Errors
 /// It is not part of this build, or another of parpy's programs should have been started.
-pub fn library() -> Result<&'static dyn Library> {
+pub fn library() -> Result<&'static dyn Hdf5Commands> {
     provided(&LIBRARY)
 }
 
@@ -86,12 +86,12 @@ mod linked {
     /// HDF5, as this program is linked with it.
     struct Linked;
 
-    impl Library for Linked {
+    impl Hdf5Commands for Linked {
         fn show(&self, path: &Path, rows: usize) -> Result<Look> {
             show::hdf5::look(path, rows)
         }
 
-        fn save_studies(&self, path: &Path, json: &str, points: &[Row]) -> Result<()> {
+        fn save_studies(&self, path: &Path, json: &str, points: &[PointRow]) -> Result<()> {
             scale::hdf5::save(path, json, points)
         }
 

@@ -47,7 +47,7 @@ pub enum Wrong {
 
 /// Some rows.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundRows {
     /// How many.
     pub rows: usize,
     /// The first value that is passed over, and its line.
@@ -116,17 +116,17 @@ impl PlainRows {
         longest: usize,
         may_lack: bool,
         failed: impl Fn(&std::io::Error) -> Error,
-    ) -> Result<Found> {
+    ) -> Result<FoundRows> {
         let whole = match self.lines.whole(row == 0, longest).map_err(|e| failed(&e))? {
             Whole::Bytes(count) => count,
-            Whole::TooLong => return Ok(Found { is_other: true, ..Found::default() }),
+            Whole::TooLong => return Ok(FoundRows { is_other: true, ..FoundRows::default() }),
         };
         let lines = for_batch(&self.lines.waiting()[..whole], LIKELY_LINE, batch, row, self.copies);
         if lines.is_empty() {
-            return Ok(Found { is_all: true, ..Found::default() });
+            return Ok(FoundRows { is_all: true, ..FoundRows::default() });
         }
         if !is_plain(lines) {
-            return Ok(Found { is_other: true, ..Found::default() });
+            return Ok(FoundRows { is_other: true, ..FoundRows::default() });
         }
         let parts = parts(lines, self.threads, batch.capacity() - row);
         let (delimiter, fields, plan, dtypes) = (self.delimiter, self.fields, &self.plan, &self.dtypes);
@@ -135,7 +135,7 @@ impl PlainRows {
             move || parse_lines(text, rows, delimiter, fields, plan, dtypes, may_lack)
         });
         let parsed = fork_join::run(jobs);
-        let mut found = Found::default();
+        let mut found = FoundRows::default();
         match gather(batch, row, &mut self.line, &parts, parsed) {
             Ok(gathered) => {
                 (found.rows, found.passed_over, found.fault) =
@@ -158,19 +158,19 @@ impl PlainRows {
         count: u64,
         longest: usize,
         failed: impl Fn(&std::io::Error) -> Error,
-    ) -> Result<(u64, Found)> {
+    ) -> Result<(u64, FoundRows)> {
         let mut skipped = 0;
         while skipped < count {
             let whole = match self.lines.whole(true, longest).map_err(|e| failed(&e))? {
                 Whole::Bytes(count) => count,
-                Whole::TooLong => return Ok((skipped, Found { is_other: true, ..Found::default() })),
+                Whole::TooLong => return Ok((skipped, FoundRows { is_other: true, ..FoundRows::default() })),
             };
             let lines = &self.lines.waiting()[..whole];
             if lines.is_empty() {
                 break;
             }
             if !is_plain(lines) {
-                return Ok((skipped, Found { is_other: true, ..Found::default() }));
+                return Ok((skipped, FoundRows { is_other: true, ..FoundRows::default() }));
             }
             let mut at = 0;
             for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -185,14 +185,14 @@ impl PlainRows {
                 let fields = 1 + memchr::memchr_iter(self.delimiter, line).count();
                 if fields != self.fields {
                     let fault = Some((self.line, Wrong::Fields(fields)));
-                    return Ok((skipped, Found { fault, ..Found::default() }));
+                    return Ok((skipped, FoundRows { fault, ..FoundRows::default() }));
                 }
                 skipped += 1;
             }
             self.lines.pass(at);
             self.byte += at as u64;
         }
-        Ok((skipped, Found::default()))
+        Ok((skipped, FoundRows::default()))
     }
 }
 

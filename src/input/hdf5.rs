@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ::hdf5::types::{CompoundType, FloatSize, IntSize, TypeDescriptor};
 use ::hdf5::{Dataset, File, H5Type, Hyperslab, LocationType, SliceOrIndex};
-use links::{Found, broken_link, found_in, other_files};
+use links::{FileListing, broken_link, found_in, other_files};
 
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
@@ -19,7 +19,7 @@ use crate::base::names::Alias;
 use crate::data::dtype::Dtype;
 use crate::data::schema::{ANSWERS, Schema};
 use crate::input::flat::{Flat, FlatColumn, Kind, Stored};
-use crate::input::hdf5_library::{Library, plain};
+use crate::input::hdf5_library::{Hdf5Inputs, plain};
 use crate::input::holes::{Finder, WithHoles};
 use crate::input::stamp::Stamp;
 use crate::input::{ArrayFile, Indexed, count_of, flattened, open_regular, several};
@@ -33,7 +33,7 @@ pub fn provide() {
 /// HDF5, as this program is linked with it.
 struct Linked;
 
-impl Library for Linked {
+impl Hdf5Inputs for Linked {
     fn version(&self) -> String {
         let (major, minor, patch) = ::hdf5::library_version();
         format!("{major}.{minor}.{patch}")
@@ -364,7 +364,7 @@ pub fn damage(dtype: &TypeDescriptor) -> Option<String> {
 }
 
 fn list(file: &File) -> String {
-    let Found { datasets: names, broken, damaged } = found_in(file, usize::MAX);
+    let FileListing { datasets: names, broken, damaged } = found_in(file, usize::MAX);
     match names.len() {
         0 if damaged.is_some() => "it is damaged: the names in it cannot be read".into(),
         0 if !broken.is_empty() => format!("there are only links that lead nowhere, {}", broken.join(", ")),

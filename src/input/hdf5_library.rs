@@ -9,7 +9,7 @@ use crate::base::error::{Error, Result};
 use crate::input::{ArrayFile, Indexed};
 
 /// Reads HDF5 files.
-pub trait Library: Sync {
+pub trait Hdf5Inputs: Sync {
     /// Its version.
     fn version(&self) -> String;
 
@@ -21,18 +21,18 @@ pub trait Library: Sync {
     /// There is no such dataset, or not of numbers, or they are of different lengths.
     fn open(&self, file: &ArrayFile) -> Result<Box<dyn Indexed>>;
 
-    /// Tries in a child, where there can be one, whether [`Library::open`] and reading the first and last values
+    /// Tries in a child, where there can be one, whether [`Hdf5Inputs::open`] and reading the first and last values
     /// goes well: a damaged file may crash the library.
     ///
     /// # Errors
-    /// As those of [`Library::open`]; or the child has crashed.
+    /// As those of [`Hdf5Inputs::open`]; or the child has crashed.
     fn probe(&self, file: &ArrayFile) -> Result<()>;
 }
 
-static LIBRARY: OnceLock<&'static dyn Library> = OnceLock::new();
+static LIBRARY: OnceLock<&'static dyn Hdf5Inputs> = OnceLock::new();
 
 /// This program is linked with HDF5: from now on it is there.
-pub fn provide(library: &'static dyn Library) {
+pub fn provide(library: &'static dyn Hdf5Inputs) {
     let _ = LIBRARY.set(library);
 }
 
@@ -45,7 +45,7 @@ pub fn is_here() -> bool {
 ///
 /// # Errors
 /// It is not part of this build, or another of parpy's programs should have been started.
-pub fn library() -> Result<&'static dyn Library> {
+pub fn library() -> Result<&'static dyn Hdf5Inputs> {
     provided(&LIBRARY)
 }
 

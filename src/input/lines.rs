@@ -174,7 +174,7 @@ pub fn fill_up(
 }
 
 /// Whole lines for one thread.
-pub struct Part {
+pub struct LineRange {
     /// Where they stand.
     pub bytes: Range<usize>,
     /// How many.
@@ -182,7 +182,7 @@ pub struct Part {
 }
 
 /// The first of `lines`, no more of them than `most`, in parts for so many threads.
-pub fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<Part> {
+pub fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<LineRange> {
     let mut window = lines.len();
     loop {
         let count = (window / WORTH_SHARING).clamp(1, threads) as u64;
@@ -191,13 +191,13 @@ pub fn parts(lines: &[u8], threads: usize, most: usize) -> Vec<Part> {
             .map(|at| if at == 0 { 0 } else { next_line(lines, at - 1) })
             .collect();
         bounds.push(window);
-        let parts: Vec<Part> = bounds
+        let parts: Vec<LineRange> = bounds
             .windows(2)
             .map(|bounds| {
                 let bytes = bounds[0].min(window)..bounds[1].min(window);
                 let text = &lines[bytes.clone()];
                 let unfinished = usize::from(text.last().is_some_and(|byte| *byte != b'\n'));
-                Part { bytes, lines: memchr::memchr_iter(b'\n', text).count() + unfinished }
+                LineRange { bytes, lines: memchr::memchr_iter(b'\n', text).count() + unfinished }
             })
             .collect();
         let all: usize = parts.iter().map(|part| part.lines).sum();

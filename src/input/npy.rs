@@ -297,7 +297,7 @@ impl Header {
 }
 
 /// The values of the three keys of a header, where it has them.
-type Found<'a> = (Option<&'a [u8]>, Option<bool>, Option<Vec<u64>>);
+type Dictionary<'a> = (Option<&'a [u8]>, Option<bool>, Option<Vec<u64>>);
 
 /// What has not been read yet of a literal of Python. All that is read is passed over; of what is not
 /// understood `rest` says where it stands.
@@ -307,7 +307,7 @@ struct Literal<'a> {
 
 impl<'a> Literal<'a> {
     /// The whole of a header.
-    fn dictionary(&mut self) -> Option<Found<'a>> {
+    fn dictionary(&mut self) -> Option<Dictionary<'a>> {
         let mut found = (None, None, None);
         self.expect(b"{")?;
         while !self.has(b"}") {

@@ -2,7 +2,7 @@
 
 use crate::data::batch::{BatchWriter, Full, TEXT};
 use crate::data::schema::ColumnType;
-use crate::input::lines::{Part, likely};
+use crate::input::lines::{LineRange, likely};
 
 /// What has been found in the lines of one thread; `W` is what can be wrong with a line.
 pub struct Parsed<W> {
@@ -121,7 +121,7 @@ pub fn gather<W>(
     batch: &mut BatchWriter,
     row: usize,
     line: &mut u64,
-    parts: &[Part],
+    parts: &[LineRange],
     parsed: impl IntoIterator<Item = Parsed<W>>,
 ) -> Result<Gathered<W>, Full> {
     let mut found = Gathered { rows: 0, passed_over: None, fault: None };

@@ -86,7 +86,7 @@ pub struct Backend {
     /// Ends this process, and with it all ranks of its run, at once.
     pub abort: fn() -> !,
     /// Who says which MPI there is.
-    pub library: Library,
+    pub library: MpiLibrary,
 }
 
 /// The backend of a program without MPI: it becomes the one with MPI, where that has been built.
@@ -94,12 +94,12 @@ pub const EXEC: Backend = Backend {
     join: |launch| Err(elsewhere(launch)),
     try_join: |launch| Err(elsewhere(launch)),
     abort: || std::process::exit(1),
-    library: Library::Elsewhere,
+    library: MpiLibrary::Elsewhere,
 };
 
 /// Who knows which MPI library there is.
 #[derive(Clone, Copy)]
-pub enum Library {
+pub enum MpiLibrary {
     /// This program, which is linked with it.
     Here {
         /// Says its name and version.
@@ -111,7 +111,7 @@ pub enum Library {
     Elsewhere,
 }
 
-impl Library {
+impl MpiLibrary {
     /// Its name and version, for people. Elsewhere this process becomes one that knows, or says why it
     /// cannot.
     pub fn name(self) -> String {

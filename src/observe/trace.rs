@@ -81,7 +81,7 @@ pub struct Timeline {
     events: Vec<BlockEvent>,
     phases: Vec<(Phase, Interval)>,
     /// By number.
-    workers: Vec<Place>,
+    workers: Vec<WorkerOrigin>,
     /// Nanoseconds from each worker's clock to rank 0's, by number; none where all share it.
     offsets: Vec<i64>,
 }
@@ -99,7 +99,7 @@ enum Team {
 
 /// Where a worker was.
 #[derive(Debug, Clone)]
-struct Place {
+struct WorkerOrigin {
     pid: u32,
     host: String,
 }
@@ -157,7 +157,7 @@ impl Timeline {
         if let Some(over) = &report.mpi {
             self.team = Team::Ranks(over.threads);
         }
-        let place = |worker: &WorkerReport| Place { pid: worker.pid, host: worker.host.clone() };
+        let place = |worker: &WorkerReport| WorkerOrigin { pid: worker.pid, host: worker.host.clone() };
         self.workers = report.worker.iter().map(place).collect();
         self
     }
@@ -402,7 +402,7 @@ fn processes(timelines: &[Timeline]) -> BTreeMap<usize, Process> {
     lead.name = format!("{} on host {}", if is_over_ranks { "rank 0" } else { "parpy" }, host());
     lead.pids.insert(std::process::id());
     for timeline in timelines {
-        for (worker, Place { pid, host }) in timeline.workers.iter().enumerate() {
+        for (worker, WorkerOrigin { pid, host }) in timeline.workers.iter().enumerate() {
             timeline.introduce(worker, *pid, host, &mut processes);
         }
         // Workers that have helped out may be missing above.

@@ -25,12 +25,12 @@ use crate::output::{ResultChunk, Sink};
 /// Gathers the answers and tells them at the end.
 pub struct DemoReport<'a> {
     task: &'a Task,
-    parts: Vec<Part>,
+    parts: Vec<BlockAnswer>,
     gathered: Vec<u8>,
 }
 
 /// What one worker answered to one block.
-struct Part {
+struct BlockAnswer {
     worker: Option<usize>,
     block: Block,
     items: u64,
@@ -140,7 +140,7 @@ impl Sink for DemoReport<'_> {
             return Ok(());
         }
         let bytes = start..end;
-        self.parts.push(Part { worker: chunk.worker, block: chunk.block, items: chunk.items, bytes });
+        self.parts.push(BlockAnswer { worker: chunk.worker, block: chunk.block, items: chunk.items, bytes });
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::output::Sink;
 use crate::output::reader::ResultReader;
 
 /// Writes results to HDF5 files, and reads them back.
-pub trait Library: Sync {
+pub trait Hdf5Outputs: Sync {
     /// A file for the answers of `task`.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ pub trait Library: Sync {
         &self,
         task: &Task,
         bound: &Bound,
-        plan: &Plan,
+        plan: &SharedFilePlan,
         rank: usize,
         over: mpi::ffi::MPI_Comm,
     ) -> Result<Box<dyn SharedFile>>;
@@ -41,7 +41,7 @@ pub trait Library: Sync {
     /// It cannot be read, or no job is kept in it.
     fn job(&self, path: &Path) -> Result<String>;
 
-    /// Reads back the file that [`Library::create`] has made of a part of `task`.
+    /// Reads back the file that [`Hdf5Outputs::create`] has made of a part of `task`.
     ///
     /// # Errors
     /// It cannot be read, or is not what `task` writes.
@@ -50,7 +50,7 @@ pub trait Library: Sync {
 
 /// What every rank must know of a file that all of them write to.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct SharedFilePlan {
     /// Its name for now. Rank 0 has created it, empty.
     pub path: PathBuf,
     /// The number of the first of them, which stands at the file's beginning.
@@ -78,10 +78,10 @@ pub trait SharedFile {
     fn leave(self: Box<Self>);
 }
 
-static LIBRARY: OnceLock<&'static dyn Library> = OnceLock::new();
+static LIBRARY: OnceLock<&'static dyn Hdf5Outputs> = OnceLock::new();
 
 /// This program is linked with HDF5: from now on it is there.
-pub fn provide(library: &'static dyn Library) {
+pub fn provide(library: &'static dyn Hdf5Outputs) {
     let _ = LIBRARY.set(library);
 }
 
@@ -89,6 +89,6 @@ pub fn provide(library: &'static dyn Library) {
 ///
 /// # Errors
 /// It is not part of this build, or another of parpy's programs should have been started.
-pub fn library() -> Result<&'static dyn Library> {
+pub fn library() -> Result<&'static dyn Hdf5Outputs> {
     provided(&LIBRARY)
 }

@@ -15,7 +15,7 @@ use crate::base::names::absolute;
 use crate::base::streams;
 use crate::cli::DoctorArgs;
 use crate::cmd::doctor::programs::{OnPath, Programs};
-use crate::mpi::communicator::{Backend, Library};
+use crate::mpi::communicator::{Backend, MpiLibrary};
 use crate::mpi::launch::allocation::Allocation;
 use crate::mpi::launch::{self, Launch, foreign};
 use crate::node::cpus::{self, Cpus, MOST_WORKERS};
@@ -57,9 +57,9 @@ pub struct Facts {
     /// Its clock, each time that all ranks have met: seconds since 1970.
     pub clock: Vec<f64>,
     /// The current folder.
-    pub folder: Place,
+    pub folder: PathReport,
     /// The files that were named.
-    pub files: Vec<Place>,
+    pub files: Vec<PathReport>,
 }
 
 /// How a process was started.
@@ -117,11 +117,11 @@ pub struct Versions {
 
 /// A file or folder, and where it lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct PathReport {
     /// Its name from the root.
     pub path: String,
     /// What it is, where it can be read.
-    pub found: Option<Found>,
+    pub found: Option<FileReport>,
     /// Why it cannot.
     pub fault: Option<String>,
     /// The type of its file system, as in `nfs4`.
@@ -134,7 +134,7 @@ pub struct Place {
 
 /// What is at a place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Found {
+pub struct FileReport {
     /// `file`, `folder`, or `other`.
     pub kind: String,
     /// A file's size.
@@ -149,8 +149,8 @@ impl Facts {
     /// What this process sees. The number of ranks that MPI finds, and the clock, are for later.
     pub fn collect(args: &DoctorArgs, launch: &Launch, backend: &Backend, programs: Programs) -> Self {
         let (mpi, mpi_standard) = match backend.library {
-            Library::Here { name, standard } => (Some(name()), Some(standard())),
-            Library::Elsewhere => (None, None),
+            MpiLibrary::Here { name, standard } => (Some(name()), Some(standard())),
+            MpiLibrary::Elsewhere => (None, None),
         };
         let mounts = mounts::all();
         let uname = rustix::system::uname();
@@ -188,8 +188,8 @@ impl Facts {
             },
             launchers: programs.launchers,
             clock: Vec::new(),
-            folder: Place::of(&env::current_dir().unwrap_or_else(|_| PathBuf::from(".")), &mounts),
-            files: args.files.iter().map(|path| Place::of(path, &mounts)).collect(),
+            folder: PathReport::of(&env::current_dir().unwrap_or_else(|_| PathBuf::from(".")), &mounts),
+            files: args.files.iter().map(|path| PathReport::of(path, &mounts)).collect(),
         }
     }
 }
@@ -211,7 +211,7 @@ impl Memory {
     }
 }
 
-impl Place {
+impl PathReport {
     fn of(path: &Path, mounts: &[Mount]) -> Self {
         let path = absolute(path);
         let (found, fault) = match look(&path) {
@@ -232,7 +232,7 @@ impl Place {
     }
 }
 
-fn look(path: &Path) -> std::io::Result<Found> {
+fn look(path: &Path) -> std::io::Result<FileReport> {
     let meta = fs::metadata(path)?;
     let is_file = meta.is_file();
     let beginning = match is_file {
@@ -251,7 +251,7 @@ fn look(path: &Path) -> std::io::Result<Found> {
         (_, true) => "folder",
         _ => "other",
     };
-    Ok(Found {
+    Ok(FileReport {
         kind: kind.to_owned(),
         bytes: is_file.then_some(meta.len()),
         modified: modified(&meta),

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::DoctorArgs;
-use crate::mpi::communicator::{Backend, Began, Communicator, Library};
+use crate::mpi::communicator::{Backend, Began, Communicator, MpiLibrary};
 use crate::mpi::launch::foreign::are_all;
 use crate::mpi::launch::{Launch, words};
 
@@ -67,7 +67,7 @@ pub fn examine(
     backend: &Backend,
 ) -> (Option<Box<dyn Communicator>>, Option<Examined>) {
     let programs = programs::ask(backend, launch);
-    if launch.ranks == 1 && programs.can_be_mpi && matches!(backend.library, Library::Elsewhere) {
+    if launch.ranks == 1 && programs.can_be_mpi && matches!(backend.library, MpiLibrary::Elsewhere) {
         // Returns only where it cannot, and then does without.
         let _ = backend.library.name();
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::program::{self, Program};
 use crate::input::hdf5_library;
-use crate::mpi::communicator::{Backend, Library};
+use crate::mpi::communicator::{Backend, MpiLibrary};
 use crate::mpi::launch::{Launch, SRUN, programs};
 
 /// A launcher that is found by its name.
@@ -41,7 +41,7 @@ pub struct Programs {
 /// Asks them. To be done before MPI is initialised.
 pub fn ask(backend: &Backend, launch: &Launch) -> Programs {
     let why_not_mpi = match backend.library {
-        Library::Elsewhere if cfg!(feature = "mpi") => why_not(program::MPI),
+        MpiLibrary::Elsewhere if cfg!(feature = "mpi") => why_not(program::MPI),
         _ => None,
     };
     let speaks = launch.rank == 0;

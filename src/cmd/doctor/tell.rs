@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::base::fmt::{counted, size};
 use crate::base::{escape, table};
 use crate::cmd::doctor::check::{by_node, clock_offset, cpus_of_node};
-use crate::cmd::doctor::facts::{Facts, Place};
+use crate::cmd::doctor::facts::{Facts, PathReport};
 use crate::cmd::doctor::{Finding, Level};
 use crate::node::cpus::listed;
 
@@ -105,7 +105,7 @@ fn nodes(all: &[Facts]) -> String {
 fn places(first: &Facts) -> String {
     let mut table = table::headed(&["file", "size", "file system", "free"], &[0, 2]);
     for place in std::iter::once(&first.folder).chain(&first.files) {
-        let Place { path, found, file_system, source, free, .. } = place;
+        let PathReport { path, found, file_system, source, free, .. } = place;
         let size_of = match found {
             Some(found) => found.bytes.map_or_else(|| found.kind.clone(), |bytes| size(bytes as f64)),
             None => "?".to_owned(),

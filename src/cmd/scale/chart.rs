@@ -3,11 +3,11 @@
 //! A bar for each pattern and number of workers, all of a study to one scale, with its value and a mark where
 //! the ideal is. Nothing is measured or computed here, and nothing printed.
 
-use super::plot::{Curve, Row};
+use super::plot::{Curve, StudyRow};
 
 /// Bars in at most `width` columns, of blocks, or of ASCII alone. A speedup that is no number is a dash.
 /// Where there is no room for bars there are only the values.
-pub fn chart(rows: &[Row], width: usize, ascii: bool) -> String {
+pub fn chart(rows: &[StudyRow], width: usize, ascii: bool) -> String {
     let letters = if ascii { &ASCII } else { &BLOCKS };
     let studies = rows.iter().map(|row| study(row, width, letters));
     studies.collect::<Vec<_>>().join("\n")
@@ -41,7 +41,7 @@ struct Bar {
     speedup: Option<f64>,
 }
 
-fn study(row: &Row, width: usize, letters: &Letters) -> String {
+fn study(row: &StudyRow, width: usize, letters: &Letters) -> String {
     let bars = row.curves.iter().flat_map(of_curve).collect::<Vec<_>>();
     let most = bars.iter().map(|bar| bar.workers).max().unwrap_or(0);
     // As far as there are CPUs, the ideal is to be seen.
@@ -148,8 +148,8 @@ mod tests {
         Curve { name: name.to_owned(), is_single: false, points: speedups.iter().map(spot).collect() }
     }
 
-    fn row(curves: Vec<Curve>) -> Row {
-        Row {
+    fn row(curves: Vec<Curve>) -> StudyRow {
+        StudyRow {
             title: "Squares".to_owned(),
             curves,
             weak: false,
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn odd_studies_have_charts_too() {
         assert_eq!(chart(&[], 80, false), "");
-        let odd = Row {
+        let odd = StudyRow {
             weak: true,
             ..row(vec![curve("a\x1b[2J name that never ends", &[(2, 1000.0), (4, 1e-4)]), curve("none", &[])])
         };

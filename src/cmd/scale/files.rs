@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::base::atomic_file;
 use crate::base::error::{Error, Result, nearest};
 use crate::cmd::hdf5;
-use crate::cmd::scale::results::{Found, Point, Studies, Study};
+use crate::cmd::scale::results::{Derived, Point, Studies, Study};
 use crate::data::format::Format;
 use crate::input::{hdf5_library, read_small};
 
@@ -20,7 +20,7 @@ const NAMES: &str = ".json, .csv or .h5";
 /// One point, flat: a row of a table.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[allow(missing_docs)]
-pub struct Row<'a> {
+pub struct PointRow<'a> {
     /// The number of the study, from 1.
     pub study: u64,
     pub title: &'a str,
@@ -49,7 +49,7 @@ pub struct Row<'a> {
     pub failed: &'a str,
 }
 
-impl<'a> Row<'a> {
+impl<'a> PointRow<'a> {
     fn of(number: usize, study: &'a Study, point: &'a Point) -> Self {
         let found = &point.found;
         Self {
@@ -110,7 +110,8 @@ fn format(path: &Path) -> Result<Format> {
 pub fn save(studies: &Studies, path: &Path) -> Result<()> {
     let cannot = |e: &dyn std::fmt::Display| Error::Failed(format!("cannot write {}: {e}", path.display()));
     let points = studies.studies.iter().enumerate();
-    let rows = points.flat_map(|(i, study)| study.points.iter().map(move |point| Row::of(i, study, point)));
+    let rows =
+        points.flat_map(|(i, study)| study.points.iter().map(move |point| PointRow::of(i, study, point)));
     let json = || serde_json::to_string_pretty(studies).map(|text| text + "\n").map_err(|e| cannot(&e));
     let bytes = match format(path)? {
         Format::Hdf5 => {
@@ -198,7 +199,7 @@ fn check(study: &Study) -> std::result::Result<(), String> {
             positive("the lower quartile", seconds.low)?;
             positive("the upper quartile", seconds.high)?;
         }
-        let Found {
+        let Derived {
             speedup,
             efficiency,
             serial_fraction,

@@ -8,7 +8,7 @@ use ::hdf5::{File, H5Type};
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
 use crate::base::names::Alias;
-use crate::cmd::scale::files::Row;
+use crate::cmd::scale::files::PointRow;
 use crate::input::hdf5::open_hdf5;
 use crate::input::hdf5_library::{plain, words};
 use crate::output::hdf5::tables::text;
@@ -16,7 +16,7 @@ use crate::output::hdf5::tables::text;
 /// The name of the dataset that holds everything.
 const STUDIES: &str = "studies";
 
-/// A row of `/points`, as [`Row`]; what is not known is NaN.
+/// A row of `/points`, as [`PointRow`]; what is not known is NaN.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
 struct Point {
@@ -45,7 +45,7 @@ struct Point {
 }
 
 impl Point {
-    fn of(row: &Row) -> Self {
+    fn of(row: &PointRow) -> Self {
         let known = |number: Option<f64>| number.unwrap_or(f64::NAN);
         Self {
             study: row.study,
@@ -75,7 +75,7 @@ impl Point {
 }
 
 /// See [`crate::cmd::hdf5::Library::save_studies`].
-pub fn save(path: &Path, json: &str, points: &[Row]) -> Result<()> {
+pub fn save(path: &Path, json: &str, points: &[PointRow]) -> Result<()> {
     let write = |name: &Path| -> ::hdf5::Result<()> {
         let alias = Alias::of(name).map_err(|e| ::hdf5::Error::from(crate::base::error::plain(&e)))?;
         let file = File::create_excl(alias.path())?;

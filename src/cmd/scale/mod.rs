@@ -22,7 +22,7 @@ pub mod verdict;
 
 use std::io::IsTerminal;
 
-use plan::{Place, Plan};
+use plan::{Capacity, Plan};
 use results::{Point, Studies, Study};
 use runner::Runner;
 use session::{Session, cpus_here};
@@ -146,8 +146,8 @@ fn is_utf8() -> bool {
 }
 
 /// A study as it is drawn, with `note` below it.
-pub fn row(study: &Study, note: String) -> plot::Row {
-    plot::Row {
+pub fn row(study: &Study, note: String) -> plot::StudyRow {
+    plot::StudyRow {
         title: study.title.clone(),
         curves: curves(study, ""),
         weak: study.weak,
@@ -159,7 +159,7 @@ pub fn row(study: &Study, note: String) -> plot::Row {
 }
 
 /// Two studies of the same thing in one picture.
-fn row_of_both(before: &Study, after: &Study, names: [&str; 2]) -> plot::Row {
+fn row_of_both(before: &Study, after: &Study, names: [&str; 2]) -> plot::StudyRow {
     let mut row =
         row(after, format!("{} and {}; each speedup is over its own study's reference", names[0], names[1]));
     row.curves = curves(before, &format!(", {}", names[0]));
@@ -222,8 +222,8 @@ fn measure_all(
     // A helper has the same plan as who has started it.
     let helper = mpirun::Helper::of_environment();
     let place = match &helper {
-        Some(helper) => Place { cpus: helper.cpus, ranks: 1 },
-        None => Place { cpus: cpus_here(launch), ranks: launch.ranks },
+        Some(helper) => Capacity { cpus: helper.cpus, ranks: 1 },
+        None => Capacity { cpus: cpus_here(launch), ranks: launch.ranks },
     };
     let plans: Result<Vec<Plan>> =
         tasks.iter().map(|task| Plan::of(task, args, &cli.shared, place)).collect();

@@ -64,7 +64,7 @@ impl Plan {
 
 /// Where a study is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct Capacity {
     /// CPUs that workers of this process may use.
     pub cpus: usize,
     /// Ranks of the MPI run that this is; 1 for none.
@@ -79,7 +79,7 @@ impl Plan {
     ///
     /// # Errors
     /// A number of workers is none, or too many; a flag has no meaning for a study.
-    pub fn of(task: &Task, args: &StudyArgs, flags: &Shared, place: Place) -> Result<Self> {
+    pub fn of(task: &Task, args: &StudyArgs, flags: &Shared, place: Capacity) -> Result<Self> {
         let spec = &task.scale;
         let patterns = match (flags.pattern, &args.patterns[..], &spec.patterns[..]) {
             (Some(_), [_, ..], _) => {
@@ -194,7 +194,7 @@ pub fn rules(asked: Option<i64>) -> Rules {
     Rules::at_least(asked.map_or(LEAST, |n| n.max(1) as usize))
 }
 
-fn default_patterns(place: Place) -> Vec<PatternName> {
+fn default_patterns(place: Capacity) -> Vec<PatternName> {
     use PatternName::{Mpi, Pool, Serial, Threads};
     if place.ranks > 1 { vec![Serial, Threads, Mpi] } else { vec![Serial, Threads, Pool] }
 }

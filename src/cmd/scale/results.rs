@@ -133,13 +133,13 @@ pub struct Point {
     pub failed: Option<String>,
     #[serde(flatten)]
     #[allow(missing_docs)]
-    pub found: Found,
+    pub found: Derived,
 }
 
 /// What follows from the times of a point and of the reference.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Found {
+pub struct Derived {
     /// The reference's time for the same work over this one's.
     pub speedup: Option<f64>,
     /// Speedup over workers.
@@ -166,15 +166,15 @@ impl Point {
         self.workers > self.cpus
     }
 
-    fn find(&self, reference: Option<(f64, f64)>, weak: bool) -> Found {
-        let Some(seconds) = self.median().filter(|seconds| *seconds > 0.0) else { return Found::default() };
+    fn find(&self, reference: Option<(f64, f64)>, weak: bool) -> Derived {
+        let Some(seconds) = self.median().filter(|seconds| *seconds > 0.0) else { return Derived::default() };
         let p = self.workers as f64;
         let speedup = reference.map(|(time, work)| time * (self.work / work) / seconds);
         let serial_fraction = speedup
             .filter(|_| self.workers > 1 && !self.is_oversubscribed())
             .map(|s| if weak { (p - s) / (p - 1.0) } else { (1.0 / s - 1.0 / p) / (1.0 - 1.0 / p) });
         let beyond = self.startup_seconds.map(|startup| p * (seconds - startup) - self.busy_seconds);
-        Found {
+        Derived {
             speedup,
             efficiency: speedup.map(|s| s / p),
             serial_fraction,
@@ -340,7 +340,7 @@ pub(crate) mod tests {
             startup_seconds: Some(0.1),
             busy_seconds: 1.0,
             failed: None,
-            found: Found::default(),
+            found: Derived::default(),
         }
     }
 
@@ -453,7 +453,7 @@ pub(crate) mod tests {
         let failed = Point { seconds: None, failed: Some("no".into()), ..point(PatternName::Serial, 1, 1.0) };
         let study = study(vec![failed, point(PatternName::Threads, 1, 1.0)]);
         assert_eq!(study.reference().unwrap().pattern, PatternName::Threads);
-        assert_eq!(study.points[0].found, Found::default());
+        assert_eq!(study.points[0].found, Derived::default());
         assert!(study.law(PatternName::Serial).is_none());
     }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use super::measure::{self, Partly, Rules};
-use super::plan::{Place, Plan, Spot};
-use super::results::{self, Found, Point, Probe, Studies, Study};
+use super::plan::{Capacity, Plan, Spot};
+use super::results::{self, Derived, Point, Probe, Studies, Study};
 use super::runner::Runner;
 use super::{files, mpirun, verdict};
 use crate::base::blocking::Stderr;
@@ -25,7 +25,7 @@ use crate::node::cpus::{self, Cpus};
 use crate::node::host::host;
 
 /// A study of which nothing has been measured.
-pub fn empty(plan: &Plan, place: Place) -> Study {
+pub fn empty(plan: &Plan, place: Capacity) -> Study {
     Study {
         title: plan.title.clone(),
         unit: plan.unit.into(),
@@ -204,7 +204,7 @@ impl<'a> Session<'a> {
                 startup_seconds: Some(start),
                 busy_seconds: sample.lap.busy,
                 failed: None,
-                found: Found::default(),
+                found: Derived::default(),
             })
         })
     }
@@ -319,7 +319,7 @@ fn failed(spot: Spot, why: String, cpus: usize) -> Point {
         startup_seconds: None,
         busy_seconds: 0.0,
         failed: Some(why),
-        found: Found::default(),
+        found: Derived::default(),
     }
 }
 

@@ -15,11 +15,11 @@ use crate::cmd::show::{Look, MOST_ROWS, Table, looked_at};
 use crate::data::dtype::Dtype;
 use crate::input::ArrayFile;
 use crate::input::flat::Kind;
-use crate::input::hdf5::links::{Found, LEADS_NOWHERE, broken_link, found_in, other_files};
+use crate::input::hdf5::links::{FileListing, LEADS_NOWHERE, broken_link, found_in, other_files};
 use crate::input::hdf5::{damage, describe, open, open_hdf5, stored};
 use crate::input::hdf5_library::{plain, words};
 use crate::observe::VERSION;
-use crate::output::hdf5::tables::{Section, Worker};
+use crate::output::hdf5::tables::{Section, WorkerRow};
 use crate::output::provenance::Provenance;
 
 /// Datasets that are looked into.
@@ -30,7 +30,7 @@ const PIECE: usize = 16 * 1024;
 /// Looks into a file.
 pub fn look(path: &Path, rows: usize) -> Result<Look> {
     let file = open_hdf5(path)?;
-    let Found { datasets: names, broken, damaged } = found_in(&file, usize::MAX);
+    let FileListing { datasets: names, broken, damaged } = found_in(&file, usize::MAX);
     let mut tables = Vec::new();
     let unlisted =
         |group| format!("cannot read {}:{group}: it is damaged, what is in it is not known", path.display());
@@ -133,8 +133,8 @@ fn rows_of(dataset: &Dataset, header: Vec<String>, rows: usize, most: u64) -> ::
     let dtype = dataset.dtype()?;
     // To the bit as parpy writes them, so that nothing is converted: of a type that is damaged the library
     // would convert what lies beyond a row's end.
-    if dtype.is::<Worker>() {
-        push_rows(&mut table, dataset, rows, most, Worker::words)?;
+    if dtype.is::<WorkerRow>() {
+        push_rows(&mut table, dataset, rows, most, WorkerRow::words)?;
     } else if dtype.is::<Section>() {
         push_rows(&mut table, dataset, rows, most, Section::words)?;
     }

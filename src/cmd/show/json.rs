@@ -19,11 +19,11 @@ use crate::output::provenance::{self, Provenance};
 /// One object with `results` and `parpy`.
 pub fn look(path: &Path, rows: usize) -> Result<Look> {
     let (file, left) = Bounded::new(open(path)?);
-    let found = RefCell::new(Found { look: Look::default(), table: Table::default(), rows, left });
+    let found = RefCell::new(Sampled { look: Look::default(), table: Table::default(), rows, left });
     let mut json = serde_json::Deserializer::from_reader(BufReader::new(file));
     let outcome = Whole(&found).deserialize(&mut json).and_then(|()| json.end());
     outcome.map_err(|e| wrong(path, e))?;
-    let Found { mut look, mut table, .. } = found.into_inner();
+    let Sampled { mut look, mut table, .. } = found.into_inner();
     table.shape = counted(table.count(), "result");
     look.tables.push(table);
     Ok(look)
@@ -32,7 +32,7 @@ pub fn look(path: &Path, rows: usize) -> Result<Look> {
 /// An object on each line.
 pub fn look_at_lines(path: &Path, rows: usize) -> Result<Look> {
     let mut found =
-        Found { look: Look::default(), table: Table::default(), rows, left: Rc::new(Cell::new(0)) };
+        Sampled { look: Look::default(), table: Table::default(), rows, left: Rc::new(Cell::new(0)) };
     let (mut file, mut line) = (BufReader::new(open(path)?), Vec::new());
     for number in 1u64.. {
         line.clear();
@@ -48,7 +48,7 @@ pub fn look_at_lines(path: &Path, rows: usize) -> Result<Look> {
         let row = serde_json::from_slice(&line).map_err(|e| wrong(&format!("it is not JSON ({e})")))?;
         found.push(row);
     }
-    let Found { look: mut seen, mut table, .. } = found;
+    let Sampled { look: mut seen, mut table, .. } = found;
     table.shape = counted(table.count(), "line");
     seen.tables.push(table);
     Ok(seen)
@@ -62,7 +62,7 @@ fn wrong(path: &Path, error: serde_json::Error) -> Error {
 }
 
 /// What has been read so far.
-struct Found {
+struct Sampled {
     look: Look,
     table: Table,
     rows: usize,
@@ -70,7 +70,7 @@ struct Found {
     left: Rc<Cell<usize>>,
 }
 
-impl Found {
+impl Sampled {
     fn push(&mut self, row: Value) {
         self.left.set(LONGEST_RECORD);
         let word = |value: &Value| match value {
@@ -92,10 +92,10 @@ impl Found {
 }
 
 /// The object around all.
-struct Whole<'a>(&'a RefCell<Found>);
+struct Whole<'a>(&'a RefCell<Sampled>);
 
 /// The list of results in it.
-struct Results<'a>(&'a RefCell<Found>);
+struct Results<'a>(&'a RefCell<Sampled>);
 
 impl<'de> DeserializeSeed<'de> for Whole<'_> {
     type Value = ();

@@ -24,7 +24,7 @@ const DEEPEST: usize = 16;
 const PREFIX: &str = "HDF5_VDS_PREFIX";
 
 /// What is below a group.
-pub struct Found {
+pub struct FileListing {
     /// Names of datasets, with their paths.
     pub datasets: Vec<String>,
     /// Names of links that lead nowhere, with their paths.
@@ -34,11 +34,11 @@ pub struct Found {
 }
 
 /// All datasets below `group`, up to `most`.
-pub fn found_in(group: &Group, most: usize) -> Found {
+pub fn found_in(group: &Group, most: usize) -> FileListing {
     let identity = |info: LocationInfo| format!("{} {:?}", info.fileno, info.token);
     // A link may lead back to where it stands.
     let mut visited: HashSet<_> = group.loc_info().ok().map(identity).into_iter().collect();
-    let mut found = Found { datasets: Vec::new(), broken: Vec::new(), damaged: None };
+    let mut found = FileListing { datasets: Vec::new(), broken: Vec::new(), damaged: None };
     let mut waiting = VecDeque::from([(group.clone(), String::new())]);
     while let Some((group, prefix)) = waiting.pop_front() {
         let names = group.member_names().unwrap_or_else(|_| {

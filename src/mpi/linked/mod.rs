@@ -28,7 +28,7 @@ use mpi::traits::*;
 use crate::base::error::{Error, Result};
 use crate::base::signals::{self, Waiting};
 use crate::base::{escape, isolate, streams};
-use crate::mpi::communicator::{Backend, Began, Communicator, Library, Words};
+use crate::mpi::communicator::{Backend, Began, Communicator, MpiLibrary, Words};
 use crate::mpi::launch::Launch;
 use crate::mpi::launch::foreign::{self, Claim};
 use crate::mpi::launch::words::Given;
@@ -45,7 +45,7 @@ pub const LINKED: Backend = Backend {
         })
     },
     abort,
-    library: Library::Here { name: library, standard },
+    library: MpiLibrary::Here { name: library, standard },
 };
 
 /// The rank that reads values, writes answers and speaks.

@@ -40,12 +40,12 @@ pub type Faults = [u64; FAULT_WORDS];
 
 /// The same while it is found out: the bits count only where `any` is set.
 #[derive(Debug)]
-struct Found {
+struct FaultBits {
     any: bool,
     bits: Box<Faults>,
 }
 
-impl Found {
+impl FaultBits {
     fn new() -> Self {
         Self { any: false, bits: Box::new([0; FAULT_WORDS]) }
     }
@@ -69,12 +69,12 @@ impl Found {
 #[derive(Debug)]
 struct Register {
     values: Box<[u64; WINDOW]>,
-    faults: Found,
+    faults: FaultBits,
 }
 
 impl Register {
     fn new() -> Self {
-        Self { values: Box::new([0; WINDOW]), faults: Found::new() }
+        Self { values: Box::new([0; WINDOW]), faults: FaultBits::new() }
     }
 }
 
@@ -290,7 +290,7 @@ impl Step {
         columns: &[&[u64]],
         registers: &[Option<Register>],
         answers: &mut [u64],
-        faults: &mut Found,
+        faults: &mut FaultBits,
     ) {
         let count = answers.len();
         let get = |source: Source| look(source, columns, registers, count);

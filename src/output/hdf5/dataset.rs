@@ -21,20 +21,20 @@ const WAITING_TEXTS: usize = 4 << 20;
 
 /// A column of values or answers.
 pub enum AnyColumn {
-    Whole(Column<i64>),
-    Float(Column<f64>),
+    Whole(GrowingColumn<i64>),
+    Float(GrowingColumn<f64>),
     /// Texts, and how many bytes of them wait.
-    Text(Column<VarLenUnicode>, usize),
+    Text(GrowingColumn<VarLenUnicode>, usize),
 }
 
 impl AnyColumn {
     /// An empty one of that name.
     pub fn new(dtype: ColumnType, name: &str, compress: Option<Compress>) -> Self {
         match dtype {
-            ColumnType::I64 => Self::Whole(Column::new(name, compress)),
-            ColumnType::F64 => Self::Float(Column::new(name, compress)),
+            ColumnType::I64 => Self::Whole(GrowingColumn::new(name, compress)),
+            ColumnType::F64 => Self::Float(GrowingColumn::new(name, compress)),
             // What lies in a dataset of texts is only where they lie: there is nothing to compress.
-            ColumnType::Bytes => Self::Text(Column::new(name, None), 0),
+            ColumnType::Bytes => Self::Text(GrowingColumn::new(name, None), 0),
         }
     }
 
@@ -71,7 +71,7 @@ impl AnyColumn {
         Ok(())
     }
 
-    /// See [`Column::close`].
+    /// See [`GrowingColumn::close`].
     pub fn close(&mut self, file: &File) -> ::hdf5::Result<()> {
         match self {
             Self::Whole(column) => column.close(file),
@@ -91,7 +91,7 @@ impl AnyColumn {
 }
 
 /// A dataset of one dimension that grows.
-pub struct Column<T> {
+pub struct GrowingColumn<T> {
     name: String,
     compress: Option<Compress>,
     /// Created when the first chunk is full, or at the end: a small dataset has a small chunk.
@@ -101,7 +101,7 @@ pub struct Column<T> {
     written: usize,
 }
 
-impl<T: H5Type + Clone> Column<T> {
+impl<T: H5Type + Clone> GrowingColumn<T> {
     /// An empty one of that name.
     pub fn new(name: &str, compress: Option<Compress>) -> Self {
         Self { name: name.to_owned(), compress, dataset: None, waiting: Vec::new(), written: 0 }

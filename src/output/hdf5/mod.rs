@@ -14,7 +14,7 @@ use std::path::Path;
 
 use ::hdf5::File;
 use ::hdf5::types::VarLenUnicode;
-use dataset::{AnyColumn, Column};
+use dataset::{AnyColumn, GrowingColumn};
 use tables::Section;
 
 use crate::base::atomic_file::AtomicFile;
@@ -30,9 +30,9 @@ use crate::job::Task;
 use crate::observe::report::Report;
 use crate::op::Bound;
 use crate::op::lines::Tally;
-use crate::output::hdf5_library::Library;
+use crate::output::hdf5_library::Hdf5Outputs;
 #[cfg(feature = "mpio")]
-use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::hdf5_library::{SharedFile, SharedFilePlan};
 use crate::output::packed::{self, unpack};
 use crate::output::provenance::{JOB, Origin};
 use crate::output::reader::ResultReader;
@@ -46,7 +46,7 @@ pub fn provide() {
 /// HDF5, as this program is linked with it.
 struct Linked;
 
-impl Library for Linked {
+impl Hdf5Outputs for Linked {
     fn create<'a>(&self, task: &'a Task, path: &Path, bound: &Bound) -> Result<Box<dyn Sink + 'a>> {
         #[cfg(feature = "mpio")]
         if shared::serves(task, bound) {
@@ -60,11 +60,11 @@ impl Library for Linked {
         &self,
         task: &Task,
         bound: &Bound,
-        plan: &Plan,
+        plan: &SharedFilePlan,
         rank: usize,
         over: mpi::ffi::MPI_Comm,
     ) -> Result<Box<dyn SharedFile>> {
-        Ok(Box::new(shared::Part::create(task, bound, plan, rank, over)?))
+        Ok(Box::new(shared::RankFile::create(task, bound, plan, rank, over)?))
     }
 
     fn job(&self, path: &Path) -> Result<String> {
@@ -96,7 +96,7 @@ enum Tables {
     /// Of a map.
     Values(Box<Values>),
     /// Of a count of lines, and where the next section starts.
-    Sections(Column<Section>, u64),
+    Sections(GrowingColumn<Section>, u64),
 }
 
 /// Names and types of the datasets with the columns of results.
@@ -120,9 +120,9 @@ const NOBODY: u32 = u32::MAX;
 struct Values {
     /// Columns of the input, and the answers.
     columns: Vec<AnyColumn>,
-    rank: Option<Column<u32>>,
+    rank: Option<GrowingColumn<u32>>,
     /// Where items are passed over.
-    failed: Option<Column<u64>>,
+    failed: Option<GrowingColumn<u64>>,
     /// Where there are texts, the beginning of a row that has come in part.
     rows: Option<Vec<u8>>,
 }
@@ -141,8 +141,8 @@ impl<'a> ToHdf5<'a> {
             None => Tables::Values(Box::new(Values {
                 columns: columns(bound).map(|(name, dtype)| AnyColumn::new(dtype, &name, compress)).collect(),
                 rows: bound.table().has_texts().then(Vec::new),
-                rank: task.work.says_who().then(|| Column::new("rank", compress)),
-                failed: task.keep_going.then(|| Column::new("failed", compress)),
+                rank: task.work.says_who().then(|| GrowingColumn::new("rank", compress)),
+                failed: task.keep_going.then(|| GrowingColumn::new("failed", compress)),
             })),
             Some(file) => {
                 // Of a part, behind those of the parts before it.
@@ -150,7 +150,7 @@ impl<'a> ToHdf5<'a> {
                     0 => 0,
                     at => SectionReader::open(file, &bound.info)?.line_from(at)?,
                 };
-                Tables::Sections(Column::new(SECTIONS, compress), first)
+                Tables::Sections(GrowingColumn::new(SECTIONS, compress), first)
             }
         };
         Ok(Self { origin: Origin::of(task), atomic, file: Some(file), tables, is_broken: false })

@@ -1,6 +1,6 @@
 //! HDF5 files that every rank writes its own part of, collectively, over MPI-IO. Needs a parallel HDF5.
 //!
-//! While answers arrive each rank has a [`Part`], and rank 0 [`ToShared`], which only counts. When all
+//! While answers arrive each rank has a [`RankFile`], and rank 0 [`ToShared`], which only counts. When all
 //! answers are there the parts are closed, and rank 0 alone opens the file once more, for the small tables.
 
 use std::mem::ManuallyDrop;
@@ -27,7 +27,7 @@ use crate::job::pattern::PatternName;
 use crate::job::{Task, Unit};
 use crate::observe::report::Report;
 use crate::op::Bound;
-use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::hdf5_library::{SharedFile, SharedFilePlan};
 use crate::output::provenance::Origin;
 use crate::output::{ResultChunk, Sink};
 
@@ -94,7 +94,7 @@ impl Sink for ToShared<'_> {
 }
 
 /// One rank's end of the file.
-pub struct Part {
+pub struct RankFile {
     /// For messages.
     name: PathBuf,
     /// This rank.
@@ -106,16 +106,22 @@ pub struct Part {
     /// Elements that the datasets have.
     extent: u64,
     /// Says that a transfer is collective.
-    manner: Manner,
+    manner: TransferProperties,
 }
 
-impl Part {
+impl RankFile {
     /// Creates the datasets in the empty file that rank 0 has made. Collective over `over`, in which this is
     /// number `rank`.
     ///
     /// # Errors
     /// It cannot be written on this rank.
-    pub fn create(task: &Task, bound: &Bound, plan: &Plan, rank: usize, over: MPI_Comm) -> Result<Self> {
+    pub fn create(
+        task: &Task,
+        bound: &Bound,
+        plan: &SharedFilePlan,
+        rank: usize,
+        over: MPI_Comm,
+    ) -> Result<Self> {
         let name = match &task.output {
             Output::File(path, _) => path,
             _ => &plan.path,
@@ -141,7 +147,7 @@ impl Part {
                 .work
                 .says_who()
                 .then(|| create::<u32>(&file, "rank", extent as usize, chunk, task.compress));
-            let (ranks, manner) = (ranks.transpose()?, Manner::collective()?);
+            let (ranks, manner) = (ranks.transpose()?, TransferProperties::collective()?);
             let file = ManuallyDrop::into_inner(file);
             Ok(Self { name: name.clone(), rank: rank as u32, columns, ranks, file, extent, manner })
         };
@@ -160,7 +166,7 @@ impl Part {
         Ok(())
     }
 
-    /// As [`Part::put`], of numbers by their bits.
+    /// As [`RankFile::put`], of numbers by their bits.
     fn put_numbers(&self, dataset: &Dataset, dtype: Dtype, start: u64, bits: &[u64]) -> ::hdf5::Result<()> {
         match dtype {
             Dtype::I64 => self.put::<i64>(dataset, start, bytemuck::cast_slice(bits)),
@@ -199,7 +205,7 @@ impl Part {
     }
 }
 
-impl SharedFile for Part {
+impl SharedFile for RankFile {
     fn write(&mut self, extent: u64, start: u64, columns: &[u8]) -> Result<()> {
         let len = columns.len() / self.columns.len();
         let ranks = vec![self.rank; len / size_of::<u64>()];
@@ -232,9 +238,9 @@ impl SharedFile for Part {
 }
 
 /// The property list of a collective transfer.
-struct Manner(hid_t);
+struct TransferProperties(hid_t);
 
-impl Manner {
+impl TransferProperties {
     fn collective() -> ::hdf5::Result<Self> {
         let _lock = hdf5_sys::LOCK.lock();
         // SAFETY: the library is initialised, as [`super::provide`] has seen to, and the lock is held.
@@ -247,7 +253,7 @@ impl Manner {
     }
 }
 
-impl Drop for Manner {
+impl Drop for TransferProperties {
     fn drop(&mut self) {
         let _lock = hdf5_sys::LOCK.lock();
         // SAFETY: the list is open, and nobody else has it; the lock is held.

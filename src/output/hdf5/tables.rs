@@ -34,7 +34,7 @@ impl Section {
 /// A worker's share.
 #[derive(Clone, Copy, H5Type)]
 #[repr(C)]
-pub struct Worker {
+pub struct WorkerRow {
     rank: u64,
     pid: u32,
     host: FixedAscii<64>,
@@ -43,7 +43,7 @@ pub struct Worker {
     seconds: f64,
 }
 
-impl Worker {
+impl WorkerRow {
     /// For people.
     pub fn words(&self) -> Vec<String> {
         let Self { rank, pid, host, items, seconds } = self;
@@ -62,10 +62,10 @@ pub fn write(file: &File, report: &Report, origin: &Provenance) -> ::hdf5::Resul
 
 fn write_workers(file: &File, report: &Report) -> ::hdf5::Result<()> {
     let threads = report.mpi.as_ref().map_or(1, |over| over.threads);
-    let workers: Vec<Worker> = report
+    let workers: Vec<WorkerRow> = report
         .worker
         .iter()
-        .map(|worker| Worker {
+        .map(|worker| WorkerRow {
             rank: (worker.worker / threads) as u64,
             pid: worker.pid,
             host: FixedAscii::from_ascii(worker.host.as_bytes()).unwrap_or_default(),

@@ -94,7 +94,7 @@ pub struct Manager<'a, H: Spawn> {
     /// The block whose answer is to be taken next.
     head: u64,
     /// Of the answer to `head`.
-    progress: Progress,
+    progress: HeadProgress,
     /// Pieces of an answer that says who has given it, until all of them are there: another worker would not give the same
     /// bytes again.
     pieces: Vec<u8>,
@@ -118,13 +118,13 @@ pub struct Manager<'a, H: Spawn> {
 /// How much of the answer to a block has been seen, and how much of that the sink has had: more, when the
 /// worker that began it has died and another goes over the beginning again.
 #[derive(Debug, Default, Clone, Copy)]
-struct Progress {
+struct HeadProgress {
     seen: usize,
     taken: usize,
     chunks: u64,
 }
 
-impl Progress {
+impl HeadProgress {
     /// So many more bytes have been seen. Returns how many of them the sink has had.
     fn see(&mut self, bytes: usize) -> usize {
         let known = self.taken.saturating_sub(self.seen).min(bytes);
@@ -152,7 +152,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
             most: workers,
             next: 0,
             head: 0,
-            progress: Progress::default(),
+            progress: HeadProgress::default(),
             pieces: Vec::new(),
             waiting: VecDeque::new(),
             redo: vec![None; workers],
@@ -389,7 +389,7 @@ impl<'a, H: Spawn> Manager<'a, H> {
 
     fn free_head(&mut self) {
         self.context.ring.free(self.head);
-        self.progress = Progress::default();
+        self.progress = HeadProgress::default();
         self.killers.remove(&self.head);
         self.head += 1;
         self.has_napped = false;

@@ -43,7 +43,7 @@ use crate::node::host::peak_memory;
 use crate::observe::report::{OverMpi, Report};
 use crate::observe::trace::offsets;
 use crate::op::Bound;
-use crate::output::hdf5_library::Plan;
+use crate::output::hdf5_library::SharedFilePlan;
 use crate::sched::instance::Instance;
 use crate::sched::result_header::ResultHeader;
 use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened};
@@ -180,7 +180,7 @@ impl<'a> RankContext<'a> {
         collector.mpi =
             Some(OverMpi { library: linked::library(), ranks: self.ranks, threads: self.threads });
         if let Some(path) = collector.sink.shared_file() {
-            let plan = Plan { path: path.to_owned(), first: source.first(), extent: source.left() };
+            let plan = SharedFilePlan { path: path.to_owned(), first: source.first(), extent: source.left() };
             self.command_all(OPEN, 0);
             if let Err(error) = self.file.open(self.mpi, self.task, &bound, Some(&plan)) {
                 return collector.close(Err(error));

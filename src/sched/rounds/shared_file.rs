@@ -13,13 +13,13 @@ use crate::base::error::{Error, Result, plain};
 use crate::job::Task;
 use crate::mpi::linked::Mpi;
 use crate::op::Bound;
-use crate::output::hdf5_library::{Plan, SharedFile};
+use crate::output::hdf5_library::{SharedFile, SharedFilePlan};
 
 /// One rank's end of a file that all ranks write to, or of none.
 #[derive(Default)]
 pub struct OwnPart {
     file: Option<Box<dyn SharedFile>>,
-    /// As [`Plan::first`].
+    /// As [`SharedFilePlan::first`].
     first: u64,
     /// A write has failed, on this rank or another.
     is_broken: bool,
@@ -32,7 +32,13 @@ impl OwnPart {
     ///
     /// # Errors
     /// A rank does not find it, or cannot write to it.
-    pub fn open(&mut self, mpi: &Mpi, task: &Task, bound: &Bound, plan: Option<&Plan>) -> Result<()> {
+    pub fn open(
+        &mut self,
+        mpi: &Mpi,
+        task: &Task,
+        bound: &Bound,
+        plan: Option<&SharedFilePlan>,
+    ) -> Result<()> {
         let plan = tell(mpi, plan);
         // A rank that does not find the file would leave the others alone in what comes next.
         let found = File::options().write(true).open(&plan.path).map(|_| ()).map_err(|e| {
@@ -97,7 +103,7 @@ impl OwnPart {
 }
 
 /// Rank 0's plan, on every rank. Collective.
-fn tell(mpi: &Mpi, plan: Option<&Plan>) -> Plan {
+fn tell(mpi: &Mpi, plan: Option<&SharedFilePlan>) -> SharedFilePlan {
     /// Words before the name: 1 where the extent is known, the extent, the first value.
     const WORDS: usize = 3;
     let mut bytes = plan.map_or(Vec::new(), |plan| {
@@ -107,16 +113,16 @@ fn tell(mpi: &Mpi, plan: Option<&Plan>) -> Plan {
     mpi.broadcast(&mut bytes);
     let name = bytes.split_off(WORDS * size_of::<u64>());
     let [is_known, extent, first]: [u64; WORDS] = bytemuck::pod_read_unaligned(&bytes);
-    Plan { path: OsString::from_vec(name).into(), first, extent: (is_known == 1).then_some(extent) }
+    SharedFilePlan { path: OsString::from_vec(name).into(), first, extent: (is_known == 1).then_some(extent) }
 }
 
 #[cfg(feature = "mpio")]
-fn join(mpi: &Mpi, task: &Task, bound: &Bound, plan: &Plan) -> Result<Box<dyn SharedFile>> {
+fn join(mpi: &Mpi, task: &Task, bound: &Bound, plan: &SharedFilePlan) -> Result<Box<dyn SharedFile>> {
     use mpi::traits::AsRaw;
     crate::output::hdf5_library::library()?.join(task, bound, plan, mpi.rank(), mpi.world.as_raw())
 }
 
 #[cfg(not(feature = "mpio"))]
-fn join(_mpi: &Mpi, _task: &Task, _bound: &Bound, _plan: &Plan) -> Result<Box<dyn SharedFile>> {
+fn join(_mpi: &Mpi, _task: &Task, _bound: &Bound, _plan: &SharedFilePlan) -> Result<Box<dyn SharedFile>> {
     Err(Error::Failed("this parpy was built without the feature mpio".into()))
 }

@@ -2,7 +2,7 @@
 
 use crate::base::fmt::{counted, grouped, size};
 use crate::cmd::doctor::check::{by_node, differing, find, names, told};
-use crate::cmd::doctor::facts::{Facts, Found, Place};
+use crate::cmd::doctor::facts::{Facts, FileReport, PathReport};
 use crate::cmd::doctor::{Finding, Level};
 
 /// File systems that are of one node and no other: what lies there has other contents elsewhere, or none.
@@ -49,13 +49,13 @@ fn folder(all: &[Facts], found: &mut Vec<Finding>) {
     }
 }
 
-fn local(place: &Place) -> Option<&str> {
+fn local(place: &PathReport) -> Option<&str> {
     place.file_system.as_deref().filter(|kind| LOCAL.contains(kind))
 }
 
 fn file(all: &[Facts], number: usize, found: &mut Vec<Finding>) {
     const ID: &str = "file";
-    let place = |facts: &'_ Facts| -> Place { facts.files[number].clone() };
+    let place = |facts: &'_ Facts| -> PathReport { facts.files[number].clone() };
     let path = all[0].files[number].path.clone();
     let several = by_node(all).len() > 1;
     let seen = |facts: &Facts| place(facts).fault.unwrap_or_default();
@@ -76,10 +76,10 @@ fn file(all: &[Facts], number: usize, found: &mut Vec<Finding>) {
         find(found, ID, Level::Problem, what, "See that its name is right, and that you may read it");
         return;
     };
-    let of = |facts: &Facts| -> Option<Found> { place(facts).found };
+    let of = |facts: &Facts| -> Option<FileReport> { place(facts).found };
     let bytes = |facts: &Facts| of(facts).and_then(|found| found.bytes);
     let said_bytes = |facts: &Facts| match of(facts) {
-        Some(Found { bytes: Some(bytes), .. }) => format!("{} bytes", grouped(bytes)),
+        Some(FileReport { bytes: Some(bytes), .. }) => format!("{} bytes", grouped(bytes)),
         Some(found) => format!("a {}", found.kind),
         None => String::new(),
     };

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::cmd::doctor::facts::{Found, Memory, Place, Started, Versions};
+use crate::cmd::doctor::facts::{FileReport, Memory, PathReport, Started, Versions};
 use crate::cmd::doctor::programs::OnPath;
 use crate::mpi::launch::allocation::Allocation;
 use crate::node::cpus::Cpus;
 
 const GIB: u64 = 1 << 30;
 
-fn place(path: &str, kind: &str, bytes: Option<u64>) -> Place {
-    Place {
+fn place(path: &str, kind: &str, bytes: Option<u64>) -> PathReport {
+    PathReport {
         path: path.into(),
-        found: Some(Found {
+        found: Some(FileReport {
             kind: if bytes.is_some() { "file" } else { "folder" }.into(),
             bytes,
             modified: Some(1),
@@ -326,7 +326,7 @@ fn a_file_that_one_node_does_not_see() {
 
 #[test]
 fn a_file_that_differs() {
-    let changed = |change: &dyn Fn(&mut Found)| {
+    let changed = |change: &dyn Fn(&mut FileReport)| {
         let mut all = cluster();
         all[2..].iter_mut().for_each(|facts| change(facts.files[0].found.as_mut().unwrap()));
         all

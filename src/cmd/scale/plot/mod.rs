@@ -47,7 +47,7 @@ pub struct Spot {
 
 /// One study: a row of three panels.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub struct StudyRow {
     /// Stands above it.
     pub title: String,
     /// In the order of the legend.
@@ -85,7 +85,7 @@ pub fn is_png(path: &Path) -> Result<bool> {
 ///
 /// # Errors
 /// Another ending, no rows, or the file cannot be written.
-pub fn draw(rows: &[Row], path: &Path) -> Result<()> {
+pub fn draw(rows: &[StudyRow], path: &Path) -> Result<()> {
     let is_png = is_png(path)?;
     let failed = |why: String| Error::Failed(format!("cannot draw {}: {why}", path.display()));
     if rows.is_empty() {
@@ -150,7 +150,7 @@ const LOOKS: [Look; 7] = [
 ];
 
 /// The text of an SVG picture.
-pub fn svg(rows: &[Row]) -> String {
+pub fn svg(rows: &[StudyRow]) -> String {
     let height = HEIGHT * rows.len() as f64;
     let titles = rows.iter().map(|row| escaped(&row.title)).collect::<Vec<_>>().join("; ");
     let mut canvas = Canvas(format!(
@@ -193,7 +193,7 @@ enum Panel {
 const PANELS: [Panel; 3] = [Panel::Speedup, Panel::Efficiency, Panel::Time];
 
 /// A place in units, from the left and from the top of a row.
-type Place = (f64, f64);
+type Position = (f64, f64);
 
 /// Where text has its place, if not at its beginning.
 const MIDDLE: &str = " text-anchor='middle'";
@@ -203,7 +203,7 @@ const END: &str = " text-anchor='end'";
 struct Canvas(String);
 
 impl Canvas {
-    fn row(&mut self, row: &Row) {
+    fn row(&mut self, row: &StudyRow) {
         let room = WIDTH - 2.0 * MARGIN;
         self.text(&fitting(&row.title, TITLE, room), (MARGIN, 25.0), TITLE, INK, "");
         self.text(&fitting(&row.note, NOTE, room), (MARGIN, HEIGHT - 14.0), NOTE, GREY, "");
@@ -215,7 +215,7 @@ impl Canvas {
     }
 
     /// Draws the legend, in as many lines as it takes; returns where the last is.
-    fn legend(&mut self, row: &Row) -> f64 {
+    fn legend(&mut self, row: &StudyRow) -> f64 {
         const SWATCH: f64 = 46.0;
         let (mut x, mut y) = (MARGIN, 56.0);
         let name = |curve: &Curve| match PANELS.iter().all(|panel| points(curve, *panel).is_empty()) {
@@ -243,7 +243,7 @@ impl Canvas {
 
     /// Draws a panel: what its axes enclose has two of these corners, and their labels are at the left of it
     /// and below it.
-    fn panel(&mut self, row: &Row, panel: Panel, (edge, top): Place, (right, bottom): Place) {
+    fn panel(&mut self, row: &StudyRow, panel: Panel, (edge, top): Position, (right, bottom): Position) {
         // All panels have the same workers, also where one has no number for them.
         let all = row.curves.iter().flat_map(|curve| PANELS.map(|panel| points(curve, panel)));
         let workers = all.flatten().map(|point| point.0).collect::<BTreeSet<usize>>();
@@ -317,7 +317,7 @@ impl Canvas {
     }
 
     /// Draws two axes with their ticks and labels, and a grid between them.
-    fn frame(&mut self, across: &Axis, up: &Axis, (left, top): Place, (right, bottom): Place) {
+    fn frame(&mut self, across: &Axis, up: &Axis, (left, top): Position, (right, bottom): Position) {
         for (number, label) in &across.ticks {
             let x = left + (right - left) * across.part(*number);
             self.line(&[(x, top), (x, bottom + 4.0)], GRID, 1.0, SOLID);
@@ -332,7 +332,7 @@ impl Canvas {
     }
 
     /// Draws a line through `places`, `width` wide.
-    fn line(&mut self, places: &[Place], colour: &str, width: f64, dashes: &str) {
+    fn line(&mut self, places: &[Position], colour: &str, width: f64, dashes: &str) {
         if places.len() > 1 {
             let points = places.iter().map(|(x, y)| format!("{x:.2},{y:.2}")).collect::<Vec<_>>().join(" ");
             let stroke = format!("stroke-width='{width}' stroke-dasharray='{dashes}'");
@@ -341,14 +341,14 @@ impl Canvas {
     }
 
     /// Draws a marker, with a rim of white that sets it off from lines and other markers.
-    fn marker(&mut self, (x, y): Place, look: &Look) {
+    fn marker(&mut self, (x, y): Position, look: &Look) {
         let rim = "stroke='#ffffff' stroke-width='3' paint-order='stroke'";
         let Look { colour, marker, .. } = look;
         self.0 += &format!("<path d='M{x:.2} {y:.2}{marker}' fill='{colour}' {rim}/>\n");
     }
 
     /// Draws text on one line, with its middle at the height of `y`, from `x` on unless `how` says otherwise.
-    fn text(&mut self, text: &str, (x, y): Place, size: f64, colour: &str, how: &str) {
+    fn text(&mut self, text: &str, (x, y): Position, size: f64, colour: &str, how: &str) {
         // SVG wants to know where letters stand.
         let feet = y + size * 0.36;
         self.0 += &format!(
@@ -428,8 +428,8 @@ mod tests {
         Curve { name: name.to_owned(), is_single: name == "serial", points }
     }
 
-    fn study() -> Row {
-        Row {
+    fn study() -> StudyRow {
+        StudyRow {
             title: "Squares of <many> values".to_owned(),
             curves: vec![
                 curve("serial", &[(1, 0.010)]),
@@ -444,7 +444,7 @@ mod tests {
     }
 
     /// The file that `rows` give, with this ending.
-    fn drawn(rows: &[Row], ending: &str) -> Vec<u8> {
+    fn drawn(rows: &[StudyRow], ending: &str) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("study").with_extension(ending);
         draw(rows, &path).unwrap();
@@ -452,7 +452,7 @@ mod tests {
     }
 
     /// What a row says and where, in the order in which it is drawn.
-    fn texts(svg: &str) -> Vec<(Place, &str)> {
+    fn texts(svg: &str) -> Vec<(Position, &str)> {
         let lines = svg.lines().filter(|line| line.starts_with("<text ")).map(|line| {
             let words = line.split('\'').collect::<Vec<_>>();
             let text = line.split(['<', '>']).nth(2).unwrap();
@@ -462,7 +462,7 @@ mod tests {
     }
 
     /// Where a row has markers of the curve number `i`, that of the legend first.
-    fn markers(svg: &str, i: usize) -> Vec<Place> {
+    fn markers(svg: &str, i: usize) -> Vec<Position> {
         let lines = svg.lines().filter(|line| line.contains(&format!("{}' fill", LOOKS[i].marker)));
         let place = |line: &str| {
             let (x, y) = line.strip_prefix("<path d='M")?.split('m').next()?.split_once(' ')?;
@@ -473,7 +473,7 @@ mod tests {
 
     #[test]
     fn a_png_of_too_many_studies_is_refused() {
-        let row = Row {
+        let row = StudyRow {
             title: "Squares".to_owned(),
             curves: Vec::new(),
             weak: false,
@@ -529,7 +529,7 @@ mod tests {
 
     #[test]
     fn only_a_study_that_grows_is_scaled_and_only_too_many_workers_are_marked() {
-        let svg = svg(&[Row { weak: true, cpus: 5, ..study() }]);
+        let svg = svg(&[StudyRow { weak: true, cpus: 5, ..study() }]);
         assert!(svg.contains(">scaled speedup (times serial)<") && !svg.contains("CPUs"));
     }
 
@@ -586,7 +586,7 @@ mod tests {
             // Two studies of all patterns.
             vec![odd(&[(1, 0.5), (2, 0.3)]); 12],
         ];
-        let row = |curves: &Vec<Curve>, cpus| Row {
+        let row = |curves: &Vec<Curve>, cpus| StudyRow {
             title: "WIDE & ".repeat(100_000),
             curves: curves.clone(),
             weak: cpus == 1,
