@@ -80,7 +80,7 @@ pub fn open_hdf5(path: &Path) -> Result<File> {
     })
 }
 
-/// Tries datasets of `file` in a child; see [`crate::input::hdf5_library::Library::probe`].
+/// Tries datasets of `file` in a child; see [`crate::input::hdf5_library::Hdf5Inputs::probe`].
 ///
 /// # Errors
 /// As there.
@@ -105,7 +105,7 @@ pub fn probe(file: &ArrayFile) -> Result<()> {
     tried.map(drop)
 }
 
-/// Opens datasets of `file`; see [`crate::input::hdf5_library::Library::open`].
+/// Opens datasets of `file`; see [`crate::input::hdf5_library::Hdf5Inputs::open`].
 ///
 /// # Errors
 /// As there.

@@ -19,7 +19,7 @@ use crate::op::Bound;
 use crate::op::lines::Tally;
 use crate::output::reader::{Columns, ReadChunk, ResultReader, check_job, damaged};
 
-/// See [`crate::output::hdf5_library::Library::read_back`].
+/// See [`crate::output::hdf5_library::Hdf5Outputs::read_back`].
 pub fn open(task: &Task, path: &Path, bound: &Bound) -> Result<Box<dyn ResultReader>> {
     check_job(task, path, crate::output::hdf5_library::library()?.job(path).ok().as_deref())?;
     if task.work.unit() == Unit::Bytes {
