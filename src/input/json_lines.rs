@@ -393,16 +393,8 @@ impl Source for Objects {
             if whole == 0 {
                 break;
             }
-            let mut at = 0;
-            for line in self.lines.waiting()[..whole].split_inclusive(|byte| *byte == b'\n') {
-                if skipped == count {
-                    break;
-                }
-                skipped += u64::from(!line.trim_ascii().is_empty());
-                self.line += 1;
-                at += line.len();
-            }
-            self.lines.pass(at);
+            let is_row = |line: &[u8]| !line.trim_ascii().is_empty();
+            skipped += self.lines.skip(whole, count - skipped, &mut self.line, is_row);
         }
         Ok(skipped)
     }
@@ -412,6 +404,6 @@ impl Source for Objects {
     }
 
     fn stamp(&self) -> Stamp {
-        self.lines.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
+        self.lines.stamp()
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::base::error::{Error, Result};
 use crate::data::partition;
+use crate::input::stamp::Stamp;
 use crate::input::text::Input;
 
 /// Bytes read at once for each thread: measured as the size where starting threads costs little.
@@ -70,6 +71,26 @@ impl LineBuffer {
     pub fn pass(&mut self, count: usize) {
         self.unread.start += count;
         self.is_at_start &= count == 0;
+    }
+
+    /// Passes over lines among the first `whole` bytes, until `most` of them are rows, as `is_row` says of a line with its
+    /// end. Returns how many rows those were; adds all lines to `line`.
+    pub fn skip(&mut self, whole: usize, most: u64, line: &mut u64, is_row: impl Fn(&[u8]) -> bool) -> u64 {
+        let (mut rows, mut at) = (0, 0);
+        while at < whole && rows < most {
+            let lines = &self.waiting()[..whole];
+            let end = next_line(lines, at);
+            rows += u64::from(is_row(&lines[at..end]));
+            *line += 1;
+            at = end;
+        }
+        self.pass(at);
+        rows
+    }
+
+    /// What the file that they come from is like now.
+    pub fn stamp(&self) -> Stamp {
+        self.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
     }
 
     /// Nothing will come any more.

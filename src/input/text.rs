@@ -283,15 +283,9 @@ impl Source for Text {
             if whole == 0 {
                 break;
             }
-            let lines = &self.lines.waiting()[..whole];
-            let mut at = 0;
-            while at < whole && skipped < count {
-                let end = next_line(lines, at);
-                skipped += u64::from(self.may_lack || !lines[at..end].trim_ascii().is_empty());
-                self.line += 1;
-                at = end;
-            }
-            self.lines.pass(at);
+            let may_lack = self.may_lack;
+            let is_row = |line: &[u8]| may_lack || !line.trim_ascii().is_empty();
+            skipped += self.lines.skip(whole, count - skipped, &mut self.line, is_row);
         }
         Ok(skipped)
     }
@@ -301,7 +295,7 @@ impl Source for Text {
     }
 
     fn stamp(&self) -> Stamp {
-        self.lines.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
+        self.lines.stamp()
     }
 }
 

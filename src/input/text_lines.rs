@@ -104,13 +104,7 @@ impl Source for TextLines {
             if whole == 0 {
                 break;
             }
-            let mut at = 0;
-            while at < whole && skipped < count {
-                at = next_line(&self.lines.waiting()[..whole], at);
-                skipped += 1;
-                self.line += 1;
-            }
-            self.lines.pass(at);
+            skipped += self.lines.skip(whole, count - skipped, &mut self.line, |_| true);
         }
         Ok(skipped)
     }
@@ -120,6 +114,6 @@ impl Source for TextLines {
     }
 
     fn stamp(&self) -> Stamp {
-        self.lines.descriptor().map_or(Stamp::NONE, Stamp::of_descriptor)
+        self.lines.stamp()
     }
 }

@@ -301,6 +301,20 @@ pub fn render_rows(
     line.at
 }
 
+/// The fields of row number `row`: those of `columns`, and the answer, if there are so many; each with its type, and none
+/// where it is missing.
+pub fn fields_of<'a>(
+    row: usize,
+    columns: &'a [Values],
+    answers: &Values,
+) -> impl Iterator<Item = (ColumnType, Option<u64>)> + use<'a> {
+    let input = move |column: &Values| {
+        let is_there = !column.lacking.is_some_and(|lacking| lacking.has(row));
+        (column.dtype, is_there.then(|| column.bits[row]))
+    };
+    columns.iter().map(input).chain([(answers.dtype, answers.bits.get(row).copied())])
+}
+
 /// As [`render_rows`] and, without a template, [`render`], of rows with texts among them: appends to `out`.
 pub fn render_texts(
     count: usize,
@@ -311,20 +325,14 @@ pub fn render_texts(
     out: &mut Vec<u8>,
 ) {
     for i in 0..count {
-        let answer = answers.bits.get(i).copied();
         let Some(RowTemplate { before, missing, close, quoting }) = template else {
-            match answer {
+            match answers.bits.get(i).copied() {
                 Some(word) => quote::line(texts.get(word), out),
                 None => out.push(b'\n'),
             }
             continue;
         };
-        let input = |column: &Values| {
-            let is_there = !column.lacking.is_some_and(|lacking| lacking.has(i));
-            (column.dtype, is_there.then(|| column.bits[i]))
-        };
-        let fields = columns.iter().map(input).chain([(answers.dtype, answer)]);
-        for ((dtype, bits), before) in fields.zip(before) {
+        for ((dtype, bits), before) in fields_of(i, columns, &answers).zip(before) {
             out.extend_from_slice(before.as_bytes());
             put(dtype, bits, texts, (*quoting, missing), out);
         }

@@ -4,7 +4,7 @@
 
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
-use crate::output::encode::{Values, missing};
+use crate::output::encode::{Values, fields_of, missing};
 
 /// Appends a row of fields, each of its type and with its bits, where it has a value.
 fn pack(
@@ -37,13 +37,8 @@ pub fn pack_rows(
     out: &mut Vec<u8>,
 ) {
     for row in 0..count {
-        let input = |column: &Values| {
-            let is_there = !column.lacking.is_some_and(|lacking| lacking.has(row));
-            (column.dtype, is_there.then(|| column.bits[row]))
-        };
-        let answer = answers.bits.get(row).copied();
-        let fields = columns.iter().map(input).chain([(answers.dtype, answer)]);
-        pack(fields, gaps.then_some(answer.is_none()), texts, out);
+        let gap = gaps.then_some(row >= answers.bits.len());
+        pack(fields_of(row, columns, &answers), gap, texts, out);
     }
 }
 

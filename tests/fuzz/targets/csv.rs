@@ -4,30 +4,18 @@
 
 mod common;
 
-use std::io::{Cursor, Read};
 use std::path::Path;
 
-use common::drain;
+use common::{Pieces, drain};
 use libfuzzer_sys::fuzz_target;
 use parpy::data::dtype::Dtype;
 use parpy::input::csv_table::Table;
-use parpy::input::text::Input;
 use parpy::job::input::TableLayout;
-
-struct Bytes(Cursor<Vec<u8>>);
-
-impl Input for Bytes {}
-
-impl Read for Bytes {
-    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(room)
-    }
-}
 
 type Found = (Vec<u64>, Option<String>);
 
 fn table(bytes: &[u8], part: Option<&str>, layout: &TableLayout, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
-    let reader = Box::new(Bytes(Cursor::new(bytes.to_vec())));
+    let reader = Pieces::of(bytes, usize::MAX);
     // No file of this name is looked into again.
     match Table::open(reader, Path::new("/nowhere/x.csv"), part, layout, dtype, may_lack, 3) {
         Ok(mut table) => drain(&mut table, room),

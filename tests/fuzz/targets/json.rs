@@ -5,36 +5,18 @@
 
 mod common;
 
-use std::io::{Cursor, Read};
 use std::path::Path;
 
-use common::drain;
+use common::{Pieces, drain};
 use libfuzzer_sys::fuzz_target;
 use parpy::data::dtype::Dtype;
 use parpy::input::json_lines::Objects;
-use parpy::input::text::Input;
 use parpy::input::text_lines::TextLines;
-
-/// Delivers so many bytes at once.
-struct Pieces(Cursor<Vec<u8>>, usize);
-
-impl Input for Pieces {}
-
-impl Read for Pieces {
-    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-        let most = room.len().min(self.1);
-        self.0.read(&mut room[..most])
-    }
-}
 
 type Found = (Vec<u64>, Option<String>);
 
-fn reader(bytes: &[u8], piece: usize) -> Box<Pieces> {
-    Box::new(Pieces(Cursor::new(bytes.to_vec()), piece))
-}
-
 fn objects(bytes: &[u8], piece: usize, part: Option<&str>, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
-    match Objects::open(reader(bytes, piece), Path::new("x.jsonl"), part, dtype, may_lack, 3) {
+    match Objects::open(Pieces::of(bytes, piece), Path::new("x.jsonl"), part, dtype, may_lack, 3) {
         Ok(mut objects) => drain(&mut objects, room),
         Err(error) => (Vec::new(), Some(error.to_string())),
     }
@@ -58,7 +40,7 @@ fuzz_target!(|data: (u8, &[u8])| {
     assert_eq!(objects(bytes, piece, part, dtype, may_lack, 7), all);
     assert!(all.1.is_none_or(|message| message.len() < 8000), "a long message");
     for (piece, room) in [(usize::MAX, 1000), (piece, 3)] {
-        let found = drain(&mut TextLines::new(reader(bytes, piece), "x.txt".into()), room);
+        let found = drain(&mut TextLines::new(Pieces::of(bytes, piece), "x.txt".into()), room);
         // What is no text says so.
         assert!(found.1.is_some() || found.0 == expected(bytes));
     }

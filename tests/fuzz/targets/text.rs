@@ -5,28 +5,14 @@
 
 mod common;
 
-use std::io::{Cursor, Read};
-
-use common::drain;
+use common::{Pieces, drain};
 use libfuzzer_sys::fuzz_target;
 use parpy::data::dtype::Dtype;
-use parpy::input::text::{Input, Text};
-
-/// Delivers so many bytes at once.
-struct Pieces(Cursor<Vec<u8>>, usize);
-
-impl Input for Pieces {}
-
-impl Read for Pieces {
-    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
-        let most = room.len().min(self.1);
-        self.0.read(&mut room[..most])
-    }
-}
+use parpy::input::text::Text;
 
 /// The numbers, of the type that they have, unless it is said, and whether a message ended them.
 fn read(bytes: &[u8], dtype: Option<Dtype>, piece: usize, threads: usize, room: usize) -> (Vec<u64>, bool) {
-    let reader = Box::new(Pieces(Cursor::new(bytes.to_vec()), piece));
+    let reader = Pieces::of(bytes, piece);
     let mut text = Text::open(reader, "numbers.txt".into(), dtype, threads, false).expect("memory can be read");
     let (found, fault) = drain(&mut text, room);
     assert!(fault.as_ref().is_none_or(|message| message.len() < 1000), "a long message");

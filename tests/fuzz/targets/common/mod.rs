@@ -1,8 +1,30 @@
-//! Sources read to their ends.
+//! Readers of bytes in memory, and sources read to their ends.
+
+use std::io::{Cursor, Read};
 
 use parpy::data::batch::{BatchWriter, bytes_with_texts};
 use parpy::data::schema::ColumnType;
 use parpy::input::Source;
+use parpy::input::text::Input;
+
+/// Delivers so many bytes at once.
+pub struct Pieces(Cursor<Vec<u8>>, usize);
+
+impl Input for Pieces {}
+
+impl Read for Pieces {
+    fn read(&mut self, room: &mut [u8]) -> std::io::Result<usize> {
+        let most = room.len().min(self.1);
+        self.0.read(&mut room[..most])
+    }
+}
+
+impl Pieces {
+    /// So many of `bytes` at once.
+    pub fn of(bytes: &[u8], piece: usize) -> Box<Self> {
+        Box::new(Self(Cursor::new(bytes.to_vec()), piece))
+    }
+}
 
 /// All columns of `source`, taken `rows` rows at a time, row by row, and the message that ended them; of texts the length
 /// of each and its bytes.
