@@ -490,7 +490,7 @@ mod tests {
     use crate::input::InputInfo;
     use crate::op::Bound;
     use crate::output::encode::Encoding;
-    use crate::sched::BlockSizing;
+    use crate::sched::sizing::BlockSizing;
 
     /// Bytes of an answer of states at least.
     const STATES: usize = 4096;
@@ -546,7 +546,7 @@ mod tests {
                 let has_room = if is_stream { batch::rows_for(columns, input) >= rows } else { input == 0 };
                 prop_assert!(has_room);
                 prop_assert_eq!(texts, if has_texts { batch::TEXT } else { 0 });
-                prop_assert!(slots * BlockSizing::enough_texts(slots as u64) <= MOST.max(slots << 16));
+                prop_assert!(slots * BlockSizing::enough_texts(slots) <= MOST.max(slots << 16));
                 // Parts of a batch begin at whole cache lines, and a state has room for a few numbers.
                 let own = batch::bytes_for(columns, 0) + columns * 192 + if has_texts { PIECES } else { STATES };
                 let most = MOST.max(slots * row) + slots * (rows * columns / 4 + own);

@@ -26,7 +26,7 @@ use crate::node::cpus::Cpus;
 use crate::observe::log;
 use crate::observe::report::{self, Report};
 use crate::observe::trace::{self, Timeline};
-use crate::sched::{self, Attempt, merge, pool, process, serial, threads};
+use crate::sched::{self, Attempt, merge, patterns};
 
 /// A member of an MPI run, once this process is one.
 type Member = Option<Box<dyn Communicator>>;
@@ -465,12 +465,12 @@ pub(crate) fn here(task: &Task, attempt: &Attempt) -> Result<Report> {
         return merge::run(task, parts, attempt);
     }
     match task.pattern {
-        PatternName::Simd => serial::run(task, Lanes::best(), attempt),
-        PatternName::Threads => threads::run(task, attempt),
-        PatternName::Process => process::run(task, attempt),
-        PatternName::Pool => pool::run(task, attempt),
+        PatternName::Simd => patterns::serial(task, Lanes::best(), attempt),
+        PatternName::Threads => patterns::threads(task, attempt),
+        PatternName::Process => patterns::process(task, attempt),
+        PatternName::Pool => patterns::pool(task, attempt),
         PatternName::Serial | PatternName::Auto | PatternName::Mpi => {
-            serial::run(task, Lanes::Scalar, attempt)
+            patterns::serial(task, Lanes::Scalar, attempt)
         }
     }
 }

@@ -75,6 +75,11 @@ impl Formula {
         }
     }
 
+    /// Does an answer take its time, nobody knows how much?
+    pub fn is_costly(&self) -> bool {
+        self.node.is_slow()
+    }
+
     /// The same, ready to be worked out with `lanes`. One per worker.
     pub fn program(&self, lanes: Lanes) -> Program {
         Program::new(self.node.clone(), lanes)

@@ -125,6 +125,11 @@ impl Bound {
         }
     }
 
+    /// Does an item take its time, nobody knows how much?
+    pub fn is_costly(&self) -> bool {
+        self.formula.as_ref().is_some_and(Formula::is_costly)
+    }
+
     /// Type of the answers of a `map`.
     pub fn answers(&self) -> ColumnType {
         self.formula.as_ref().map_or(ColumnType::I64, Formula::dtype)

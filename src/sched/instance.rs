@@ -1,5 +1,5 @@
 //! What workers have in common, be they threads, processes or ranks: an operator that is made when it is
-//! needed, and answers piece by piece. Who hands out the blocks, and where answers go, is not known here.
+//! needed, and answers chunk by chunk. Who hands out the blocks, and where answers go, is not known here.
 
 use crate::base::error::Result;
 use crate::base::lanes::Lanes;
@@ -10,18 +10,19 @@ use crate::job::Task;
 use crate::op::{BlockResult, Bound, Operator};
 use crate::sched::map::{MapRows, MapSettings};
 
-/// One worker's own operator for a task, in vector lanes.
+/// One worker's own operator for a task.
 pub struct Instance {
     /// The worker's number, or its rank.
     rank: usize,
     pid: u32,
+    lanes: Lanes,
     operator: Option<Box<dyn Operator>>,
 }
 
 impl Instance {
-    /// Of worker, or rank, number `rank`, in this process.
-    pub fn of(rank: usize) -> Self {
-        Self { rank, pid: std::process::id(), operator: None }
+    /// Of worker, or rank, number `rank`, in this process, which computes with `lanes`.
+    pub fn of(rank: usize, lanes: Lanes) -> Self {
+        Self { rank, pid: std::process::id(), lanes, operator: None }
     }
 
     /// The process that they belong to.
@@ -36,7 +37,7 @@ impl Instance {
     pub fn open(&mut self, task: &Task, bound: &Bound) -> Result<&mut dyn Operator> {
         let operator = match self.operator.take() {
             Some(operator) => operator,
-            None => make(task, bound, self.rank, Lanes::best())?,
+            None => make(task, bound, self.rank, self.lanes)?,
         };
         Ok(&mut **self.operator.insert(operator))
     }
@@ -63,7 +64,7 @@ impl Instance {
 ///
 /// # Errors
 /// The worker cannot open the file.
-pub fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
+fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
     if let (Some(op), Some(file)) = (bound.lines, task.work.text()) {
         return (op.open)(file, info, lanes);

@@ -16,7 +16,8 @@ use crate::job::{Task, Unit};
 use crate::observe::report::Report;
 use crate::op::{BlockResult, Bound};
 use crate::output::reader::{self, ReadChunk, damaged};
-use crate::sched::{Attempt, ChunkInfo, Collector, Opened};
+use crate::sched::collector::{ChunkInfo, Collector};
+use crate::sched::{Attempt, Opened};
 
 /// Joins the results of `parts` parts of the input of `task`. `attempt` says which run of it this is.
 ///

@@ -105,6 +105,17 @@ impl Node {
         found.dedup();
         found
     }
+
+    /// Is there a function in it that takes its time?
+    pub fn is_slow(&self) -> bool {
+        match &self.op {
+            Op::Column(_) | Op::Constant(_) => false,
+            Op::ToFloat(of) | Op::Negate(of) | Op::Not(of) => of.is_slow(),
+            Op::Function(function, of) => function.is_slow || of.is_slow(),
+            Op::Binary(_, a, b) => a.is_slow() || b.is_slow(),
+            Op::If(parts) => parts.iter().any(Node::is_slow),
+        }
+    }
 }
 
 /// What is wrong with an expression, or with it for a row.

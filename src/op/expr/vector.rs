@@ -101,7 +101,6 @@ pub struct Program {
 struct Compiler {
     registers: Vec<Option<Register>>,
     steps: Vec<(Step, usize)>,
-    is_slow: bool,
     has_texts: bool,
 }
 
@@ -125,7 +124,6 @@ impl Compiler {
             Op::Negate(of) => Step::Negate(node.kind, self.compile(of)),
             Op::Not(of) => Step::Not(self.compile(of)),
             Op::Function(function, of) => {
-                self.is_slow |= function.is_slow;
                 self.has_texts |= of.kind == Kind::Text;
                 Step::Function(function, node.kind, self.compile(of))
             }
@@ -146,7 +144,8 @@ impl Program {
     pub fn new(node: Node, lanes: Lanes) -> Self {
         let mut compiler = Compiler::default();
         let result = compiler.compile(&node);
-        let Compiler { registers, steps, is_slow, has_texts } = compiler;
+        let Compiler { registers, steps, has_texts } = compiler;
+        let is_slow = node.is_slow();
         let has_texts = has_texts || node.kind == Kind::Text;
         Self { node, lanes, registers, steps, result, is_slow, has_texts, made: Vec::new() }
     }

@@ -9,8 +9,8 @@
 use std::sync::atomic::{Ordering, fence};
 
 use crate::mpi::linked::segment::Segment;
-use crate::sched::BlockSizing;
 use crate::sched::result_header::MESSAGE;
+use crate::sched::sizing::BlockSizing;
 
 /// Rows and slots of one round.
 pub struct Memory {

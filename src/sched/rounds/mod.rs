@@ -30,6 +30,7 @@ use shared_file::OwnPart;
 use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
 use crate::base::fork_join;
+use crate::base::lanes::Lanes;
 use crate::base::signals::{self, Waiting};
 use crate::data::batch::BatchRef;
 use crate::input;
@@ -44,9 +45,11 @@ use crate::observe::report::{OverMpi, Report};
 use crate::observe::trace::offsets;
 use crate::op::Bound;
 use crate::output::hdf5_library::SharedFilePlan;
+use crate::sched::collector::{ChunkInfo, Collector, Results};
 use crate::sched::instance::Instance;
 use crate::sched::result_header::ResultHeader;
-use crate::sched::{Attempt, BlockSizing, ChunkInfo, Collector, Opened};
+use crate::sched::sizing::BlockSizing;
+use crate::sched::{Attempt, Opened};
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
 const WORTH_SHARING: u64 = 1024 * 1024;
@@ -411,7 +414,7 @@ impl<'a> RankContext<'a> {
         }
         let rows_come = self.rows_come();
         let rank = self.mpi.rank();
-        self.instances.resize_with(commands.len(), || Instance::of(rank));
+        self.instances.resize_with(commands.len(), || Instance::of(rank, Lanes::best()));
         self.memory();
         let Self { memory: Some(memory), instances, task, bound, layout, mpi, .. } = self else {
             unreachable!("just made")

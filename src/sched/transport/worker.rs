@@ -1,4 +1,4 @@
-//! A worker: takes blocks from the ring and leaves its answers there, in a thread or in a forked
+//! A worker: takes blocks from the arena and leaves its answers there, in a thread or in a forked
 //! process.
 
 use std::hint;
@@ -6,8 +6,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::TaskContext;
+use super::local::TaskContext;
+use super::protocol::{Look, ManagerSide, WorkerSide};
 use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
 use crate::base::time::{Interval, Timestamp};
 use crate::op::BlockResult;
 use crate::sched::instance::Instance;
@@ -23,8 +25,8 @@ pub struct Start {
     pub worker: usize,
     /// The number by which it is known.
     pub number: usize,
-    /// A block that is held for it.
-    pub held: Option<u64>,
+    /// A block that is held for it: its slot, and its number.
+    pub held: Option<(usize, u64)>,
     /// It ends after that block.
     pub once: bool,
     /// The first block that it may look at.
@@ -40,10 +42,17 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    /// Worker number `number`, for `context`; without a waker it is the manager itself, which works while it
-    /// would wait.
+    /// Worker number `number`, for `context`.
     pub fn new(context: TaskContext<'a>, number: usize, waker: Option<UnixStream>) -> Self {
-        Self { context, waker, instance: Instance::of(number) }
+        Self { context, waker, instance: Instance::of(number, Lanes::best()) }
+    }
+
+    /// The manager itself as worker 0, which computes with `lanes`.
+    ///
+    /// # Errors
+    /// It cannot open the file.
+    pub fn manager(context: TaskContext<'a>, lanes: Lanes) -> Result<Self> {
+        Self { context, waker: None, instance: Instance::of(0, lanes) }.ready()
     }
 
     /// The same worker with all that it needs opened: threads share the limit of their process on open
@@ -59,42 +68,42 @@ impl<'a> Worker<'a> {
     /// Works until there are no more blocks, or nobody wants them.
     pub fn run(mut self, start: Start) {
         let Start { worker, held, once, mut from, .. } = start;
-        if let Some(number) = held {
-            let goes_on = !self.context.ring.take_held(number, worker) || self.answer(number, worker);
+        let arena = self.context.arena;
+        if let Some((slot, number)) = held {
+            let goes_on = !arena.take_held(slot, number, worker) || self.answer(slot, worker);
             if once || !goes_on {
                 return;
             }
         }
-        let ring = self.context.ring;
-        let no_more = || ring.is_closed();
-        while let Some(number) = self.wait_for(worker, || ring.take(worker, &mut from), no_more) {
-            if !self.answer(number, worker) {
+        let no_more = || arena.is_closed();
+        while let Some((slot, _)) = self.wait_for(worker, || arena.take(worker, &mut from), no_more) {
+            if !self.answer(slot, worker) {
                 return;
             }
         }
     }
 
-    /// Answers block `number`, chunk by chunk; false when nobody wants more.
-    fn answer(&mut self, number: u64, worker: usize) -> bool {
-        let ring = self.context.ring;
+    /// Answers the block in a slot, chunk by chunk; false when nobody wants more.
+    fn answer(&mut self, slot: usize, worker: usize) -> bool {
+        let arena = self.context.arena;
         let mut new_block = true;
         loop {
-            let more = self.chunk(number, worker, new_block);
+            let more = self.chunk(slot, worker, new_block);
             if !more {
                 return true;
             }
             new_block = false;
-            let go_on = || ring.take_more(number, worker).then_some(());
-            if self.wait_for(worker, go_on, || ring.is_stopped()).is_none() {
+            let go_on = || if arena.take_more(slot, worker) { Look::Found(()) } else { Look::Nothing };
+            if self.wait_for(worker, go_on, || arena.is_stopped()).is_none() {
                 return false;
             }
         }
     }
 
-    /// One piece of the answer to block `number`. Are there more?
-    pub fn chunk(&mut self, number: u64, worker: usize, new_block: bool) -> bool {
+    /// One chunk of the answer to the block in a slot. Are there more?
+    pub fn chunk(&mut self, slot: usize, worker: usize, new_block: bool) -> bool {
         let began = Timestamp::now();
-        let (block, rows, buf) = self.context.ring.work(number, worker);
+        let (block, rows, buf) = self.context.arena.work(slot, worker);
         if new_block {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
         }
@@ -108,7 +117,7 @@ impl<'a> Worker<'a> {
         let more = answer.more;
         let interval = Interval::since(began);
         let header = ResultHeader::pack(answer, self.instance.pid(), interval, buf, Error::to_string);
-        if self.context.ring.done(number, worker, header) {
+        if self.context.arena.finish(slot, worker, header) {
             self.wake_manager();
         }
         more
@@ -119,28 +128,44 @@ impl<'a> Worker<'a> {
     fn wait_for<T>(
         &mut self,
         worker: usize,
-        mut look: impl FnMut() -> Option<T>,
+        mut look: impl FnMut() -> Look<T>,
         ended: impl Fn() -> bool,
     ) -> Option<T> {
+        let arena = self.context.arena;
+        let mut lacks_buffer = false;
         for _ in 0..SPIN_LIMIT {
-            if let Some(found) = look() {
-                return Some(found);
+            match look() {
+                Look::Found(found) => return Some(found),
+                Look::Nothing => lacks_buffer = false,
+                Look::NoBuffer => lacks_buffer = true,
             }
             hint::spin_loop();
         }
         loop {
-            self.context.ring.sleeps(worker);
+            arena.sleeps(worker, lacks_buffer);
             // In this order: what came before the end is found by looking after it.
             let is_end = ended();
             let found = look();
-            if found.is_some() || is_end || !self.hear() {
-                self.context.ring.wakes(worker);
-                return found;
+            match found {
+                Look::Found(found) => {
+                    arena.wakes(worker);
+                    return Some(found);
+                }
+                // It sleeps for another reason than it has said.
+                Look::NoBuffer if !lacks_buffer => lacks_buffer = true,
+                Look::Nothing if lacks_buffer => lacks_buffer = false,
+                Look::Nothing if is_end => {
+                    arena.wakes(worker);
+                    return None;
+                }
+                Look::Nothing | Look::NoBuffer => {
+                    if !self.hear() {
+                        arena.wakes(worker);
+                        return None;
+                    }
+                }
             }
-            self.context.ring.wakes(worker);
-            if let Some(found) = look() {
-                return Some(found);
-            }
+            arena.wakes(worker);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
-use super::TaskContext;
+use super::local::TaskContext;
 use super::worker::{Start, Worker};
 use crate::base::error::{Error, Result};
 use crate::base::{isolate, signals};
@@ -35,6 +35,15 @@ pub trait Spawn {
     fn spawn(&mut self, start: Start, handles: &[Option<WorkerHandle>]) -> io::Result<WorkerHandle>;
 }
 
+/// No workers but the manager.
+pub struct Nobody;
+
+impl Spawn for Nobody {
+    fn spawn(&mut self, _start: Start, _handles: &[Option<WorkerHandle>]) -> io::Result<WorkerHandle> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// Workers that are threads.
 pub struct ThreadSpawner<'scope, 'env> {
     /// Ends when all of them have.
@@ -53,7 +62,7 @@ impl Spawn for ThreadSpawner<'_, '_> {
         let worker = Worker::new(context, start.number, Some(theirs)).ready().map_err(io::Error::other)?;
         let thread = std::thread::Builder::new().name(format!("worker {}", start.worker));
         thread.spawn_scoped(self.scope, move || worker.run(start))?;
-        Ok(WorkerHandle { waker: ours, process: None, held: start.held })
+        Ok(WorkerHandle { waker: ours, process: None, held: start.held.map(|(_, number)| number) })
     }
 }
 
@@ -116,7 +125,11 @@ impl Spawn for ForkSpawner<'_> {
                 // SAFETY: ends this process and nothing else.
                 unsafe { libc::_exit(code) }
             }
-            pid => Ok(WorkerHandle { waker: ours, process: Pid::from_raw(pid), held: start.held }),
+            pid => Ok(WorkerHandle {
+                waker: ours,
+                process: Pid::from_raw(pid),
+                held: start.held.map(|(_, number)| number),
+            }),
         }
     }
 }

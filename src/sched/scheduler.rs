@@ -1,0 +1,572 @@
+//! The scheduler: hands out blocks, and takes their answers in order, in bounded memory, whoever the workers are. A state
+//! machine that does nothing by itself: blocks come from a source, go out through a [`Transport`], and answers go to
+//! [`Results`]; tests drive it through every order of events.
+//!
+//! What a dead worker held is run again on a new one; a block that keeps killing workers is halved, each half on a
+//! worker of its own, until the item that does it is found ([`bisect`](super::bisect)).
+
+use std::collections::BTreeMap;
+use std::os::fd::BorrowedFd;
+
+use crate::base::error::{Error, Result};
+use crate::base::signals;
+use crate::base::time::Interval;
+use crate::data::block::Block;
+use crate::input::blocks::BlockSource;
+use crate::job::Task;
+use crate::job::schedule::ScheduleKind;
+use crate::op::{BlockResult, Bound};
+use crate::sched::bisect::Bisection;
+use crate::sched::collector::{ChunkInfo, Results};
+use crate::sched::pace::Pace;
+use crate::sched::result_header::ResultHeader;
+use crate::sched::sizing::BlockSizing;
+use crate::sched::transport::{Event, Lost, State, Transport, Wait};
+
+/// Workers that may die one after the other without having worked on anything.
+const MOST_IDLE_DEATHS: usize = 10;
+
+/// Bytes of answers that are set aside at the most while the one before them is awaited.
+const MOST_PARKED: usize = 64 * 1024 * 1024;
+
+/// Answers that are set aside at the most: each is a few words, too.
+const MANY_PARKED: usize = 1 << 20;
+
+/// The scheduler, for one run of a task.
+pub struct Scheduler<'a, T, R> {
+    pub(super) task: &'a Task,
+    pub(super) bound: &'a Bound,
+    layout: &'a BlockSizing,
+    pub(super) transport: T,
+    pub(super) taker: Taker<'a, R>,
+    /// The next block to be handed out.
+    next: u64,
+    /// The block whose answer is to be taken next.
+    pub(super) head: u64,
+    /// Whole answers to blocks behind `head` that have been set aside, so that workers need not wait.
+    parked: BTreeMap<u64, Parked>,
+    parked_bytes: usize,
+    /// The block `head` takes its time, and these behind it have not been set aside.
+    behind: Option<Vec<u64>>,
+    /// Blocks that have killed workers, and how many.
+    killers: BTreeMap<u64, usize>,
+    /// How `head` is looked into, where it has killed too many workers.
+    pub(super) bisection: Option<Bisection>,
+}
+
+/// An answer that has been set aside.
+struct Parked {
+    worker: usize,
+    block: Block,
+    header: ResultHeader,
+    /// Its bytes, and those of its message.
+    buf: Vec<u8>,
+}
+
+impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
+    /// For `task`, whose answers go to `results`. `pace` says how large blocks are, and how many workers there are.
+    pub fn new(
+        (task, bound, layout): (&'a Task, &'a Bound, &'a BlockSizing),
+        transport: T,
+        pace: Pace,
+        results: &'a mut R,
+    ) -> Self {
+        let gathers = task.work.says_who();
+        Self {
+            task,
+            bound,
+            layout,
+            transport,
+            taker: Taker {
+                results,
+                gathers,
+                progress: HeadProgress::default(),
+                pieces: vec![],
+                idle_deaths: 0,
+                pace,
+            },
+            next: 0,
+            head: 0,
+            parked: BTreeMap::new(),
+            parked_bytes: 0,
+            behind: None,
+            killers: BTreeMap::new(),
+            bisection: None,
+        }
+    }
+
+    /// Runs all blocks of `source`. All workers are gone when it returns.
+    ///
+    /// # Errors
+    /// The first thing that fails, in block order; all answers before it have been taken.
+    pub fn run(mut self, source: &mut BlockSource) -> Result<()> {
+        // A worker may have heard of a signal before the scheduler looked for one.
+        let outcome = self.run_blocks(source).map_err(|error| signals::check().err().unwrap_or(error));
+        let processes = self.transport.end(outcome.is_err());
+        self.taker.results.workers_were(&processes);
+        outcome
+    }
+
+    fn run_blocks(&mut self, source: &mut BlockSource) -> Result<()> {
+        // How the input has ended. A fault in it counts when what stands before it has been answered.
+        let mut end = None;
+        loop {
+            signals::check()?;
+            self.take_ready()?;
+            if self.head == self.next
+                && let Some(end) = end
+            {
+                return end;
+            }
+            if end.is_none() && self.may_hand_out(source) {
+                if let Some(input) = source.waits_for() {
+                    // What is there is not held back while more is awaited.
+                    self.taker.results.flush()?;
+                    self.transport.look_after(self.head)?;
+                    if self.head < self.next && self.wait(Some(input))? != Event::Input {
+                        continue;
+                    }
+                }
+                match self.load(source) {
+                    Ok(Some(block)) => {
+                        self.transport.submit(self.next, block)?;
+                        if let Some(behind) = &mut self.behind {
+                            behind.push(self.next);
+                        }
+                        self.next += 1;
+                    }
+                    Ok(None) => end = Some(Ok(())),
+                    Err(Error::Interrupted(signal)) => return Err(Error::Interrupted(signal)),
+                    Err(error) => end = Some(Err(error)),
+                }
+                continue;
+            }
+            self.taker.results.flush()?;
+            self.transport.look_after(self.head)?;
+            self.wait(None)?;
+        }
+    }
+
+    /// Is another block to be handed out now?
+    fn may_hand_out(&mut self, source: &BlockSource) -> bool {
+        self.transport.staff(self.taker.pace.workers(source.left()));
+        self.transport.has_room() && self.transport.waiting() < self.taker.pace.ahead()
+    }
+
+    /// The next block, loaded.
+    fn load(&mut self, source: &mut BlockSource) -> Result<Option<Block>> {
+        let size = self.taker.pace.block(self.layout, source.left());
+        let Self { transport, taker, .. } = self;
+        taker.results.load(|| transport.load(source, size))
+    }
+
+    /// Waits until something has happened, and sees to a worker that has died.
+    fn wait(&mut self, input: Option<BorrowedFd>) -> Result<Event> {
+        let is_brief = self.behind.is_none() && self.may_park() && self.next - self.head > 1;
+        let event = self.transport.poll(Wait { head: self.head, next: self.next, input, is_brief })?;
+        match &event {
+            Event::Lost(lost) => self.lost(lost)?,
+            Event::LostAlone(how) => self.lost_alone(how),
+            // Answers behind `head` keep their workers waiting, or would soon.
+            Event::Idle => {
+                let behind = (self.head + 1..self.next).filter(|number| !self.parked.contains_key(number));
+                self.behind = Some(behind.collect());
+            }
+            Event::Look | Event::Input => {}
+        }
+        self.park();
+        Ok(event)
+    }
+
+    /// Takes all answers that are ready and whose turn it is.
+    fn take_ready(&mut self) -> Result<()> {
+        while self.head < self.next {
+            if let Some(Parked { worker, block, header, buf }) = self.parked.remove(&self.head) {
+                self.parked_bytes -= buf.len();
+                self.taker.take(worker, block, &header, &buf)?;
+            } else if self.bisection.is_some() {
+                if !self.bisect()? {
+                    return Ok(());
+                }
+                self.transport.release(self.head);
+            } else {
+                match self.transport.state(self.head) {
+                    State::Done(worker) => {
+                        if self.take_chunk(worker, worker, self.transport.block(self.head))? {
+                            continue;
+                        }
+                        self.transport.release(self.head);
+                    }
+                    State::Waiting if self.deaths(self.head) > self.task.retries => {
+                        self.begin_bisection();
+                        continue;
+                    }
+                    State::Waiting | State::With(_) => return Ok(()),
+                }
+            }
+            self.taker.progress = HeadProgress::default();
+            self.killers.remove(&self.head);
+            self.head += 1;
+            self.behind = None;
+        }
+        Ok(())
+    }
+
+    /// Takes a chunk of the answer to `head`, of which `block` is all or a part, from a worker that is `known_as` some
+    /// worker. Are there more?
+    pub(super) fn take_chunk(&mut self, worker: usize, known_as: usize, block: Block) -> Result<bool> {
+        let (header, buf) = self.transport.chunk(self.head);
+        let more = self.taker.take(known_as, block, header, buf)?;
+        if more {
+            self.transport.resume(self.head, worker);
+        }
+        Ok(more)
+    }
+
+    /// Could answers be set aside?
+    fn may_park(&self) -> bool {
+        // By turns, a worker's blocks are its own: that others go on gains nothing.
+        self.taker.pace.kind != Some(ScheduleKind::Static)
+            && self.parked_bytes < MOST_PARKED
+            && self.parked.len() < MANY_PARKED
+    }
+
+    /// Sets aside whole answers behind `head`, where that takes its time.
+    fn park(&mut self) {
+        let Some(mut behind) = self.behind.take() else { return };
+        behind.retain(|number| !self.park_one(*number));
+        self.behind = Some(behind);
+    }
+
+    /// Sets aside the answer to a block, if it is whole and there is room for it.
+    fn park_one(&mut self, number: u64) -> bool {
+        let State::Done(worker) = self.transport.state(number) else { return false };
+        let (header, buf) = self.transport.chunk(number);
+        if header.goes_on() || !self.may_park() {
+            return false;
+        }
+        let (header, buf) = (*header, buf[..header.len()].to_vec());
+        self.parked_bytes += buf.len();
+        self.parked.insert(number, Parked { worker, block: self.transport.block(number), header, buf });
+        self.transport.release(number);
+        true
+    }
+
+    /// A worker has died.
+    fn lost(&mut self, Lost { worker, number, how }: &Lost) -> Result<()> {
+        let Some(number) = *number else { return self.taker.idle_death(how) };
+        *self.killers.entry(number).or_default() += 1;
+        if number == self.head {
+            self.taker.progress.seen = 0;
+            self.taker.pieces.clear();
+        }
+        let what = describe(self.task, &self.transport.block(number));
+        if self.deaths(number) <= self.task.retries {
+            tracing::warn!("{how} while it had {what}; run again on a new worker");
+            self.transport.redo(number, *worker);
+        } else {
+            tracing::warn!("{how} while it had {what}; looked into part by part");
+        }
+        Ok(())
+    }
+
+    /// How many workers block `number` has killed.
+    pub(super) fn deaths(&self, number: u64) -> usize {
+        self.killers.get(&number).copied().unwrap_or(0)
+    }
+}
+
+/// How much of the answer to a block has been seen, and how much of that the sink has had: more, when the
+/// worker that began it has died and another goes over the beginning again.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct HeadProgress {
+    pub(super) seen: usize,
+    pub(super) taken: usize,
+    chunks: u64,
+}
+
+impl HeadProgress {
+    /// `bytes` more have been seen. Returns how many of them the sink has had.
+    pub(super) fn see(&mut self, bytes: usize) -> usize {
+        let known = self.taken.saturating_sub(self.seen).min(bytes);
+        self.seen += bytes;
+        self.taken = self.taken.max(self.seen);
+        known
+    }
+}
+
+/// Takes the answers to one block after the other.
+pub(super) struct Taker<'a, R> {
+    pub(super) results: &'a mut R,
+    /// Answers say who has given them: another worker would not give the same bytes again.
+    gathers: bool,
+    /// Of the answer that is taken.
+    pub(super) progress: HeadProgress,
+    /// Chunks of it, where they are gathered until all of them are there.
+    pub(super) pieces: Vec<u8>,
+    /// Workers that died idle since the last answer.
+    idle_deaths: usize,
+    pace: Pace,
+}
+
+impl<R: Results> Taker<'_, R> {
+    /// Takes a chunk of the answer of `worker` to `block`. Are there more?
+    fn take(&mut self, worker: usize, block: Block, header: &ResultHeader, buf: &[u8]) -> Result<bool> {
+        let (pid, interval) = header.event();
+        let mut answer = header.unpack(buf);
+        let (more, bytes) = (answer.more, &buf[..answer.bytes]);
+        let gathers = self.gathers && (more || !self.pieces.is_empty());
+        if gathers {
+            self.pieces.extend_from_slice(bytes);
+        }
+        let progress = &mut self.progress;
+        let (bytes, known) = match gathers {
+            true if more => (bytes, bytes.len()),
+            true => (&self.pieces[..], progress.see(self.pieces.len())),
+            false => (bytes, progress.see(bytes.len())),
+        };
+        if known > 0 && known == bytes.len() {
+            // Another worker has already given this chunk, or it comes with the last.
+            (answer.items, answer.input_bytes) = (0, 0);
+        }
+        let of = ChunkInfo { worker: Some(worker), block, pid, interval, new_block: progress.chunks == 0 };
+        progress.chunks += 1;
+        self.idle_deaths = 0;
+        self.pace.note(block.len(), interval.took(), more);
+        self.results.take(of, answer, &bytes[known..])?;
+        if gathers && !more {
+            self.pieces.clear();
+        }
+        Ok(more)
+    }
+
+    /// Takes what stands for the answer to an item that nobody has lived to give.
+    pub(super) fn take_gap(&mut self, item: Block, gap: &[u8]) -> Result<()> {
+        let known = self.progress.see(gap.len());
+        let of =
+            ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
+        self.results.take(of, BlockResult::default(), &gap[known..])
+    }
+
+    /// A worker has died that had nothing to do.
+    fn idle_death(&mut self, how: &str) -> Result<()> {
+        self.idle_deaths += 1;
+        if self.idle_deaths > MOST_IDLE_DEATHS {
+            return Err(Error::Failed(format!(
+                "{how} before it had worked on anything, as did others before it"
+            )));
+        }
+        tracing::warn!("{how} while it had nothing to do; replaced by a new worker");
+        Ok(())
+    }
+}
+
+/// A block in words.
+pub(super) fn describe(task: &Task, block: &Block) -> String {
+    match task.work.text() {
+        None if block.len() == 1 => format!("value no. {}", block.start + 1),
+        None => format!("values no. {} to {}", block.start + 1, block.end),
+        Some(file) => {
+            let (name, Block { start, end }) = (file.name(), block);
+            format!("the lines that begin in bytes {start} to {end} of {}", name.display())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+    use crate::job::Job;
+    use crate::sched::transport::fake::{Choices, Fake, Faults};
+
+    /// Keeps what it takes.
+    #[derive(Default)]
+    struct Kept {
+        text: String,
+        items: u64,
+        gaps: u64,
+        /// Chunks that it takes before the disk is full.
+        room: Option<usize>,
+    }
+
+    impl Results for Kept {
+        fn load<T>(&mut self, step: impl FnOnce() -> T) -> T {
+            step()
+        }
+
+        fn take(&mut self, _of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<()> {
+            if let Some(room) = &mut self.room {
+                *room = room.checked_sub(1).ok_or_else(|| Error::Failed("the disk is full".into()))?;
+            }
+            self.text.push_str(std::str::from_utf8(bytes).unwrap());
+            self.items += answer.items;
+            answer.failure.map_or(Ok(()), Err)
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+
+        fn pass_over(&mut self, failed: u64, _first: Option<String>) {
+            self.gaps += failed;
+        }
+
+        fn forget_begun(&mut self) {}
+
+        fn workers_were(&mut self, _processes: &[Option<u32>]) {}
+    }
+
+    struct Case {
+        items: u64,
+        workers: usize,
+        slots: usize,
+        schedule: &'static str,
+        keep_going: bool,
+        long: fn(u64) -> bool,
+        faults: Faults,
+        room: Option<usize>,
+    }
+
+    const CASE: Case = Case {
+        items: 5,
+        workers: 2,
+        slots: 3,
+        schedule: "dynamic,1",
+        keep_going: false,
+        long: |_| false,
+        faults: Faults { deaths: 0, killer: None, fails: None, stops: false },
+        room: None,
+    };
+
+    /// Runs a case in every order; `check` is given how each has ended. Returns how many orders there are.
+    fn in_every_order(case: &Case, check: impl Fn(&Result<()>, &Kept)) -> usize {
+        let range = format!("0..{}", case.items);
+        let mut words = vec!["parpy", "map", "--range", &range, "-f", "x", "--schedule", case.schedule, "-q"];
+        words.extend(case.keep_going.then_some("-k"));
+        let cli = Cli::parse_from(words);
+        let task = Job::from_cli(&cli, |_| Ok(String::new())).unwrap().tasks.remove(0);
+        let choices = Rc::new(RefCell::new(Choices::default()));
+        let mut count = 0;
+        loop {
+            let (mut source, info) = BlockSource::open(&task).unwrap();
+            let bound = Bound::of(&task, info).unwrap();
+            let layout = BlockSizing::one_by_one(&task, &bound, case.workers, source.left(), 1);
+            let transport = Fake::new(choices.clone(), case.faults, (case.workers, case.slots), case.long);
+            let mut kept = Kept { room: case.room, ..Kept::default() };
+            let pace = Pace::new((task.schedule.kind, false), case.workers, None);
+            let of = (&task, &bound, &layout);
+            let outcome = Scheduler::new(of, transport, pace, &mut kept).run(&mut source);
+            check(&outcome, &kept);
+            count += 1;
+            if !choices.borrow_mut().turn() {
+                return count;
+            }
+        }
+    }
+
+    fn numbers(items: impl Iterator<Item = u64>) -> String {
+        items.map(|item| format!("{item}\n")).collect()
+    }
+
+    #[test]
+    fn answers_come_once_and_in_order_however_workers_finish() {
+        let mut orders = 0;
+        for (workers, slots) in [(1, 1), (1, 3), (2, 2), (2, 3), (3, 4)] {
+            for long in [|_| false, |number| number % 2 == 0, |_| true] {
+                for schedule in ["dynamic,1", "dynamic,2", "guided"] {
+                    let case = Case { workers, slots, schedule, long, ..CASE };
+                    orders += in_every_order(&case, |outcome, kept| {
+                        assert!(outcome.is_ok());
+                        assert_eq!(kept.text, numbers(0..5));
+                        assert_eq!(kept.items, 5);
+                    });
+                }
+            }
+        }
+        assert!(orders > 1000, "{orders}");
+    }
+
+    #[test]
+    fn nothing_is_lost_or_doubled_when_workers_die() {
+        let mut orders = 0;
+        for (workers, slots) in [(1, 2), (2, 2), (2, 3)] {
+            for long in [|_| false, |_| true] {
+                for (schedule, deaths) in [("dynamic,1", 1), ("dynamic,2", 2)] {
+                    let faults = Faults { deaths, ..Faults::default() };
+                    let case =
+                        Case { items: 4, workers, slots, schedule, long, faults, keep_going: true, ..CASE };
+                    orders += in_every_order(&case, |outcome, kept| {
+                        // An item that has seen two workers die is given up, and never one that has seen one die.
+                        let text: String = kept.text.replace("\n\n", "\n");
+                        let told: Vec<u64> =
+                            text.lines().filter(|l| !l.is_empty()).map(|l| l.parse().unwrap()).collect();
+                        assert!(told.is_sorted() && told.len() as u64 + kept.gaps == 4, "{:?}", kept.text);
+                        assert!(outcome.is_ok());
+                        assert!(deaths == 2 || kept.gaps == 0);
+                    });
+                }
+            }
+        }
+        assert!(orders > 1000, "{orders}");
+    }
+
+    #[test]
+    fn the_item_that_kills_is_found() {
+        for schedule in ["dynamic,1", "dynamic,2", "dynamic,4"] {
+            for long in [|_| false, |_| true] {
+                for killer in 0..4 {
+                    let faults = Faults { killer: Some(killer), ..Faults::default() };
+                    let case = Case { items: 4, schedule, long, faults, ..CASE };
+                    in_every_order(&Case { keep_going: true, ..case }, |outcome, kept| {
+                        assert!(outcome.is_ok());
+                        let gap = |item| if item == killer { "\n".into() } else { format!("{item}\n") };
+                        assert_eq!(kept.text, (0..4).map(gap).collect::<String>());
+                        assert_eq!((kept.items, kept.gaps), (3, 1));
+                    });
+                    in_every_order(&case, |outcome, kept| {
+                        assert!(matches!(outcome, Err(Error::Item(_))));
+                        assert_eq!(kept.text, numbers(0..killer));
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_failure_in_order_ends_the_run_and_what_stands_before_it_stays() {
+        for schedule in ["dynamic,1", "dynamic,2"] {
+            for fails in 0..4 {
+                let faults = Faults { fails: Some(fails), deaths: 1, ..Faults::default() };
+                in_every_order(&Case { items: 4, schedule, faults, ..CASE }, |outcome, kept| {
+                    assert!(matches!(outcome, Err(Error::Item(text)) if *text == format!("{fails} fails")));
+                    assert_eq!(kept.text, numbers(0..fails));
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_disk_and_a_signal_end_the_run_at_any_moment() {
+        let all = numbers(0..5);
+        for room in 0..5 {
+            in_every_order(&Case { room: Some(room), ..CASE }, |outcome, kept| {
+                assert!(matches!(outcome, Err(Error::Failed(_))));
+                assert_eq!(kept.text, numbers(0..room as u64));
+            });
+        }
+        let faults = Faults { stops: true, ..Faults::default() };
+        in_every_order(&Case { items: 3, faults, ..CASE }, |outcome, kept| match outcome {
+            Ok(()) => assert_eq!(kept.text, numbers(0..3)),
+            Err(error) => {
+                assert!(matches!(error, Error::Interrupted(15)));
+                assert!(all.starts_with(&kept.text));
+            }
+        });
+    }
+}
