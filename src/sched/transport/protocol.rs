@@ -9,9 +9,9 @@
 //! so no core writes to what another has in its cache, and a buffer that is used again is still warm.
 
 #[cfg(loom)]
-use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(not(loom))]
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Nobody's: the manager may fill it.
 const FREE: u64 = 0;
@@ -63,6 +63,12 @@ const LAST: u32 = 1;
 /// Nobody wants any more answers.
 const STOP: u32 = 2;
 
+/// Of two that each say something and then look at what the other has said, one at least sees it: whoever goes to sleep
+/// is seen, or sees what there is to do.
+fn write_before_read() {
+    fence(Ordering::SeqCst);
+}
+
 /// The state word: what, into which buffer of which worker, of which block.
 fn word(kind: u64, worker: usize, buffer: usize, number: u64) -> u64 {
     number << 32 | (worker as u64) << 16 | (buffer as u64) << 4 | kind
@@ -111,22 +117,23 @@ pub trait ManagerSide: Words {
     fn post(&self, slot: usize, number: u64) {
         self.state_word(slot).store(word(POSTED, 0, 0, number), Ordering::Release);
         self.slot_word(number).store(slot as u32, Ordering::Release);
-        self.posted().store(number + 1, Ordering::SeqCst);
+        self.posted().store(number + 1, Ordering::Release);
+        write_before_read();
     }
 
     /// Keeps block `number`, which is in `slot`, for one worker alone, which is told.
     fn hold(&self, slot: usize, number: u64) {
-        self.state_word(slot).store(word(HELD, 0, 0, number), Ordering::SeqCst);
+        self.state_word(slot).store(word(HELD, 0, 0, number), Ordering::Release);
     }
 
     /// Is what a slot has held for a worker that has not taken it?
     fn is_held(&self, slot: usize) -> bool {
-        self.state_word(slot).load(Ordering::SeqCst) & 0xf == HELD
+        self.state_word(slot).load(Ordering::Acquire) & 0xf == HELD
     }
 
     /// Whose is a slot that has a block?
     fn state(&self, slot: usize) -> State {
-        let state = self.state_word(slot).load(Ordering::SeqCst);
+        let state = self.state_word(slot).load(Ordering::Acquire);
         let worker = (state >> 16 & 0xffff) as usize;
         match state & 0xf {
             CLAIMED | MORE => State::With(worker),
@@ -137,7 +144,7 @@ pub trait ManagerSide: Words {
 
     /// The buffer that the answer in a slot, which is done, is in.
     fn buffer(&self, slot: usize) -> usize {
-        buffer_of(self.state_word(slot).load(Ordering::SeqCst))
+        buffer_of(self.state_word(slot).load(Ordering::Acquire))
     }
 
     /// A slot, which is done or held, can be used again, and so can the buffer of its answer. Returns the
@@ -146,8 +153,9 @@ pub trait ManagerSide: Words {
         let (state, buffer) = (self.state(slot), self.buffer(slot));
         self.state_word(slot).store(FREE, Ordering::Release);
         let State::Done(worker) = state else { return None };
-        self.buffer_word(worker, buffer).store(0, Ordering::SeqCst);
-        (self.flag(worker).load(Ordering::SeqCst) == LACKS_BUFFER && self.wakes(worker)).then_some(worker)
+        self.buffer_word(worker, buffer).store(0, Ordering::Release);
+        write_before_read();
+        (self.flag(worker).load(Ordering::Acquire) == LACKS_BUFFER && self.wakes(worker)).then_some(worker)
     }
 
     /// `worker` has died. Gives back its buffers but those with an answer that the manager has not taken
@@ -158,35 +166,37 @@ pub trait ManagerSide: Words {
             kept[self.buffer(slot)] = true;
         }
         for (buffer, _) in kept.iter().enumerate().filter(|(_, kept)| !**kept) {
-            self.buffer_word(worker, buffer).store(0, Ordering::SeqCst);
+            self.buffer_word(worker, buffer).store(0, Ordering::Release);
         }
     }
 
     /// The worker is to go on with the answer to block `number` in a slot, into the same buffer.
     fn order_more(&self, slot: usize, number: u64, worker: usize) {
         let state = word(MORE, worker, self.buffer(slot), number);
-        self.state_word(slot).store(state, Ordering::SeqCst);
+        self.state_word(slot).store(state, Ordering::Release);
+        write_before_read();
     }
 
     /// From now on so many workers take turns; 0: whoever is free takes the next block. Before the blocks
     /// that it is meant for are posted.
     fn set_turns(&self, turns: usize) {
-        self.turns().store(turns as u32, Ordering::SeqCst);
+        self.turns().store(turns as u32, Ordering::Release);
     }
 
     /// There will be no more blocks.
     fn close(&self) {
-        self.closed().store(LAST, Ordering::SeqCst);
+        self.closed().store(LAST, Ordering::Release);
     }
 
     /// Nobody wants any more answers.
     fn stop(&self) {
-        self.closed().store(STOP, Ordering::SeqCst);
+        self.closed().store(STOP, Ordering::Release);
     }
 
     /// Says that the manager goes to sleep until block `number` is done.
     fn manager_sleeps(&self, number: u64) {
-        self.manager_wants().store(number + 1, Ordering::SeqCst);
+        self.manager_wants().store(number + 1, Ordering::Release);
+        write_before_read();
     }
 
     /// The manager is awake.
@@ -196,25 +206,25 @@ pub trait ManagerSide: Words {
 
     /// Did the worker sleep until there is something to do? It is taken to be awake from now on: ring its wake-up socket.
     fn must_wake(&self, worker: usize) -> bool {
-        self.flag(worker).load(Ordering::SeqCst) == SLEEPS && self.wakes(worker)
+        self.flag(worker).load(Ordering::Acquire) == SLEEPS && self.wakes(worker)
     }
 
     /// Blocks that have been posted and that no worker has claimed, where there are no turns.
     fn unclaimed(&self) -> u64 {
-        let next = self.next().load(Ordering::SeqCst);
+        let next = self.next().load(Ordering::Acquire);
         self.posted().load(Ordering::Relaxed).saturating_sub(next)
     }
 
     /// May there be a worker that sleeps?
     fn any_sleeps(&self) -> bool {
-        self.sleepers().load(Ordering::SeqCst) > 0
+        self.sleepers().load(Ordering::Acquire) > 0
     }
 
     /// The worker is awake, or is about to be woken. Was it asleep?
     fn wakes(&self, worker: usize) -> bool {
-        let slept = self.flag(worker).swap(AWAKE, Ordering::SeqCst) != AWAKE;
+        let slept = self.flag(worker).swap(AWAKE, Ordering::AcqRel) != AWAKE;
         if slept {
-            self.sleepers().fetch_sub(1, Ordering::SeqCst);
+            self.sleepers().fetch_sub(1, Ordering::AcqRel);
         }
         slept
     }
@@ -229,11 +239,11 @@ pub trait WorkerSide: ManagerSide {
             if self.is_stopped() {
                 return Look::Nothing;
             }
-            let posted = self.posted().load(Ordering::SeqCst);
+            let posted = self.posted().load(Ordering::Acquire);
             // After `posted`: the manager sets it before it posts the blocks that it is meant for.
-            let turns = u64::from(self.turns().load(Ordering::SeqCst));
+            let turns = u64::from(self.turns().load(Ordering::Acquire));
             let number = match turns {
-                0 => self.next().load(Ordering::SeqCst),
+                0 => self.next().load(Ordering::Acquire),
                 // The first from there on whose turn is this worker's.
                 turns => *from + (worker as u64 + turns - *from % turns) % turns,
             };
@@ -249,7 +259,7 @@ pub trait WorkerSide: ManagerSide {
                 // Whoever comes first moves on, so that a worker killed here keeps nobody waiting.
                 0 => {
                     let (old, new) = (number, number + 1);
-                    let _ = self.next().compare_exchange(old, new, Ordering::SeqCst, Ordering::Relaxed);
+                    let _ = self.next().compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
                 }
                 _ => *from = number + 1,
             }
@@ -268,27 +278,27 @@ pub trait WorkerSide: ManagerSide {
     /// Goes on with an answer when the manager has ordered so.
     fn take_more(&self, slot: usize, worker: usize) -> bool {
         let state = self.state_word(slot);
-        let more = state.load(Ordering::SeqCst);
+        let more = state.load(Ordering::Acquire);
         if more & 0xf != MORE || (more >> 16 & 0xffff) as usize != worker {
             return false;
         }
         let claimed = more & !0xf | CLAIMED;
-        state.compare_exchange(more, claimed, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+        state.compare_exchange(more, claimed, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The first buffer of `worker` that is free: the one that was used last, most often.
     fn free_buffer(&self, worker: usize) -> Option<usize> {
-        (0..self.buffers()).find(|buffer| self.buffer_word(worker, *buffer).load(Ordering::SeqCst) == 0)
+        (0..self.buffers()).find(|buffer| self.buffer_word(worker, *buffer).load(Ordering::Acquire) == 0)
     }
 
     /// Makes a slot, whose word is `from`, this worker's, with this buffer for the answer to this block.
     fn claim(&self, slot: usize, from: u64, (worker, buffer, number): (usize, usize, u64)) -> bool {
         let to = word(CLAIMED, worker, buffer, number);
         let state = self.state_word(slot);
-        let claimed = state.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok();
+        let claimed = state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if claimed {
             // Only now, and by nobody else: the buffers are this worker's to take.
-            self.buffer_word(worker, buffer).store(1, Ordering::SeqCst);
+            self.buffer_word(worker, buffer).store(1, Ordering::Release);
         }
         claimed
     }
@@ -305,29 +315,31 @@ pub trait WorkerSide: ManagerSide {
     fn done(&self, slot: usize, number: u64) -> bool {
         let state = self.state_word(slot);
         // Nobody else changes what is claimed.
-        state.store(state.load(Ordering::Relaxed) & !0xf | DONE, Ordering::SeqCst);
+        state.store(state.load(Ordering::Relaxed) & !0xf | DONE, Ordering::Release);
+        write_before_read();
         let wants = self.manager_wants();
-        let wanted = wants.load(Ordering::SeqCst);
-        wanted != 0 && number + 1 >= wanted && wants.swap(0, Ordering::SeqCst) != 0
+        let wanted = wants.load(Ordering::Acquire);
+        wanted != 0 && number + 1 >= wanted && wants.swap(0, Ordering::AcqRel) != 0
     }
 
     /// There will be no more blocks.
     fn is_closed(&self) -> bool {
-        self.closed().load(Ordering::SeqCst) != 0
+        self.closed().load(Ordering::Acquire) != 0
     }
 
     /// Nobody wants any more answers.
     fn is_stopped(&self) -> bool {
-        self.closed().load(Ordering::SeqCst) == STOP
+        self.closed().load(Ordering::Acquire) == STOP
     }
 
     /// Says that the worker goes to sleep, because it `lacks_buffer` or because there is nothing to do. It must look once more
     /// for work before it does.
     fn sleeps(&self, worker: usize, lacks_buffer: bool) {
         // In this order, so that a worker that is killed in between is counted once too often.
-        self.sleepers().fetch_add(1, Ordering::SeqCst);
+        self.sleepers().fetch_add(1, Ordering::AcqRel);
         let why = if lacks_buffer { LACKS_BUFFER } else { SLEEPS };
-        self.flag(worker).store(why, Ordering::SeqCst);
+        self.flag(worker).store(why, Ordering::Release);
+        write_before_read();
     }
 }
 
