@@ -23,6 +23,8 @@ pub enum Error {
     Item(String),
     /// A worker, the input or the output failed (exit code 1).
     Failed(String),
+    /// The same: a file is not there, or may not be opened, by whoever says so.
+    CannotOpen(String),
     /// A signal asked for the end (exit code 128 + its number, as shells have it).
     Interrupted(i32),
     /// Whoever read our output has closed it, as `| head` does: no fault (exit code 0, no message).
@@ -40,7 +42,8 @@ impl Error {
         if let Some(interrupted) = signals::from_io(error) {
             return interrupted;
         }
-        Self::Failed(format!("cannot {what} {}: {}", path.display(), plain(error)))
+        let text = format!("cannot {what} {}: {}", path.display(), plain(error));
+        if what == "open" { Self::CannotOpen(text) } else { Self::Failed(text) }
     }
 
     /// A failed write; one to a closed pipe is none.
@@ -84,6 +87,7 @@ impl Error {
             Self::Marked(text) => Self::Marked(told(text)),
             Self::Item(text) => Self::Item(told(text)),
             Self::Failed(text) => Self::Failed(told(text)),
+            Self::CannotOpen(text) => Self::CannotOpen(told(text)),
             other => other,
         }
     }
@@ -92,7 +96,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Marked(_) => 2,
-            Self::Item(_) | Self::Failed(_) => 1,
+            Self::Item(_) | Self::Failed(_) | Self::CannotOpen(_) => 1,
             Self::Interrupted(signal) => 128 + *signal as u8,
             Self::ClosedPipe => 0,
             Self::ReportedByRoot(code) => *code,
@@ -102,7 +106,11 @@ impl Error {
     /// What there is to say, where there is something, as it was put together.
     pub fn message(&self) -> Option<&str> {
         match self {
-            Self::Usage(text) | Self::Marked(text) | Self::Item(text) | Self::Failed(text) => Some(text),
+            Self::Usage(text)
+            | Self::Marked(text)
+            | Self::Item(text)
+            | Self::Failed(text)
+            | Self::CannotOpen(text) => Some(text),
             Self::Interrupted(SIGINT) => Some("stopped by Ctrl-C (SIGINT)"),
             Self::Interrupted(SIGHUP) => Some("stopped by SIGHUP"),
             Self::Interrupted(SIGTERM) => Some("stopped by SIGTERM"),

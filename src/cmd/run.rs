@@ -480,7 +480,7 @@ fn read_job_file(path: &Path) -> Result<String> {
         return show::job_of(path);
     }
     let bytes = input::read_small(path).map_err(|error| match error {
-        Error::Failed(text) => Error::Usage(text),
+        Error::Failed(text) | Error::CannotOpen(text) => Error::Usage(text),
         interrupted => interrupted,
     })?;
     String::from_utf8(bytes)

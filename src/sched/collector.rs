@@ -94,14 +94,6 @@ impl<'a> Collector<'a> {
         })
     }
 
-    /// Times the work.
-    pub(super) fn map<T>(&mut self, step: impl FnOnce() -> T) -> T {
-        let began = Timestamp::now();
-        let result = step();
-        self.watch.map += began.elapsed();
-        result
-    }
-
     /// Does all of the work, which loads and writes in between: what is left of its time is the map's.
     pub(super) fn whole<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
         let (began, before) = (Timestamp::now(), self.watch.load + self.watch.write);

@@ -134,7 +134,7 @@ impl Joint<'_> {
     fn explain(&self, error: Error) -> Error {
         let whole = self.task.output_file().unwrap_or(std::path::Path::new("")).display();
         match error {
-            Error::Failed(why) => Error::Failed(format!(
+            Error::Failed(why) | Error::CannotOpen(why) => Error::Failed(format!(
                 "cannot join {whole}: {why}. Make this part again, with the same command and --part {} in place of \
                  --join {}; in a job array: --array={}",
                 self.part, self.part.of, self.part.number

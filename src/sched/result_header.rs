@@ -20,7 +20,7 @@ pub struct ResultHeader {
     input_bytes: u64,
     /// 1 when the answer goes on.
     more: u64,
-    /// 0, [`ITEM_FAILED`], [`WORKER_FAILED`], or [`INTERRUPTED`] and the signal.
+    /// 0, [`ITEM_FAILED`], [`WORKER_FAILED`], [`CANNOT_OPEN`], or [`INTERRUPTED`] and the signal.
     failure: u64,
     /// Items passed over.
     failed: u64,
@@ -34,6 +34,7 @@ pub struct ResultHeader {
 
 const ITEM_FAILED: u64 = 1;
 const WORKER_FAILED: u64 = 2;
+const CANNOT_OPEN: u64 = 3;
 const INTERRUPTED: u64 = 1 << 16;
 
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
@@ -60,6 +61,7 @@ impl ResultHeader {
                 None => 0,
                 Some(Error::Item(_)) => ITEM_FAILED,
                 Some(Error::Interrupted(signal)) => INTERRUPTED | signal as u64,
+                Some(Error::CannotOpen(_)) => CANNOT_OPEN,
                 Some(_) => WORKER_FAILED,
             },
             failed: answer.failed,
@@ -97,6 +99,7 @@ impl ResultHeader {
             0 => None,
             ITEM_FAILED => Some(Error::Item(message())),
             WORKER_FAILED => Some(Error::Failed(message())),
+            CANNOT_OPEN => Some(Error::CannotOpen(message())),
             _ => self.check().err(),
         };
         let first_failed = (failure.is_none() && self.message > 0).then(message);
@@ -145,6 +148,18 @@ impl ResultHeader {
 
     /// Could the worker itself not do its work?
     pub fn is_of_worker(&self) -> bool {
-        self.failure == WORKER_FAILED
+        matches!(self.failure, WORKER_FAILED | CANNOT_OPEN)
+    }
+
+    /// Could the worker not open its file?
+    pub fn is_unopened(&self) -> bool {
+        self.failure == CANNOT_OPEN
+    }
+
+    /// Adds to the message in `buf`, as far as there is room.
+    pub fn add_to_message(&mut self, buf: &mut [u8], text: &str) {
+        let text = &text.as_bytes()[..text.floor_char_boundary(MESSAGE - self.message as usize)];
+        buf[self.len()..][..text.len()].copy_from_slice(text);
+        self.message += text.len() as u64;
     }
 }

@@ -111,18 +111,19 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         // How the input has ended. A fault in it counts when what stands before it has been answered.
         let mut end = None;
         loop {
-            signals::check()?;
             self.take_ready()?;
             if self.head == self.next
                 && let Some(end) = end
             {
                 return end;
             }
+            // After what has been done, which is kept.
+            signals::check()?;
             if end.is_none() && self.may_hand_out(source) {
-                if let Some(input) = source.waits_for() {
+                if let Some(input) = source.waits_for().filter(|_| !self.transport.is_loaded()) {
                     // What is there is not held back while more is awaited.
                     self.taker.results.flush()?;
-                    self.transport.look_after(self.head)?;
+                    self.transport.look_after()?;
                     if self.head < self.next && self.wait(Some(input))? != Event::Input {
                         continue;
                     }
@@ -142,7 +143,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
                 continue;
             }
             self.taker.results.flush()?;
-            self.transport.look_after(self.head)?;
+            self.transport.look_after()?;
             self.wait(None)?;
         }
     }

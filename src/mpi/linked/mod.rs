@@ -191,7 +191,7 @@ impl Mpi {
     /// may be on others.
     pub(crate) fn at_home(&self, error: Error) -> Error {
         match error {
-            Error::Failed(text) if !self.one_node => {
+            Error::Failed(text) | Error::CannotOpen(text) if !self.one_node => {
                 Error::Failed(format!("rank 0 on host {} {text}", crate::node::host::host()))
             }
             other => other,
@@ -339,7 +339,7 @@ impl Teller {
     /// rank, unless it is rank 0, which a user sees as parpy.
     pub(crate) fn tell(self, error: &Error) -> String {
         match error {
-            Error::Failed(text) if !self.is_root => {
+            Error::Failed(text) | Error::CannotOpen(text) if !self.is_root => {
                 format!("rank {} on host {} {text}", self.rank, crate::node::host::host())
             }
             other => other.to_string(),

@@ -2,15 +2,17 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::NUMBER;
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
-use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::job::Task;
 use crate::mpi::linked::Teller;
 use crate::op::{BlockResult, Bound};
 use crate::sched::instance::Instance;
-use crate::sched::result_header::ResultHeader;
+use crate::sched::result_header::{MESSAGE, ResultHeader};
+use crate::sched::transport::arena::Arena;
+use crate::sched::transport::protocol::ManagerSide;
 
 /// What a worker is to do next.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -61,27 +63,37 @@ impl Command {
         if self.kind == WORK { self.end - self.start } else { 0 }
     }
 
-    /// Does what it says.
+    /// Puts its block into a slot of this process's own memory, whose first row is number `first_row` of the round.
+    pub(super) fn offer(&self, arena: &Arena, slot: usize, first_row: u64) {
+        if self.kind == WORK {
+            let block = Block { start: self.start, end: self.end };
+            arena.put(slot, NUMBER, block, self.offset.saturating_sub(first_row));
+            arena.hold(slot, NUMBER);
+        } else {
+            arena.order_more(slot, NUMBER, slot);
+        }
+    }
+
+    /// Does what it says, with the block in a slot that its worker has claimed.
     pub(super) fn carry_out(
         &self,
         (task, bound): (&Task, &Bound),
         instance: &mut Instance,
-        rows: Option<BatchRef>,
-        slot: &mut [u8],
-        buf: usize,
+        (arena, slot): (&Arena, usize),
         tell: Teller,
     ) -> ResultHeader {
         let began = Timestamp::now();
-        let block = Block { start: self.start, end: self.end };
+        let (block, rows, buf) = arena.work(slot, slot);
         if self.kind == WORK {
             tracing::trace!("block from {} to {}", block.start, block.end);
         }
         let begun = (self.kind == WORK).then_some((&block, rows));
+        let space = buf.len() - MESSAGE;
         let answer = match signals::check() {
-            Ok(()) => instance.answer(task, bound, begun, &mut slot[..buf]),
+            Ok(()) => instance.answer(task, bound, begun, &mut buf[..space]),
             Err(interrupted) => BlockResult::failed(interrupted),
         };
         let interval = Interval::since(began);
-        ResultHeader::pack(answer, instance.pid(), interval, slot, |error| tell.tell(error))
+        ResultHeader::pack(answer, instance.pid(), interval, buf, |error| tell.tell(error))
     }
 }

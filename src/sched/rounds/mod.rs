@@ -11,28 +11,25 @@
 
 mod command;
 mod info;
-mod memory;
 mod names;
 mod shared_file;
+mod transport;
 
 use std::env;
+use std::rc::Rc;
 
 use bytemuck::Zeroable;
-use command::{
-    BEGIN, CHECK, CLOCKS, CLOSE, COMMAND_WORDS, Command, MORE, NAME, OPEN, SHARE, STOP, WAIT, WORK,
-};
-use memory::Memory;
+use command::{BEGIN, CHECK, CLOCKS, CLOSE, COMMAND_WORDS, Command, NAME, OPEN, SHARE, STOP, WAIT, WORK};
 use mpi::datatype::{Partition, PartitionMut};
 use mpi::topology::Communicator as _;
 use mpi::traits::*;
 use shared_file::OwnPart;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::counted;
 use crate::base::fork_join;
 use crate::base::lanes::Lanes;
 use crate::base::signals::{self, Waiting};
-use crate::data::batch::BatchRef;
 use crate::input;
 use crate::input::blocks::BlockSource;
 use crate::job::{Job, Task};
@@ -45,10 +42,14 @@ use crate::observe::report::{OverMpi, Report};
 use crate::observe::trace::offsets;
 use crate::op::Bound;
 use crate::output::hdf5_library::SharedFilePlan;
-use crate::sched::collector::{ChunkInfo, Collector, Results};
+use crate::sched::collector::Collector;
 use crate::sched::instance::Instance;
+use crate::sched::pace::Pace;
 use crate::sched::result_header::ResultHeader;
+use crate::sched::scheduler::Scheduler;
 use crate::sched::sizing::BlockSizing;
+use crate::sched::transport::arena::{Arena, Shape};
+use crate::sched::transport::protocol::{ManagerSide, WorkerSide};
 use crate::sched::{Attempt, Opened};
 
 /// Inputs of fewer bytes travel as messages: setting up shared memory takes longer than copying them.
@@ -121,8 +122,8 @@ pub struct RankContext<'a> {
     /// Threads of each.
     threads: usize,
     layout: BlockSizing,
-    /// Made when the first command comes.
-    memory: Option<Memory>,
+    /// Where blocks and answers are; made when the first command comes.
+    arena: Option<Rc<Arena>>,
     /// Which ranks take part and do not share rank 0's memory.
     off_node: Vec<bool>,
     /// Values come from rank 0.
@@ -150,7 +151,7 @@ impl<'a> RankContext<'a> {
             ranks,
             threads: 1,
             layout,
-            memory: None,
+            arena: None,
             off_node,
             stream: true,
             instances: vec![],
@@ -193,7 +194,13 @@ impl<'a> RankContext<'a> {
             self.command_all(SHARE, 0);
             self.set_up_shared();
         }
-        let mut outcome = self.rounds(&mut source, &mut collector);
+        let (task, layout) = (self.task, self.layout);
+        let mut outcome = collector.whole(|collector| {
+            let pace = Pace::new((None, false), layout.workers, None);
+            let transport = transport::Rounds::new(self);
+            Scheduler::new((task, &bound, &layout), transport, pace, collector).run(&mut source)
+        });
+        collector.was_writing(self.file.take_time());
         if self.file.is_open() {
             let count = collector.workers.iter().map(|worker| worker.items).sum();
             self.command_all(CLOSE, count);
@@ -265,88 +272,6 @@ impl<'a> RankContext<'a> {
         }
     }
 
-    fn rounds(&mut self, source: &mut BlockSource, collector: &mut Collector) -> Result<()> {
-        let waiting = Command { kind: WAIT, ..Command::zeroed() };
-        let everybody = self.mpi.ranks() * self.threads;
-        let (workers, most, one_node) = (self.layout.workers, self.layout.block, self.mpi.one_node);
-        loop {
-            let buf = bytemuck::cast_slice_mut(self.memory().input_mut());
-            let Some(blocks) = collector.load(|| source.next_round(workers, most, buf))? else {
-                return Ok(());
-            };
-            let end = blocks.last().map_or(0, |block| block.end);
-            let mut commands = vec![Command { number: end, ..waiting }; everybody];
-            for (command, block) in commands.iter_mut().zip(&blocks) {
-                *command = Command {
-                    kind: WORK,
-                    start: block.start,
-                    end: block.end,
-                    offset: if self.rows_come() { block.start - blocks[0].start } else { 0 },
-                    words: 0,
-                    number: end,
-                };
-            }
-            let headers = collector.map(|| self.round(commands))?;
-            collector.was_writing(self.file.take_time());
-            for (worker, block) in blocks.iter().enumerate() {
-                let (mut header, mut new_block) = (headers[worker], true);
-                loop {
-                    let memory = self.memory();
-                    let buf = &memory.slots()[worker * memory.slot_bytes()..];
-                    let (pid, interval) = header.event();
-                    let mut answer = header.unpack(buf);
-                    let (more, bytes) = (answer.more, &buf[..answer.bytes]);
-                    if let Some(Error::Failed(text)) = &mut answer.failure {
-                        text.push_str(&also_failed(&headers[worker + 1..]));
-                        if !one_node && text.contains(" cannot open ") {
-                            text.push_str(
-                                "; rank 0 could open it, so it is not on every node: put it where all nodes see it \
-                                 (parpy doctor FILE, started as this was, says which do)",
-                            );
-                        }
-                    }
-                    let of = ChunkInfo { worker: Some(worker), block: *block, pid, interval, new_block };
-                    collector.take(of, answer, bytes)?;
-                    if !more {
-                        break;
-                    }
-                    let mut commands = vec![waiting; everybody];
-                    commands[worker].kind = MORE;
-                    header = collector.map(|| self.round(commands))?[worker];
-                    new_block = false;
-                }
-            }
-            // Ranks that had nothing to do may have been asked to stop, too.
-            headers[blocks.len()..].iter().try_for_each(ResultHeader::check)?;
-            collector.flush()?;
-        }
-    }
-
-    /// One round on rank 0.
-    ///
-    /// # Errors
-    /// A rank could not write its part of the file.
-    fn round(&mut self, mut commands: Vec<Command>) -> Result<Vec<ResultHeader>> {
-        let packed = if self.rows_travel() { self.pack_rows(&mut commands) } else { Vec::new() };
-        self.memory().sync();
-        self.scatter_commands(&commands);
-        if self.rows_travel() {
-            self.scatter_rows(&commands, &packed);
-        }
-        let mut mine = self.work(&commands[..self.threads], 0, 0);
-        let written = self.write_own(&commands[..self.threads], &mut mine, 0);
-        let mut headers = vec![ResultHeader::zeroed(); commands.len()];
-        let root = self.mpi.world.process_at_rank(ROOT);
-        let words: &mut [u64] = bytemuck::cast_slice_mut(&mut headers);
-        let _waiting = Waiting::begin();
-        root.gather_into_root(bytemuck::cast_slice::<_, u64>(&mine), words);
-        if self.any_off_node() {
-            self.gather_answers(&headers);
-        }
-        self.memory().sync();
-        written.map(|()| headers)
-    }
-
     /// Writes the answers that are in the slots from number `first_slot` on to the file that all ranks write
     /// to, if there is one: rank 0 then needs nothing of them but the result headers.
     fn write_own(
@@ -358,19 +283,19 @@ impl<'a> RankContext<'a> {
         if !self.file.is_open() {
             return Ok(());
         }
+        let Self { arena, file, mpi, .. } = self;
         let mut outcome = Ok(());
-        if commands.iter().all(|command| command.kind == WAIT) {
-            for command in commands {
-                outcome = outcome.and(self.file.write(self.mpi, command.number, 0, &[]));
-            }
-            return outcome;
-        }
-        self.memory();
-        let Self { memory: Some(memory), file, mpi, .. } = self else { unreachable!("just made") };
-        let (_, slots) = memory.work(first_slot, commands.len());
-        for ((command, header), slot) in commands.iter().zip(headers).zip(slots) {
-            let written = file.write(mpi, command.number, command.start, header.bytes_in(slot));
-            header.drop_bytes(slot);
+        for (i, (command, header)) in commands.iter().zip(headers).enumerate() {
+            let slot = first_slot + i;
+            let written = match arena.as_ref().filter(|_| command.kind != WAIT) {
+                None => file.write(mpi, command.number, 0, &[]),
+                Some(arena) => {
+                    let (_, _, buf) = arena.work(slot, slot);
+                    let written = file.write(mpi, command.number, command.start, header.bytes_in(buf));
+                    header.drop_bytes(buf);
+                    written
+                }
+            };
             outcome = outcome.and(written);
         }
         outcome
@@ -383,53 +308,60 @@ impl<'a> RankContext<'a> {
         // A rank on rank 0's node finds its rows and its slots in rank 0's memory.
         let (first_row, first_slot) =
             if am_far { (commands[0].offset, 0) } else { (0, self.mpi.rank() * self.threads) };
+        if am_far && commands.iter().any(|command| command.kind == WORK) {
+            // What was in them has been sent.
+            let arena = self.arena();
+            (0..commands.len()).for_each(|slot| _ = arena.free(slot));
+        }
         if self.rows_travel() {
             let count = if am_far { commands[0].words as usize } else { 0 };
-            root.scatter_varcount_into(&mut self.memory().input_mut()[..count]);
+            let arena = self.arena();
+            // None of the rows, where none are to come: the slots may still be in use.
+            let room = if count > 0 { bytemuck::cast_slice_mut(arena.input(0)) } else { &mut [0u64; 0][..] };
+            root.scatter_varcount_into(&mut room[..count]);
         }
-        self.memory().sync();
         let mut headers = self.work(commands, first_row, first_slot);
         // Rank 0 has heard of it too, and ends the run.
         let _ = self.write_own(commands, &mut headers, first_slot);
-        self.memory().sync();
+        self.finish(commands, &headers, first_slot);
         root.gather_into(bytemuck::cast_slice::<_, u64>(&headers));
         if self.any_off_node() {
-            let slot_bytes = self.memory().slot_bytes();
-            for (slot, header) in headers.iter().enumerate() {
+            for (slot, (command, header)) in commands.iter().zip(&headers).enumerate() {
                 // The slots of a rank on rank 0's node are rank 0's from now on, and an idle rank has none.
-                let answer = match am_far {
-                    true => &self.memory().slots()[slot * slot_bytes..][..header.len()],
-                    false => &NOTHING[..0],
-                };
-                root.gather_varcount_into(answer);
+                let arena = self.arena.as_ref().filter(|_| am_far && command.kind != WAIT);
+                let answer = arena.map(|arena| &arena.answer(slot).1[..header.len()]);
+                root.gather_varcount_into(answer.unwrap_or(&NOTHING[..0]));
             }
         }
     }
 
     /// Does what the commands say, each that is one to work in a thread of its own, with the first block's rows at
-    /// `first_row` and answers to the slots from number `first_slot` on.
+    /// `first_row` and answers to the slots from number `first_slot` on. [`RankContext::finish`] follows.
     fn work(&mut self, commands: &[Command], first_row: u64, first_slot: usize) -> Vec<ResultHeader> {
         if commands.iter().all(|command| command.kind == WAIT) {
             return vec![ResultHeader::idle(&signals::check()); commands.len()];
         }
-        let rows_come = self.rows_come();
         let rank = self.mpi.rank();
+        let am_far = self.off_node[rank];
         self.instances.resize_with(commands.len(), || Instance::of(rank, Lanes::best()));
-        self.memory();
-        let Self { memory: Some(memory), instances, task, bound, layout, mpi, .. } = self else {
-            unreachable!("just made")
-        };
-        let (input, slots) = memory.work(first_slot, commands.len());
-        let all = if rows_come { BatchRef::new(input) } else { None };
-        let to_do =
-            commands.iter().zip(instances).zip(slots).filter(|((command, _), _)| command.kind != WAIT);
-        let jobs = to_do.map(|((command, instance), slot)| {
-            let start = command.offset.saturating_sub(first_row) as usize;
-            let rows = all.as_ref().filter(|_| command.kind == WORK);
-            let rows = rows.map(|rows| rows.rows(start..start + command.rows() as usize));
-            let (task, bound, mpi, buf) = (*task, &*bound, *mpi, layout.buf);
-            let tell = mpi.teller();
-            move || command.carry_out((task, bound), instance, rows, slot, buf, tell)
+        let arena = self.arena();
+        let arena = &*arena;
+        let Self { instances, task, bound, mpi, .. } = self;
+        for (i, command) in commands.iter().enumerate().filter(|(_, command)| command.kind != WAIT) {
+            let slot = first_slot + i;
+            if am_far {
+                command.offer(arena, slot, first_row);
+            }
+            let is_mine = match command.kind {
+                WORK => arena.take_held(slot, NUMBER, slot),
+                _ => arena.take_more(slot, slot),
+            };
+            assert!(is_mine, "a slot is its worker's");
+        }
+        let to_do = commands.iter().zip(instances).enumerate();
+        let jobs = to_do.filter(|(_, (command, _))| command.kind != WAIT).map(|(i, (command, instance))| {
+            let (task, bound, tell) = (*task, &*bound, mpi.teller());
+            move || command.carry_out((task, bound), instance, (arena, first_slot + i), tell)
         });
         let mut done = fork_join::run(jobs.collect::<Vec<_>>().into_iter()).into_iter();
         let idle = ResultHeader::idle(&signals::check());
@@ -441,15 +373,32 @@ impl<'a> RankContext<'a> {
         headers
     }
 
+    /// Hands over what [`RankContext::work`] has done.
+    fn finish(&mut self, commands: &[Command], headers: &[ResultHeader], first_slot: usize) {
+        let Some(arena) = &self.arena else { return };
+        let done = commands.iter().zip(headers).enumerate().filter(|(_, (command, _))| command.kind != WAIT);
+        done.for_each(|(i, (_, header))| _ = arena.finish(first_slot + i, first_slot + i, *header));
+    }
+
     /// Do rows come from rank 0?
     fn rows_come(&self) -> bool {
         self.stream
     }
 
     /// The memory of this run: this rank's own, unless shared memory was set up before.
-    fn memory(&mut self) -> &mut Memory {
+    fn arena(&mut self) -> Rc<Arena> {
         let workers = if self.mpi.is_root() { self.layout.workers } else { self.threads };
-        self.memory.get_or_insert_with(|| Memory::own(&self.layout, workers))
+        let shape = shape(&self.layout, workers);
+        let made = self.arena.get_or_insert_with(|| {
+            let made = Arena::new(shape, false).unwrap_or_else(|e| {
+                // Others wait for this rank, and end when it does.
+                let (rank, what) = (self.mpi.rank(), plain(&e));
+                eprintln!("parpy: rank {rank} cannot get {} bytes of memory: {what}", shape.bytes());
+                std::process::abort()
+            });
+            Rc::new(made)
+        });
+        made.clone()
     }
 
     /// Does the task gain by shared memory? Decided on rank 0, which alone knows the input's size.
@@ -465,17 +414,18 @@ impl<'a> RankContext<'a> {
 
     /// Sets up shared memory on rank 0's node, and says on every rank who is far. Collective.
     fn set_up_shared(&mut self) {
-        let made = if self.mpi.is_root() { Segment::create(Memory::bytes(&self.layout)).ok() } else { None };
+        let shape = shape(&self.layout, self.layout.workers);
+        let made = if self.mpi.is_root() { Segment::create(shape.bytes()).ok() } else { None };
         let (mut segment, mut address) = made.map_or((None, Address::zeroed()), |(s, a)| (Some(s), a));
         let words: &mut [u64] = bytemuck::cast_slice_mut(std::slice::from_mut(&mut address));
         self.mpi.world.process_at_rank(ROOT).broadcast_into(words);
         if !self.mpi.is_root() && self.mpi.rank() < self.ranks {
             segment = Segment::open(&address);
         }
-        self.memory = segment.map(|segment| Memory::shared(&self.layout, segment));
+        self.arena = segment.map(|segment| Rc::new(arena_in(segment, shape)));
         let mut near = vec![false; self.mpi.ranks()];
         let waiting = Waiting::begin();
-        self.mpi.world.all_gather_into(&self.memory.is_some(), &mut near[..]);
+        self.mpi.world.all_gather_into(&self.arena.is_some(), &mut near[..]);
         drop(waiting);
         for (off_node, near) in self.off_node.iter_mut().zip(near) {
             *off_node &= !near;
@@ -513,7 +463,7 @@ impl<'a> RankContext<'a> {
     fn pack_rows(&mut self, commands: &mut [Command]) -> Vec<u64> {
         let (threads, room) = (self.threads, self.layout.input * self.threads + self.layout.texts);
         let mut packed: Vec<u64> = Vec::new();
-        let Some(rows) = BatchRef::new(self.memory.as_ref().map_or(&[], Memory::input)) else {
+        let Some(rows) = self.arena.as_ref().and_then(|arena| arena.rows(0)) else {
             return packed;
         };
         for (commands, _) in
@@ -553,31 +503,51 @@ impl<'a> RankContext<'a> {
     /// `MPI_Gatherv` of the answer of each rank off the node and message into its slot, for one thread of every rank
     /// after the other.
     fn gather_answers(&mut self, headers: &[ResultHeader]) {
-        let (slot, threads) = (self.memory().slot_bytes(), self.threads);
+        let threads = self.threads;
+        let arena = self.arena();
+        let stride = arena.shape().buffer_bytes();
+        // SAFETY: every worker has answered or has nothing to do, and rank 0 alone looks at answers, below.
+        let buffers = unsafe { arena.buffers_mut() };
         for thread in 0..threads {
             let (mut counts, mut starts) = (Vec::new(), Vec::new());
             for (rank, off_node) in self.off_node.iter().enumerate() {
                 let worker = rank * threads + thread;
                 counts.push(if *off_node { headers[worker].len() as i32 } else { 0 });
-                starts.push(if *off_node { (worker * slot) as i32 } else { 0 });
+                starts.push(if *off_node { (worker * stride) as i32 } else { 0 });
             }
             let root = self.mpi.world.process_at_rank(ROOT);
-            let mut slots = PartitionMut::new(self.memory().slots_mut(), counts, starts);
-            root.gather_varcount_into_root(&NOTHING[..0], &mut slots);
+            let mut answers = PartitionMut::new(&mut *buffers, counts, starts);
+            root.gather_varcount_into_root(&NOTHING[..0], &mut answers);
         }
     }
+}
+
+/// The number of every block in its slot: each slot is one worker's.
+const NUMBER: u64 = 0;
+
+/// Memory for `workers` workers, each of which has a slot and a buffer. One batch of the rows of all of them takes no more
+/// than as many batches, and has no more texts than one.
+fn shape(layout: &BlockSizing, workers: usize) -> Shape {
+    Shape {
+        workers,
+        spare: 0,
+        slots: workers,
+        buffers: 1,
+        input: layout.input * workers + layout.texts,
+        one_input: true,
+        buf: layout.buf,
+    }
+}
+
+/// An arena in a segment that is as large.
+fn arena_in(segment: Segment, shape: Shape) -> Arena {
+    assert!(segment.bytes() >= shape.bytes());
+    let base = segment.start().cast();
+    // SAFETY: the segment's own, which it keeps; a new one is all zeros, and only these arenas touch it.
+    unsafe { Arena::over(base, shape, Box::new(segment)) }
 }
 
 /// Is every rank treated as if it were on a node of its own?
 fn ranks_are_alone() -> bool {
     env::var(SHARED_VARIABLE).is_ok_and(|word| word == "never")
-}
-
-/// How many more workers could not do their work, for a message.
-fn also_failed(others: &[ResultHeader]) -> String {
-    match others.iter().filter(|header| header.is_of_worker()).count() {
-        0 => String::new(),
-        1 => " (1 more rank failed)".to_owned(),
-        n => format!(" ({n} more ranks failed)"),
-    }
 }

@@ -50,6 +50,8 @@ struct SlotHead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     pub workers: usize,
+    /// Workers besides, each of which is started for a single block.
+    pub spare: usize,
     pub slots: usize,
     /// Buffers of each worker.
     pub buffers: usize,
@@ -74,7 +76,7 @@ impl Shape {
         let slots = (SMALL.max(layout.run_ahead) / (input + buf + MESSAGE)).min(MANY_SLOTS);
         let slots = slots.max(2 * layout.workers);
         let buffers = (slots / layout.workers).clamp(2, MOST_BUFFERS);
-        Self { workers: layout.workers, slots, buffers, input, one_input: false, buf }
+        Self { workers: layout.workers, spare: 1, slots, buffers, input, one_input: false, buf }
     }
 
     fn slot_bytes(&self) -> usize {
@@ -85,13 +87,14 @@ impl Shape {
         self.input.next_multiple_of(128)
     }
 
-    fn buffer_bytes(&self) -> usize {
+    /// Bytes from one buffer to the next.
+    pub fn buffer_bytes(&self) -> usize {
         (self.buf + MESSAGE).next_multiple_of(128)
     }
 
-    /// Places of workers: those that there are, and one for a worker that is started for a single block.
+    /// Places of workers.
     fn places(&self) -> usize {
-        self.workers + 1
+        self.workers + self.spare
     }
 
     fn flags_start(&self) -> usize {
@@ -148,6 +151,16 @@ impl Arena {
             mmap_anonymous(ptr::null_mut(), shape.bytes(), ProtFlags::READ | ProtFlags::WRITE, kind)?
         };
         Ok(Self { base: base.cast(), shape, kept: None })
+    }
+
+    /// Memory that others see, too: all zeros at first, and kept by `kept`.
+    ///
+    /// # Safety
+    /// `base` is the start of [`Shape::bytes`] that are there for as long as `kept` is, aligned as pages are, and touched by
+    /// nothing but arenas of this shape.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub unsafe fn over(base: *mut u8, shape: Shape, kept: Box<dyn Any + Send + Sync>) -> Self {
+        Self { base, shape, kept: Some(kept) }
     }
 
     /// What it has room for.
@@ -276,6 +289,33 @@ impl Arena {
             let header = &(*self.slot(slot)).header;
             (header, std::slice::from_raw_parts(self.buffer_at(worker, self.buffer(slot)), len))
         }
+    }
+}
+
+/// The manager's side, where workers act in rounds.
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+impl Arena {
+    /// The answer in a slot that is done, to be completed.
+    #[allow(clippy::mut_from_ref)]
+    pub fn answer_mut(&self, slot: usize) -> (&mut ResultHeader, &mut [u8]) {
+        let State::Done(worker) = self.state(slot) else { panic!("an answer that is not there") };
+        let len = self.shape.buf + MESSAGE;
+        // SAFETY: in bounds, and by the module's rule the manager's while it is done.
+        unsafe {
+            let header = &mut (*self.slot(slot)).header;
+            (header, std::slice::from_raw_parts_mut(self.buffer_at(worker, self.buffer(slot)), len))
+        }
+    }
+
+    /// All buffers, one behind the other.
+    ///
+    /// # Safety
+    /// No worker is at work, and nobody looks at an answer.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn buffers_mut(&self) -> &mut [u8] {
+        let len = self.shape.bytes() - self.shape.buffers_start();
+        // SAFETY: in bounds; nobody else touches them, as the caller says.
+        unsafe { std::slice::from_raw_parts_mut(self.buffer_at(0, 0), len) }
     }
 }
 

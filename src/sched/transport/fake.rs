@@ -209,7 +209,7 @@ impl Transport for Fake {
 
     fn staff(&mut self, _workers: usize) {}
 
-    fn look_after(&mut self, _head: u64) -> Result<()> {
+    fn look_after(&mut self) -> Result<()> {
         self.dead.fill(false);
         Ok(())
     }

@@ -12,11 +12,9 @@ use std::os::fd::BorrowedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::WaitStatus;
-use signal_hook::consts::SIGKILL;
-use signal_hook::low_level::signal_name;
 
 use super::arena::Arena;
+use super::deaths::{how, no_worker, remedy};
 use super::protocol::{Look, ManagerSide, Words, WorkerSide};
 use super::spawn::{Spawn, WorkerHandle};
 use super::worker::{Start, Worker};
@@ -441,7 +439,7 @@ impl<S: Spawn> Transport for Local<'_, S> {
         self.staff = workers;
     }
 
-    fn look_after(&mut self, _head: u64) -> Result<()> {
+    fn look_after(&mut self) -> Result<()> {
         match self.stay {
             Lifetime::Run => self.replace_dead(),
             Lifetime::Block => self.start_for_queue(),
@@ -572,32 +570,5 @@ impl<S: Spawn> Transport for Local<'_, S> {
             handle.reap();
         }
         std::mem::take(&mut self.processes)
-    }
-}
-
-fn no_worker(error: &io::Error) -> Error {
-    Error::Failed(format!("cannot start a worker: {}{}", plain(error), remedy(error)))
-}
-
-/// What to do about a system that has no room for workers.
-fn remedy(error: &io::Error) -> &'static str {
-    match Errno::from_io_error(error) {
-        Some(Errno::MFILE) => " (ulimit -n)",
-        Some(Errno::AGAIN) => " (ulimit -u, or the pids.max of the cgroup)",
-        _ => "",
-    }
-}
-
-/// How a worker has ended, in words.
-fn how(status: Option<WaitStatus>) -> String {
-    let Some(status) = status else { return "has ended".to_owned() };
-    if let Some(signal) = status.terminating_signal() {
-        let name = signal_name(signal).unwrap_or("a signal");
-        let hint = if signal == SIGKILL { ", perhaps for want of memory" } else { "" };
-        return format!("was killed by {name} (signal {signal}{hint})");
-    }
-    match status.exit_status() {
-        Some(code) => format!("has left with exit code {code}"),
-        None => "has ended".to_owned(),
     }
 }

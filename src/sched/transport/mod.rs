@@ -5,6 +5,7 @@
 //! scheduler's.
 
 pub mod arena;
+mod deaths;
 #[cfg(test)]
 pub mod fake;
 pub mod local;
@@ -65,6 +66,11 @@ pub trait Transport {
     /// Is there room for one more block?
     fn has_room(&self) -> bool;
 
+    /// Is the next block there already, so that [`Transport::load`] takes nothing of the source?
+    fn is_loaded(&self) -> bool {
+        false
+    }
+
     /// Blocks that have been handed out and that no worker has begun.
     fn waiting(&self) -> u64;
 
@@ -83,11 +89,11 @@ pub trait Transport {
     /// From now on so many workers may be started.
     fn staff(&mut self, workers: usize);
 
-    /// Starts workers where there are too few. `head` is the block whose answer is taken next.
+    /// Starts workers where there are too few.
     ///
     /// # Errors
     /// The system has no room for one without which nothing would go on.
-    fn look_after(&mut self, head: u64) -> Result<()>;
+    fn look_after(&mut self) -> Result<()>;
 
     /// Whose is block `number`?
     fn state(&self, number: u64) -> State;
