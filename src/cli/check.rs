@@ -328,11 +328,13 @@ fn schedule(text: &str, work: &Work) -> Result<Schedule> {
         "static" => ScheduleKind::Static,
         "dynamic" => ScheduleKind::Dynamic,
         "guided" => ScheduleKind::Guided,
+        "adaptive" => ScheduleKind::Adaptive,
         _ => {
-            return wrong(&match nearest(name, ["static", "dynamic", "guided"]) {
+            return wrong(&match nearest(name, ["static", "dynamic", "guided", "adaptive"]) {
                 Some(near) => format!("unknown schedule; did you mean {near}?"),
                 None => {
-                    "unknown schedule; there are static, dynamic and guided, each also with ,BLOCK".into()
+                    "unknown schedule; there are static, dynamic, guided and adaptive, each also with ,BLOCK"
+                        .into()
                 }
             });
         }
@@ -518,7 +520,7 @@ mod tests {
         #[test]
         fn blocks_in_flight_are_bounded(
             columns in 1usize..200, workers in 1usize..300, block in prop::option::of(1u64..1 << 24),
-            kind in prop::sample::select(vec!["static", "dynamic", "guided"]),
+            kind in prop::sample::select(vec!["static", "dynamic", "guided", "adaptive"]),
             output in prop::sample::select(vec!["none", "a.csv", "a.jsonl", "a.npy", "a.txt", "a.json"]),
             is_reduced: bool, is_stream: bool, has_texts: bool, costs_more: bool, left in prop::option::of(any::<u64>()), grain in 1u64..100_000,
         ) {

@@ -5,11 +5,11 @@
 pub struct Schedule {
     /// By whose word, where the user has set it.
     pub kind: Option<ScheduleKind>,
-    /// Values, or bytes of a file, in a block, where the user has set it; with guided, in the smallest.
+    /// Values, or bytes of a file, in a block, where the user has set it; with guided and adaptive, in the smallest.
     pub block: Option<u64>,
 }
 
-/// OpenMP's words.
+/// OpenMP's words, and one more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ScheduleKind {
     /// Block i goes to worker i modulo the number of workers.
@@ -18,6 +18,8 @@ pub enum ScheduleKind {
     Dynamic,
     /// Dynamic, with blocks that become smaller towards the end.
     Guided,
+    /// Dynamic, with blocks that grow until each takes some time, and become smaller towards the end.
+    Adaptive,
 }
 
 impl Schedule {
@@ -27,6 +29,7 @@ impl Schedule {
             ScheduleKind::Static => "static",
             ScheduleKind::Dynamic => "dynamic",
             ScheduleKind::Guided => "guided",
+            ScheduleKind::Adaptive => "adaptive",
         };
         Some(self.block.map_or(name.to_owned(), |block| format!("{name},{block}")))
     }

@@ -1,6 +1,6 @@
-//! Who runs the blocks: one [`scheduler`] over one of several [`transport`]s, which a pattern chooses ([`patterns`]).
+//! Who runs the blocks: one scheduler over one of several transports, which a pattern chooses ([`patterns`]).
 //!
-//! Blocks are taken from the block source as they come, each is worked on, and the answers go to the [`collector`] in
+//! Blocks are taken from the block source as they come, each is worked on, and the answers go to the collector in
 //! block order. Nothing here looks at what the function does, and no more than a bounded number of blocks is held.
 
 mod bisect;

@@ -15,10 +15,8 @@ const GROWTH: u64 = 4;
 /// How large blocks are, and how many workers there are.
 #[derive(Debug, Clone)]
 pub struct Pace {
-    /// As the user has asked for it.
-    pub kind: Option<ScheduleKind>,
-    /// Blocks begin with an item, and grow.
-    pub is_adaptive: bool,
+    /// How blocks are handed out.
+    pub kind: ScheduleKind,
     /// Workers that there may be.
     most: usize,
     /// Workers that there are to be now.
@@ -37,42 +35,26 @@ pub struct Pace {
 
 impl Pace {
     /// For `most` workers. With `start`, what a worker's start costs, only as many are begun with as are worth it.
-    pub fn new(
-        (kind, is_adaptive): (Option<ScheduleKind>, bool),
-        most: usize,
-        start: Option<Duration>,
-    ) -> Self {
-        // Who asks for static wants every worker to have its share.
-        let start = start.filter(|_| kind != Some(ScheduleKind::Static) && !is_adaptive);
+    pub fn new(kind: ScheduleKind, most: usize, start: Option<Duration>) -> Self {
+        // By turns every worker has its share; and where an item may take long, no time is lost with finding that out.
+        let start = start.filter(|_| !matches!(kind, ScheduleKind::Static | ScheduleKind::Adaptive));
         let workers = if start.is_some() { 1 } else { most };
-        Self {
-            kind,
-            is_adaptive,
-            most,
-            workers,
-            start,
-            cost: None,
-            begun: Duration::ZERO,
-            spent: 0.0,
-            last: 0,
-        }
+        Self { kind, most, workers, start, cost: None, begun: Duration::ZERO, spent: 0.0, last: 0 }
     }
 
     /// Items, or bytes, of the next block, of which `left` are left where that is known.
     pub fn block(&mut self, layout: &BlockSizing, left: Option<u64>) -> u64 {
         let workers = self.most as u64;
         let share = |parts: u64| left.map_or(u64::MAX, |left| left / parts).max(1);
-        let size = match (self.kind, self.is_adaptive) {
-            (_, true) => {
+        let size = match self.kind {
+            ScheduleKind::Adaptive => {
                 let cost = self.cost.map(|cost| (BLOCK.as_secs_f64() / cost.max(1e-12)) as u64);
-                let size = cost.unwrap_or(1).min(self.last.saturating_mul(GROWTH));
-                size.min(share(2 * workers)).clamp(1, layout.block)
+                let size = cost.unwrap_or(0).min(self.last.saturating_mul(GROWTH));
+                size.min(share(2 * workers)).clamp(layout.smallest, layout.block)
             }
             // As OpenMP: in proportion to what is left, and to what one worker would get of it.
-            (Some(ScheduleKind::Guided), _) if left.is_some() => {
-                share(2 * workers).clamp(layout.smallest, layout.block)
-            }
-            _ => layout.block,
+            ScheduleKind::Guided if left.is_some() => share(2 * workers).clamp(layout.smallest, layout.block),
+            ScheduleKind::Guided | ScheduleKind::Static | ScheduleKind::Dynamic => layout.block,
         };
         self.last = size;
         size
@@ -80,7 +62,11 @@ impl Pace {
 
     /// Blocks that may wait for a worker: few where their size is still to be found.
     pub fn ahead(&self) -> u64 {
-        if self.is_adaptive || self.workers < self.most { self.workers as u64 } else { u64::MAX }
+        if self.kind == ScheduleKind::Adaptive || self.workers < self.most {
+            self.workers as u64
+        } else {
+            u64::MAX
+        }
     }
 
     /// A chunk of the answer to a block of `len` items, or bytes, has taken so long, and there may be more.
@@ -118,7 +104,7 @@ mod tests {
 
     #[test]
     fn blocks_grow_to_some_milliseconds_and_shrink_at_the_end() {
-        let mut pace = Pace::new((None, true), 2, None);
+        let mut pace = Pace::new(ScheduleKind::Adaptive, 2, None);
         let layout = layout(1 << 16);
         let mut left = 100_000;
         let mut sizes = Vec::new();
@@ -137,7 +123,7 @@ mod tests {
     #[test]
     fn workers_are_started_for_what_is_worth_it() {
         let start = Duration::from_micros(500);
-        let mut pace = Pace::new((None, false), 8, Some(start));
+        let mut pace = Pace::new(ScheduleKind::Dynamic, 8, Some(start));
         assert_eq!(pace.workers(Some(1_000_000)), 1);
         pace.note(1000, Duration::from_micros(1), false);
         assert_eq!(pace.workers(Some(100_000)), 1);
@@ -145,18 +131,19 @@ mod tests {
         assert_eq!(pace.workers(Some(100_000_000)), 8);
         // Nobody is sent home.
         assert_eq!(pace.workers(Some(0)), 8);
-        assert_eq!(Pace::new((None, false), 8, None).workers(None), 8);
+        assert_eq!(Pace::new(ScheduleKind::Dynamic, 8, None).workers(None), 8);
     }
 
     proptest! {
         #[test]
         fn no_block_is_empty_or_larger_than_allowed(
             (block, left) in (1u64..1 << 40, proptest::option::of(1u64..1 << 50)),
-            (adaptive, guided) in (any::<bool>(), any::<bool>()),
+            kind in proptest::sample::select(vec![
+                ScheduleKind::Adaptive, ScheduleKind::Guided, ScheduleKind::Dynamic, ScheduleKind::Static,
+            ]),
             took in proptest::collection::vec((1u64..1 << 30, 0u64..1 << 40, any::<bool>()), 0..20),
         ) {
-            let kind = guided.then_some(ScheduleKind::Guided);
-            let mut pace = Pace::new((kind, adaptive), 3, Some(Duration::from_micros(1)));
+            let mut pace = Pace::new(kind, 3, Some(Duration::from_micros(1)));
             let layout = layout(block);
             for (len, nanoseconds, more) in took {
                 let size = pace.block(&layout, left);

@@ -12,11 +12,10 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::{Task, Unit};
 use crate::node::cpus;
 use crate::observe::report::Report;
-use crate::op::Bound;
 use crate::sched::collector::Collector;
 use crate::sched::pace::Pace;
 use crate::sched::scheduler::Scheduler;
-use crate::sched::sizing::BlockSizing;
+use crate::sched::sizing::{BlockSizing, kind_of};
 use crate::sched::transport::arena::{Arena, Shape};
 use crate::sched::transport::local::{Lifetime, Local, TaskContext};
 use crate::sched::transport::spawn::{ForkSpawner, Nobody, ThreadSpawner};
@@ -67,7 +66,7 @@ fn alone(
     let outcome = collector.whole(|collector| {
         let worker = Worker::manager(context, lanes)?;
         let transport = Local::new(context, Nobody, Lifetime::Run).works(worker);
-        let pace = Pace::new((task.schedule.kind, false), 1, None);
+        let pace = Pace::new(ScheduleKind::Dynamic, 1, None);
         Scheduler::new((task, &bound, layout), transport, pace, collector).run(&mut source)
     });
     collector.close(outcome)
@@ -97,9 +96,10 @@ pub fn threads(task: &Task, attempt: &Attempt) -> Result<Report> {
         None => (cpus::usable(), THREAD_GRAIN),
     };
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, grain);
-    let guided = task.schedule.kind == Some(ScheduleKind::Guided);
-    let pace = pace(task, &opened.bound, workers, asked.is_none().then_some(THREAD_START));
-    let block = if guided || pace.is_adaptive { layout.smallest } else { layout.block };
+    let kind = kind_of(task, &opened.bound);
+    let pace = pace(task, kind, workers, asked.is_none().then_some(THREAD_START));
+    let varies = matches!(kind, ScheduleKind::Guided | ScheduleKind::Adaptive);
+    let block = if varies { layout.smallest } else { layout.block };
     let blocks = left.map(|left| left.div_ceil(block));
     if workers == 1 || blocks.is_some_and(|blocks| blocks <= 1) {
         // A thread that works while this one waits gains nothing.
@@ -130,7 +130,8 @@ pub fn pool(task: &Task, attempt: &Attempt) -> Result<Report> {
     let opened = Opened::of(task)?;
     let workers = task.workers.unwrap_or_else(cpus::usable);
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, opened.source.left(), PROCESS_GRAIN);
-    let pace = pace(task, &opened.bound, workers, task.workers.is_none().then_some(PROCESS_START));
+    let kind = kind_of(task, &opened.bound);
+    let pace = pace(task, kind, workers, task.workers.is_none().then_some(PROCESS_START));
     over_processes(task, &layout, opened, (Lifetime::Run, pace), attempt)
 }
 
@@ -148,7 +149,8 @@ pub fn process(task: &Task, attempt: &Attempt) -> Result<Report> {
         _ => opened.source.left(),
     };
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, 1);
-    let pace = Pace::new((task.schedule.kind, false), workers, None);
+    let kind = task.schedule.kind.unwrap_or(ScheduleKind::Dynamic);
+    let pace = Pace::new(kind, workers, None);
     over_processes(task, &layout, opened, (Lifetime::Block, pace), attempt)
 }
 
@@ -172,10 +174,8 @@ fn over_processes(
 }
 
 /// How large the blocks of a task are, which `workers` are to do; with `start` they are started as it is worth it.
-fn pace(task: &Task, bound: &Bound, workers: usize, start: Option<Duration>) -> Pace {
-    let is_adaptive = task.schedule == Schedule::default() && bound.is_costly();
-    let start = start.filter(|_| task.schedule == Schedule::default());
-    Pace::new((task.schedule.kind, is_adaptive), workers, start)
+fn pace(task: &Task, kind: ScheduleKind, workers: usize, start: Option<Duration>) -> Pace {
+    Pace::new(kind, workers, start.filter(|_| task.schedule == Schedule::default()))
 }
 
 /// Memory for the blocks and results in flight, which processes are to share or not.

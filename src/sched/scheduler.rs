@@ -227,7 +227,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Could answers be set aside?
     fn may_park(&self) -> bool {
         // By turns, a worker's blocks are its own: that others go on gains nothing.
-        self.taker.pace.kind != Some(ScheduleKind::Static)
+        self.taker.pace.kind != ScheduleKind::Static
             && self.parked_bytes < MOST_PARKED
             && self.parked.len() < MANY_PARKED
     }
@@ -460,7 +460,7 @@ mod tests {
             let layout = BlockSizing::one_by_one(&task, &bound, case.workers, source.left(), 1);
             let transport = Fake::new(choices.clone(), case.faults, (case.workers, case.slots), case.long);
             let mut kept = Kept { room: case.room, ..Kept::default() };
-            let pace = Pace::new((task.schedule.kind, false), case.workers, None);
+            let pace = Pace::new(task.schedule.kind.unwrap(), case.workers, None);
             let of = (&task, &bound, &layout);
             let outcome = Scheduler::new(of, transport, pace, &mut kept).run(&mut source);
             check(&outcome, &kept);

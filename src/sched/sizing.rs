@@ -72,6 +72,15 @@ fn rows_of_block(task: &Task, bound: &Bound, blocks: usize, default: u64) -> usi
     }
 }
 
+/// How the blocks of `task` are handed out where they are not in rounds.
+pub fn kind_of(task: &Task, bound: &Bound) -> ScheduleKind {
+    match task.schedule.kind {
+        Some(kind) => kind,
+        None if bound.is_costly() && task.schedule.block.is_none() => ScheduleKind::Adaptive,
+        None => ScheduleKind::Dynamic,
+    }
+}
+
 impl BlockSizing {
     /// Bytes of texts that are enough for a block, where so many are in flight with texts of their own.
     pub fn enough_texts(slots: usize) -> usize {
@@ -129,21 +138,25 @@ impl BlockSizing {
     /// Blocks that are handed out one by one to whoever is free, or by turns. `left` is how many values or
     /// bytes there are, and `grain` how many values are worth handing out; 1 also makes sections small.
     pub fn one_by_one(task: &Task, bound: &Bound, workers: usize, left: Option<u64>, grain: u64) -> Self {
-        let kind = task.schedule.kind.unwrap_or(ScheduleKind::Dynamic);
+        let kind = kind_of(task, bound);
         let share = match kind {
             ScheduleKind::Static => 1,
             ScheduleKind::Dynamic => BLOCKS_PER_WORKER,
-            ScheduleKind::Guided => 2,
+            ScheduleKind::Guided | ScheduleKind::Adaptive => 2,
         };
         let share = left.map_or(u64::MAX, |left| left.div_ceil(workers as u64 * share).max(1));
-        // Who asks for static wants every worker to have its share, be it ever so small.
-        let grain = if kind == ScheduleKind::Static { 1 } else { grain };
-        let smallest_section = if grain == 1 { 1 } else { SMALLEST_SECTION };
+        let grain = match kind {
+            // Who asks for static wants every worker to have its share, be it ever so small.
+            ScheduleKind::Static | ScheduleKind::Adaptive => 1,
+            ScheduleKind::Dynamic | ScheduleKind::Guided => grain,
+        };
+        let smallest_section =
+            if grain == 1 && kind != ScheduleKind::Adaptive { 1 } else { SMALLEST_SECTION };
         match bound.lines.map(|_| bound.state_of_section()) {
             None => {
                 let rows = match kind {
                     // Here the user's block is the smallest.
-                    ScheduleKind::Guided => {
+                    ScheduleKind::Guided | ScheduleKind::Adaptive => {
                         let smallest = task.schedule.block.unwrap_or(grain);
                         rows_of_block(task, bound, 2 * workers, share.clamp(1, VALUES).max(smallest))
                     }
@@ -159,7 +172,9 @@ impl BlockSizing {
                 };
                 let default = share.clamp(smallest_section.min(largest), largest);
                 let (block, smallest) = match (kind, task.schedule.block) {
-                    (ScheduleKind::Guided, Some(smallest)) => (default.max(smallest), smallest),
+                    (ScheduleKind::Guided | ScheduleKind::Adaptive, Some(smallest)) => {
+                        (default.max(smallest), smallest)
+                    }
                     (_, Some(block)) => (block, block),
                     (_, None) => (default, smallest_section.min(default)),
                 };

@@ -83,7 +83,7 @@ fn an_item_that_kills_its_worker_is_passed_over() {
     let values = "map 1 2 3 -9 5 6 7 8 9 10 -11 12 -f die -k -q -j 2 -p";
     let expected = "1\n4\n9\n\n25\n36\n49\n64\n81\n100\n\n144\n";
     for pattern in ["pool", "process"] {
-        for schedule in ["dynamic,1", "dynamic,5", "dynamic,12", "static", "static,2", "guided"] {
+        for schedule in ["dynamic,1", "dynamic,5", "dynamic,12", "static", "static,2", "guided", "adaptive"] {
             let done = parpy(values).arg(pattern).arg("--schedule").arg(schedule).done();
             assert_eq!(
                 String::from_utf8_lossy(&done.stdout),
@@ -143,7 +143,7 @@ fn answers_longer_than_their_room() {
     let dir = Dir::new();
     let lines = long_lines();
     let path = dir.write("long", &lines);
-    for schedule in ["dynamic,100000", "dynamic,2000000", "static,100000", "static", "guided"] {
+    for schedule in ["dynamic,100000", "dynamic,2000000", "static,100000", "static", "guided", "adaptive"] {
         for (pattern, jobs) in [("threads", "2"), ("threads", "4"), ("pool", "3"), ("process", "2")] {
             let run = parpy("read --schedule").arg(schedule).arg("-p").arg(pattern).arg("-j").arg(jobs);
             assert!(run.arg(&path).stdout() == lines, "{schedule} {pattern} -j {jobs}");

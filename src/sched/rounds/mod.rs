@@ -32,6 +32,7 @@ use crate::base::lanes::Lanes;
 use crate::base::signals::{self, Waiting};
 use crate::input;
 use crate::input::blocks::BlockSource;
+use crate::job::schedule::ScheduleKind;
 use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::mpi::linked::segment::{Address, Segment};
@@ -196,7 +197,7 @@ impl<'a> RankContext<'a> {
         }
         let (task, layout) = (self.task, self.layout);
         let mut outcome = collector.whole(|collector| {
-            let pace = Pace::new((None, false), layout.workers, None);
+            let pace = Pace::new(ScheduleKind::Dynamic, layout.workers, None);
             let transport = transport::Rounds::new(self);
             Scheduler::new((task, &bound, &layout), transport, pace, collector).run(&mut source)
         });
