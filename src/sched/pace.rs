@@ -29,8 +29,9 @@ pub struct Pace {
     begun: Duration,
     /// All that has been worked on, in seconds.
     spent: f64,
-    /// The size of the last block.
+    /// The size of the last block, and whether it follows from what blocks take.
     last: u64,
+    adapts: bool,
 }
 
 impl Pace {
@@ -39,22 +40,38 @@ impl Pace {
         // By turns every worker has its share; and where an item may take long, no time is lost with finding that out.
         let start = start.filter(|_| !matches!(kind, ScheduleKind::Static | ScheduleKind::Adaptive));
         let workers = if start.is_some() { 1 } else { most };
-        Self { kind, most, workers, start, cost: None, begun: Duration::ZERO, spent: 0.0, last: 0 }
+        Self {
+            kind,
+            most,
+            workers,
+            start,
+            cost: None,
+            begun: Duration::ZERO,
+            spent: 0.0,
+            last: 0,
+            adapts: kind == ScheduleKind::Adaptive,
+        }
     }
 
     /// Items, or bytes, of the next block, of which `left` are left where that is known.
     pub fn block(&mut self, layout: &BlockSizing, left: Option<u64>) -> u64 {
         let workers = self.most as u64;
         let share = |parts: u64| left.map_or(u64::MAX, |left| left / parts).max(1);
+        let smallest = layout.smallest.min(layout.block);
+        self.adapts = match self.kind {
+            // Nobody knows what a share of the rest is.
+            ScheduleKind::Guided => left.is_none(),
+            kind => kind == ScheduleKind::Adaptive,
+        };
         let size = match self.kind {
-            ScheduleKind::Adaptive => {
+            _ if self.adapts => {
                 let cost = self.cost.map(|cost| (BLOCK.as_secs_f64() / cost.max(1e-12)) as u64);
                 let size = cost.unwrap_or(0).min(self.last.saturating_mul(GROWTH));
-                size.min(share(2 * workers)).clamp(layout.smallest, layout.block)
+                size.min(share(2 * workers)).clamp(smallest, layout.block)
             }
             // As OpenMP: in proportion to what is left, and to what one worker would get of it.
-            ScheduleKind::Guided if left.is_some() => share(2 * workers).clamp(layout.smallest, layout.block),
-            ScheduleKind::Guided | ScheduleKind::Static | ScheduleKind::Dynamic => layout.block,
+            ScheduleKind::Guided => share(2 * workers).clamp(smallest, layout.block),
+            ScheduleKind::Adaptive | ScheduleKind::Static | ScheduleKind::Dynamic => layout.block,
         };
         self.last = size;
         size
@@ -62,11 +79,7 @@ impl Pace {
 
     /// Blocks that may wait for a worker: few where their size is still to be found.
     pub fn ahead(&self) -> u64 {
-        if self.kind == ScheduleKind::Adaptive || self.workers < self.most {
-            self.workers as u64
-        } else {
-            u64::MAX
-        }
+        if self.adapts || self.workers < self.most { self.workers as u64 } else { u64::MAX }
     }
 
     /// A chunk of the answer to a block of `len` items, or bytes, has taken so long, and there may be more.
@@ -98,14 +111,14 @@ mod tests {
 
     use super::*;
 
-    fn layout(block: u64) -> BlockSizing {
-        BlockSizing { workers: 4, block, smallest: 1, ..BlockSizing::default() }
+    fn layout(block: u64, smallest: u64) -> BlockSizing {
+        BlockSizing { workers: 4, block, smallest, ..BlockSizing::default() }
     }
 
     #[test]
     fn blocks_grow_to_some_milliseconds_and_shrink_at_the_end() {
         let mut pace = Pace::new(ScheduleKind::Adaptive, 2, None);
-        let layout = layout(1 << 16);
+        let layout = layout(1 << 16, 1);
         let mut left = 100_000;
         let mut sizes = Vec::new();
         while left > 0 {
@@ -137,14 +150,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_block_is_empty_or_larger_than_allowed(
-            (block, left) in (1u64..1 << 40, proptest::option::of(1u64..1 << 50)),
+            (block, smallest, left) in (1u64..1 << 40, 1u64..1 << 40, proptest::option::of(1u64..1 << 50)),
             kind in proptest::sample::select(vec![
                 ScheduleKind::Adaptive, ScheduleKind::Guided, ScheduleKind::Dynamic, ScheduleKind::Static,
             ]),
             took in proptest::collection::vec((1u64..1 << 30, 0u64..1 << 40, any::<bool>()), 0..20),
         ) {
             let mut pace = Pace::new(kind, 3, Some(Duration::from_micros(1)));
-            let layout = layout(block);
+            let layout = layout(block, smallest);
             for (len, nanoseconds, more) in took {
                 let size = pace.block(&layout, left);
                 prop_assert!((1..=block).contains(&size));

@@ -23,7 +23,7 @@ use crate::sched::result_header::ResultHeader;
 use crate::sched::sizing::BlockSizing;
 use crate::sched::transport::{Event, Lost, State, Transport, Wait};
 
-/// Workers that may die one after the other without having worked on anything.
+/// Workers that may die one after the other as soon as they are started.
 const MOST_IDLE_DEATHS: usize = 10;
 
 /// Bytes of answers that are set aside at the most while the one before them is awaited.
@@ -254,8 +254,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     }
 
     /// A worker has died.
-    fn lost(&mut self, Lost { worker, number, how }: &Lost) -> Result<()> {
-        let Some(number) = *number else { return self.taker.idle_death(how) };
+    fn lost(&mut self, Lost { worker, number, how, at_once }: &Lost) -> Result<()> {
+        let Some(number) = *number else { return self.taker.idle_death(how, *at_once) };
         *self.killers.entry(number).or_default() += 1;
         if number == self.head {
             self.taker.progress.seen = 0;
@@ -349,9 +349,9 @@ impl<R: Results> Taker<'_, R> {
         self.results.take(of, BlockResult::default(), &gap[known..])
     }
 
-    /// A worker has died that had nothing to do.
-    fn idle_death(&mut self, how: &str) -> Result<()> {
-        self.idle_deaths += 1;
+    /// A worker has died that had nothing to do, and may never have had.
+    fn idle_death(&mut self, how: &str, at_once: bool) -> Result<()> {
+        self.idle_deaths = if at_once { self.idle_deaths + 1 } else { 0 };
         if self.idle_deaths > MOST_IDLE_DEATHS {
             return Err(Error::Failed(format!(
                 "{how} before it had worked on anything, as did others before it"

@@ -182,7 +182,7 @@ impl Fake {
             return Event::LostAlone(how);
         }
         self.dead[worker] = true;
-        Event::Lost(Lost { worker, number: Some(number), how })
+        Event::Lost(Lost { worker, number: Some(number), how, at_once: false })
     }
 }
 

@@ -9,6 +9,7 @@ use std::hint;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 use super::arena::Arena;
 use super::deaths::{how, no_worker, remedy};
 use super::protocol::{Look, ManagerSide, Words, WorkerSide};
+use super::slots::SlotTable;
 use super::spawn::{Spawn, WorkerHandle};
 use super::worker::{Start, Worker};
 use super::{Event, Lost, State, Transport, Wait};
@@ -46,6 +48,9 @@ const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
 
 /// How long it sleeps at the most where something could be done then.
 const BRIEF: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// Who dies sooner after its start would die again.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// How often to look for an answer before going to sleep.
 const SPIN_LIMIT: usize = 100;
@@ -90,13 +95,8 @@ pub struct Local<'a, S: Spawn> {
     most: usize,
     /// Workers that are worth having.
     staff: usize,
-    /// Blocks that have been loaded and not released: their slots, and the number of the first.
-    slots: VecDeque<Option<usize>>,
-    first: u64,
-    /// Slots that are nobody's.
-    free: Vec<usize>,
-    /// What each slot has.
-    blocks: Vec<Block>,
+    /// Which blocks are in which slots.
+    slots: SlotTable,
     /// Blocks that a worker must be started for.
     queue: VecDeque<u64>,
     /// The block that the worker in each place is to begin with, because the one before it died with it. The
@@ -130,10 +130,7 @@ impl<'a, S: Spawn> Local<'a, S> {
             own_is_open: false,
             most: workers,
             staff: workers,
-            slots: VecDeque::new(),
-            first: 0,
-            free: (0..slots).rev().collect(),
-            blocks: vec![Block::default(); slots],
+            slots: SlotTable::new(slots),
             queue: VecDeque::new(),
             redo: vec![None; workers],
             in_parts: None,
@@ -160,16 +157,6 @@ impl<'a, S: Spawn> Local<'a, S> {
         if self.by_turns() {
             self.context.arena.set_turns(self.most);
         }
-    }
-
-    /// The slot of a block that has not been released.
-    fn slot(&self, number: u64) -> usize {
-        self.slot_of(number).expect("a block that has not been released")
-    }
-
-    fn slot_of(&self, number: u64) -> Option<usize> {
-        let place = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.slots.get(place).copied().flatten()
     }
 
     /// Wakes a worker that sleeps for the block just posted.
@@ -220,8 +207,8 @@ impl<'a, S: Spawn> Local<'a, S> {
 
     /// What the worker in place `worker` begins with.
     fn begin(&self, worker: usize, held: Option<u64>, once: bool) -> Start {
-        let held = held.map(|number| (self.slot(number), number));
-        Start { worker, number: worker, held, once, from: self.first }
+        let held = held.map(|number| (self.slots.slot(number), number));
+        Start { worker, number: worker, held, once, from: self.slots.first() }
     }
 
     /// The system has no room for another worker: goes on with those that there are.
@@ -293,6 +280,7 @@ impl<'a, S: Spawn> Local<'a, S> {
         let was_for = handle.held;
         let pid = handle.process.map_or(0, |pid| pid.as_raw_nonzero().get());
         let status = handle.reap();
+        let at_once = handle.began.elapsed() < AT_ONCE;
         drop(handle);
         // A signal to all processes of a group is not the worker's death but the end of the run.
         signals::check()?;
@@ -300,7 +288,7 @@ impl<'a, S: Spawn> Local<'a, S> {
         // What it had: a block that it worked on, the rest of one of which it has given a part, or one that
         // it died too early to take.
         let had = |number: &u64| {
-            self.slot_of(*number).is_some_and(|slot| match arena.state(slot) {
+            self.slots.find(*number).is_some_and(|slot| match arena.state(slot) {
                 State::With(holder) => holder == worker,
                 State::Done(holder) => holder == worker && arena.answer(slot).0.goes_on(),
                 State::Waiting => was_for == Some(*number) && arena.is_held(slot),
@@ -308,11 +296,11 @@ impl<'a, S: Spawn> Local<'a, S> {
         };
         let held = match (self.stay, was_for) {
             (Lifetime::Block, Some(number)) => Some(number).filter(had),
-            _ => (self.first..self.first + self.slots.len() as u64).find(had),
+            _ => self.slots.numbers().find(had),
         };
         if let Some(number) = held {
-            let slot = self.slot(number);
-            arena.put(slot, number, self.blocks[slot], 0);
+            let slot = self.slots.slot(number);
+            arena.put(slot, number, self.slots.block(number), 0);
             arena.hold(slot, number);
         }
         arena.bury(worker);
@@ -327,7 +315,7 @@ impl<'a, S: Spawn> Local<'a, S> {
             return Ok(());
         }
         let how = format!("worker {worker} (pid {pid}) {}", how(status));
-        self.lost.push_back(Event::Lost(Lost { worker, number: held, how }));
+        self.lost.push_back(Event::Lost(Lost { worker, number: held, how, at_once }));
         Ok(())
     }
 
@@ -386,14 +374,14 @@ impl<'a, S: Spawn> Local<'a, S> {
     }
 
     fn is_done(&self, number: u64) -> bool {
-        self.slot_of(number).is_some_and(|slot| matches!(self.context.arena.state(slot), State::Done(_)))
+        self.slots.find(number).is_some_and(|slot| matches!(self.context.arena.state(slot), State::Done(_)))
     }
 }
 
 impl<S: Spawn> Transport for Local<'_, S> {
     fn has_room(&self) -> bool {
         // By turns, a block that waits keeps its place in the queue of the arena.
-        !self.free.is_empty() && (!self.by_turns() || self.slots.len() < self.blocks.len())
+        self.slots.has_room() && (!self.by_turns() || self.slots.span() < self.context.arena.slots())
     }
 
     fn waiting(&self) -> u64 {
@@ -404,14 +392,11 @@ impl<S: Spawn> Transport for Local<'_, S> {
     }
 
     fn load(&mut self, source: &mut BlockSource, most: u64) -> Result<Option<Block>> {
-        let slot = *self.free.last().expect("there is room");
-        source.next_block(most, self.context.arena.input(slot))
+        source.next_block(most, self.context.arena.input(self.slots.next_free()))
     }
 
     fn submit(&mut self, number: u64, block: Block) -> Result<()> {
-        let slot = self.free.pop().expect("there is room");
-        self.slots.push_back(Some(slot));
-        self.blocks[slot] = block;
+        let slot = self.slots.add(number, block);
         let arena = self.context.arena;
         arena.put(slot, number, block, 0);
         match self.stay {
@@ -447,23 +432,23 @@ impl<S: Spawn> Transport for Local<'_, S> {
     }
 
     fn state(&self, number: u64) -> State {
-        self.context.arena.state(self.slot(number))
+        self.context.arena.state(self.slots.slot(number))
     }
 
     fn block(&self, number: u64) -> Block {
-        self.blocks[self.slot(number)]
+        self.slots.block(number)
     }
 
     fn rows(&self, number: u64) -> Option<BatchRef<'_>> {
-        self.context.arena.rows(self.slot(number))
+        self.context.arena.rows(self.slots.slot(number))
     }
 
     fn chunk(&self, number: u64) -> (&ResultHeader, &[u8]) {
-        self.context.arena.answer(self.slot(number))
+        self.context.arena.answer(self.slots.slot(number))
     }
 
     fn resume(&mut self, number: u64, worker: usize) {
-        let (arena, slot) = (self.context.arena, self.slot(number));
+        let (arena, slot) = (self.context.arena, self.slots.slot(number));
         arena.order_more(slot, number, worker);
         if let Some(own) = self.own.as_mut().filter(|_| worker == OWN) {
             if arena.take_more(slot, OWN) {
@@ -475,16 +460,10 @@ impl<S: Spawn> Transport for Local<'_, S> {
     }
 
     fn release(&mut self, number: u64) {
-        let slot = self.slot(number);
-        self.slots[(number - self.first) as usize] = None;
-        while self.slots.front() == Some(&None) {
-            self.slots.pop_front();
-            self.first += 1;
-        }
+        let slot = self.slots.remove(number);
         if let Some(worker) = self.context.arena.free(slot) {
             self.wake(worker);
         }
-        self.free.push(slot);
         if self.in_parts.is_some_and(|(whole, _)| whole == number) {
             self.in_parts = None;
             self.reap_alone();
@@ -500,14 +479,14 @@ impl<S: Spawn> Transport for Local<'_, S> {
 
     fn alone(&mut self, number: u64, part: Block) -> Result<usize> {
         let TaskContext { arena, layout, .. } = self.context;
-        let slot = self.slot(number);
+        let slot = self.slots.slot(number);
         let worker = layout.workers;
         // The worker of the part before this one has answered, and has left or is about to.
         self.reap_alone();
         if let Some(slept) = arena.free(slot) {
             self.wake(slept);
         }
-        arena.put(slot, number, part, part.start - self.blocks[slot].start);
+        arena.put(slot, number, part, part.start - self.slots.block(number).start);
         arena.hold(slot, number);
         let gone = || self.handles[..worker].iter().position(Option::is_none);
         // As another besides those that there may be, where all are at work.
@@ -543,7 +522,7 @@ impl<S: Spawn> Transport for Local<'_, S> {
             && self.stay == Lifetime::Run
             && middle > head
             && self.has_napped != Some(head)
-            && self.slot_of(middle).is_some();
+            && self.slots.find(middle).is_some();
         if naps {
             self.has_napped = Some(head);
             return self.sleep(middle, Some(&NAP), None).map(|event| match event {

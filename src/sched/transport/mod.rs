@@ -10,6 +10,7 @@ mod deaths;
 pub mod fake;
 pub mod local;
 pub mod protocol;
+pub mod slots;
 pub mod spawn;
 pub mod worker;
 
@@ -59,6 +60,8 @@ pub struct Lost {
     pub number: Option<u64>,
     /// Who it was, and how it ended: `worker 1 (pid 42) was killed by …`.
     pub how: String,
+    /// It died as soon as it had been started.
+    pub at_once: bool,
 }
 
 /// How blocks get to workers, and answers back.

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpi
 use super::local::TaskContext;
 use super::worker::{Start, Worker};
 use crate::base::error::{Error, Result};
+use crate::base::time::Timestamp;
 use crate::base::{isolate, signals};
 
 /// The manager's end of a worker.
@@ -24,6 +25,8 @@ pub struct WorkerHandle {
     pub process: Option<Pid>,
     /// The block that was held for it when it was started.
     pub held: Option<u64>,
+    /// When that was.
+    pub began: Timestamp,
 }
 
 /// Starts workers.
@@ -62,7 +65,12 @@ impl Spawn for ThreadSpawner<'_, '_> {
         let worker = Worker::new(context, start.number, Some(theirs)).ready().map_err(io::Error::other)?;
         let thread = std::thread::Builder::new().name(format!("worker {}", start.worker));
         thread.spawn_scoped(self.scope, move || worker.run(start))?;
-        Ok(WorkerHandle { waker: ours, process: None, held: start.held.map(|(_, number)| number) })
+        Ok(WorkerHandle {
+            waker: ours,
+            process: None,
+            held: start.held.map(|(_, number)| number),
+            began: Timestamp::now(),
+        })
     }
 }
 
@@ -129,6 +137,7 @@ impl Spawn for ForkSpawner<'_> {
                 waker: ours,
                 process: Pid::from_raw(pid),
                 held: start.held.map(|(_, number)| number),
+                began: Timestamp::now(),
             }),
         }
     }
