@@ -69,9 +69,10 @@ fn write_before_read() {
     fence(Ordering::SeqCst);
 }
 
-/// The state word: what, into which buffer of which worker, of which block.
+/// The state word: what, into which buffer of which worker, of which block. Of its number the last 28 bits, which no two
+/// blocks in flight have in common; of workers there may be a million.
 fn word(kind: u64, worker: usize, buffer: usize, number: u64) -> u64 {
-    number << 32 | (worker as u64) << 16 | (buffer as u64) << 4 | kind
+    number << 36 | (worker as u64) << 16 | (buffer as u64) << 4 | kind
 }
 
 fn buffer_of(word: u64) -> usize {
@@ -134,7 +135,7 @@ pub trait ManagerSide: Words {
     /// Whose is a slot that has a block?
     fn state(&self, slot: usize) -> State {
         let state = self.state_word(slot).load(Ordering::Acquire);
-        let worker = (state >> 16 & 0xffff) as usize;
+        let worker = (state >> 16 & 0xf_ffff) as usize;
         match state & 0xf {
             CLAIMED | MORE => State::With(worker),
             DONE => State::Done(worker),
@@ -279,7 +280,7 @@ pub trait WorkerSide: ManagerSide {
     fn take_more(&self, slot: usize, worker: usize) -> bool {
         let state = self.state_word(slot);
         let more = state.load(Ordering::Acquire);
-        if more & 0xf != MORE || (more >> 16 & 0xffff) as usize != worker {
+        if more & 0xf != MORE || (more >> 16 & 0xf_ffff) as usize != worker {
             return false;
         }
         let claimed = more & !0xf | CLAIMED;
@@ -306,7 +307,7 @@ pub trait WorkerSide: ManagerSide {
     /// The buffer of `worker` for the answer in a slot that it has claimed.
     fn claimed_buffer(&self, slot: usize, worker: usize) -> Option<usize> {
         let state = self.state_word(slot).load(Ordering::Acquire);
-        let is_mine = state & 0xf == CLAIMED && (state >> 16 & 0xffff) as usize == worker;
+        let is_mine = state & 0xf == CLAIMED && (state >> 16 & 0xf_ffff) as usize == worker;
         is_mine.then(|| buffer_of(state))
     }
 
