@@ -197,6 +197,9 @@ if [[ " $parts " == *" local "* ]]; then
     row 'lines of 5.46 MB through a pool of 2' 'multiprocessing.Pool, after the start of Python' \
         '0.02 (0.005)' python3 \
         says "$python" "$peers/pool_cell.py" lines small against seconds "$parpy" read small -p pool -j 2
+    row 'square 0..100 M, 2 threads, whole process' '2 threads of C, each in its cache' '1.5 (1.1)' cc \
+        seconds ./square_threads 100000000 2 against \
+        seconds "$parpy" -q map --range 0..100000000 -o none -p threads -j 2
     row 'square 100 M doubles, 2 threads' 'numpy, 1 core' 1.0 numpy \
         says "$python" "$peers/arrays.py" memory 100000000 \
         against rate threads --range 0..100000000 --dtype f64 --repeat 5

@@ -36,7 +36,7 @@ for name in ${python:+sys numpy h5py pandas joblib numexpr duckdb polars}; do
 done
 here[python3]=${here[sys]:-}
 compiled() { have "$1" && "$1" -O3 -march=native "$peers/$2.c" -o "$2" -lpthread; }
-compiled cc newlines && compiled cc print_squares || here[cc]=
+compiled cc newlines && compiled cc print_squares && compiled cc square_threads || here[cc]=
 version() { "$parpy" --version | sed -n "s/^$1//p"; }
 
 versions=$("$parpy" --version | sed -n 1p)

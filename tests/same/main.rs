@@ -259,6 +259,7 @@ const LOCAL: &[(&str, &str)] = &[
     ("auto", ""),
     ("simd", ""),
     ("simd", "--schedule static,3"),
+    ("simd", "--schedule guided"),
     ("threads", "-j 1"),
     ("threads", "-j 2"),
     ("threads", "-j 5 --schedule dynamic,1"),
