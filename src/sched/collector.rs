@@ -242,7 +242,7 @@ impl Results for Collector<'_> {
     }
 
     fn workers_were(&mut self, processes: &[Option<u32>]) {
-        self.workers.truncate(processes.len());
+        self.workers.truncate(processes.len().max(1));
         for (worker, process) in self.workers.iter_mut().zip(processes) {
             worker.pid = process.unwrap_or(worker.pid);
         }

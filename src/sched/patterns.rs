@@ -112,8 +112,12 @@ pub fn threads(task: &Task, attempt: &Attempt) -> Result<Report> {
     let outcome = thread::scope(|scope| {
         let spawn = ThreadSpawner { scope, context };
         collector.whole(|collector| {
-            let worker = Worker::manager(context, Lanes::best())?;
-            let transport = Local::new(context, spawn, Lifetime::Run).works(worker);
+            let transport = Local::new(context, spawn, Lifetime::Run);
+            // A manager that is in the middle of a long item would hand out nothing.
+            let transport = match kind {
+                ScheduleKind::Adaptive => transport,
+                _ => transport.works(Worker::manager(context, Lanes::best())?),
+            };
             source.limit_texts(BlockSizing::enough_texts(arena.shape().slots));
             Scheduler::new((task, &bound, &layout), transport, pace, collector).run(&mut source)
         })

@@ -29,8 +29,8 @@ const MOST_IDLE_DEATHS: usize = 10;
 /// Bytes of answers that are set aside at the most while the one before them is awaited.
 const MOST_PARKED: usize = 64 * 1024 * 1024;
 
-/// Answers that are set aside at the most: each is a few words, too.
-const MANY_PARKED: usize = 1 << 20;
+/// Bytes that each of them takes besides its own.
+const PARKED: usize = 256;
 
 /// The scheduler, for one run of a task.
 pub struct Scheduler<'a, T, R> {
@@ -163,7 +163,12 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
 
     /// Waits until something has happened, and sees to a worker that has died.
     fn wait(&mut self, input: Option<BorrowedFd>) -> Result<Event> {
-        let is_brief = self.behind.is_none() && self.may_park() && self.next - self.head > 1;
+        if self.park() {
+            return Ok(Event::Look);
+        }
+        // An answer that is there before anybody waits for it wakes nobody.
+        let is_behind = self.behind.as_ref().is_none_or(|behind| !behind.is_empty());
+        let is_brief = is_behind && self.may_park() && self.next - self.head > 1;
         let event = self.transport.poll(Wait { head: self.head, next: self.next, input, is_brief })?;
         match &event {
             Event::Lost(lost) => self.lost(lost)?,
@@ -183,7 +188,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     fn take_ready(&mut self) -> Result<()> {
         while self.head < self.next {
             if let Some(Parked { worker, block, header, buf }) = self.parked.remove(&self.head) {
-                self.parked_bytes -= buf.len();
+                self.parked_bytes -= PARKED + buf.len();
                 self.taker.take(worker, block, &header, &buf)?;
             } else if self.bisection.is_some() {
                 if !self.bisect()? {
@@ -206,6 +211,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
                 }
             }
             self.taker.progress = HeadProgress::default();
+            self.taker.pieces.clear();
             self.killers.remove(&self.head);
             self.head += 1;
             self.behind = None;
@@ -217,6 +223,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// worker. Are there more?
     pub(super) fn take_chunk(&mut self, worker: usize, known_as: usize, block: Block) -> Result<bool> {
         let (header, buf) = self.transport.chunk(self.head);
+        self.taker.pace.note(block.len(), header.event().1.took(), header.goes_on());
         let more = self.taker.take(known_as, block, header, buf)?;
         if more {
             self.transport.resume(self.head, worker);
@@ -227,16 +234,17 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Could answers be set aside?
     fn may_park(&self) -> bool {
         // By turns, a worker's blocks are its own: that others go on gains nothing.
-        self.taker.pace.kind != ScheduleKind::Static
-            && self.parked_bytes < MOST_PARKED
-            && self.parked.len() < MANY_PARKED
+        self.taker.pace.kind != ScheduleKind::Static && self.parked_bytes < MOST_PARKED
     }
 
-    /// Sets aside whole answers behind `head`, where that takes its time.
-    fn park(&mut self) {
-        let Some(mut behind) = self.behind.take() else { return };
+    /// Sets aside whole answers behind `head`, where that takes its time. Were there any?
+    fn park(&mut self) -> bool {
+        let Some(mut behind) = self.behind.take() else { return false };
+        let before = behind.len();
         behind.retain(|number| !self.park_one(*number));
+        let some = behind.len() < before;
         self.behind = Some(behind);
+        some
     }
 
     /// Sets aside the answer to a block, if it is whole and there is room for it.
@@ -247,7 +255,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             return false;
         }
         let (header, buf) = (*header, buf[..header.len()].to_vec());
-        self.parked_bytes += buf.len();
+        self.taker.pace.note(self.transport.block(number).len(), header.event().1.took(), false);
+        self.parked_bytes += PARKED + buf.len();
         self.parked.insert(number, Parked { worker, block: self.transport.block(number), header, buf });
         self.transport.release(number);
         true
@@ -333,7 +342,6 @@ impl<R: Results> Taker<'_, R> {
         let of = ChunkInfo { worker: Some(worker), block, pid, interval, new_block: progress.chunks == 0 };
         progress.chunks += 1;
         self.idle_deaths = 0;
-        self.pace.note(block.len(), interval.took(), more);
         self.results.take(of, answer, &bytes[known..])?;
         if gathers && !more {
             self.pieces.clear();
@@ -351,7 +359,7 @@ impl<R: Results> Taker<'_, R> {
 
     /// A worker has died that had nothing to do, and may never have had.
     fn idle_death(&mut self, how: &str, at_once: bool) -> Result<()> {
-        self.idle_deaths = if at_once { self.idle_deaths + 1 } else { 0 };
+        self.idle_deaths += usize::from(at_once);
         if self.idle_deaths > MOST_IDLE_DEATHS {
             return Err(Error::Failed(format!(
                 "{how} before it had worked on anything, as did others before it"

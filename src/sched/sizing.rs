@@ -62,13 +62,15 @@ fn width(task: &Task, bound: &Bound) -> usize {
 
 /// Rows of a block that the user has asked for, or else `default`, each within what memory allows when `blocks`
 /// are in flight.
-fn rows_of_block(task: &Task, bound: &Bound, blocks: usize, default: u64) -> usize {
+fn rows_of_block(task: &Task, bound: &Bound, kind: ScheduleKind, blocks: usize, default: u64) -> usize {
     let row = bound.info.schema.len() * size_of::<u64>() + width(task, bound);
     let fits = |memory: usize| (memory / blocks / row).max(1);
     let limit = |memory: usize, n: u64| usize::try_from(n).unwrap_or(usize::MAX).min(fits(memory)).max(1);
-    match task.schedule.block {
-        Some(n) => limit(MOST_ROUND_MEMORY, n),
-        None => limit(ROUND_MEMORY, default),
+    match (task.schedule.block, kind) {
+        // There the user's block is the smallest, and part of the default.
+        (Some(_), ScheduleKind::Guided | ScheduleKind::Adaptive) => limit(MOST_ROUND_MEMORY, default),
+        (Some(n), ScheduleKind::Static | ScheduleKind::Dynamic) => limit(MOST_ROUND_MEMORY, n),
+        (None, _) => limit(ROUND_MEMORY, default),
     }
 }
 
@@ -119,7 +121,7 @@ impl BlockSizing {
         let larger = if costs_more { LARGER } else { 1 };
         match bound.lines.map(|_| bound.state_of_section()) {
             None => {
-                let rows = rows_of_block(task, bound, workers, VALUES * larger);
+                let rows = rows_of_block(task, bound, ScheduleKind::Static, workers, VALUES * larger);
                 Self::of_rows(task, bound, workers, rows, rows as u64)
             }
             Some(None) => {
@@ -158,9 +160,9 @@ impl BlockSizing {
                     // Here the user's block is the smallest.
                     ScheduleKind::Guided | ScheduleKind::Adaptive => {
                         let smallest = task.schedule.block.unwrap_or(grain);
-                        rows_of_block(task, bound, 2 * workers, share.clamp(1, VALUES).max(smallest))
+                        rows_of_block(task, bound, kind, 2 * workers, share.clamp(1, VALUES).max(smallest))
                     }
-                    _ => rows_of_block(task, bound, 2 * workers, share.clamp(grain, VALUES.max(grain))),
+                    _ => rows_of_block(task, bound, kind, 2 * workers, share.clamp(grain, VALUES.max(grain))),
                 };
                 let smallest = task.schedule.block.unwrap_or(grain).min(rows as u64);
                 Self::of_rows(task, bound, workers, rows, smallest)

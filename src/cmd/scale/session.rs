@@ -250,7 +250,7 @@ impl<'a> Session<'a> {
     pub fn save(&mut self) -> Result<()> {
         let Some(path) = self.save else { return Ok(()) };
         match files::save(&self.studies, path) {
-            Err(error @ Error::Failed(_)) if self.was_saved => {
+            Err(error @ (Error::Failed(_) | Error::CannotOpen(_))) if self.was_saved => {
                 if self.unsaved.is_none() {
                     tracing::warn!("{error}; the study goes on");
                 }

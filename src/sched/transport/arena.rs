@@ -75,7 +75,7 @@ impl Shape {
         // Pages are the system's only when they are touched: what waits for nobody never gets that far.
         let slots = (SMALL.max(layout.run_ahead) / (input + buf + MESSAGE)).min(MANY_SLOTS);
         let slots = slots.max(2 * layout.workers);
-        let buffers = (slots / layout.workers).clamp(2, MOST_BUFFERS);
+        let buffers = slots.div_ceil(layout.workers).clamp(2, MOST_BUFFERS);
         Self { workers: layout.workers, spare: 1, slots, buffers, input, one_input: false, buf }
     }
 

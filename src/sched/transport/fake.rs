@@ -86,6 +86,8 @@ pub struct Fake {
     redo: Vec<Option<u64>>,
     dead: Vec<bool>,
     alone: Option<(u64, Block)>,
+    /// How often time may still pass without anything else.
+    idles: usize,
 }
 
 impl Fake {
@@ -105,6 +107,7 @@ impl Fake {
             redo: vec![None; workers],
             dead: vec![false; workers],
             alone: None,
+            idles: 2,
         }
     }
 
@@ -264,7 +267,7 @@ impl Transport for Fake {
             .collect();
         let may_die = usize::from(self.faults.deaths > 0);
         let stops = usize::from(self.faults.stops);
-        let idles = usize::from(wait.is_brief);
+        let idles = usize::from(wait.is_brief && self.idles > 0);
         let choices = at_work.len() * (1 + may_die) + idles + stops;
         assert!(choices > 0, "nobody works, and block {} is awaited for ever", wait.head);
         let chosen = self.choices.borrow_mut().choose(choices);
@@ -283,7 +286,10 @@ impl Transport for Fake {
             return Ok(self.die(number, worker));
         }
         match chosen - may_die * at_work.len() < idles {
-            true => Ok(Event::Idle),
+            true => {
+                self.idles -= 1;
+                Ok(Event::Idle)
+            }
             false => Err(Error::Interrupted(15)),
         }
     }

@@ -169,7 +169,9 @@ impl<'a, S: Spawn> Local<'a, S> {
             false => 0..self.most,
         };
         for worker in workers {
-            if self.context.arena.must_wake(worker) {
+            let arena = self.context.arena;
+            let can_take = self.handles[worker].is_some() && arena.free_buffer(worker).is_some();
+            if can_take && arena.must_wake(worker) {
                 self.wake(worker);
                 return;
             }
@@ -239,6 +241,9 @@ impl<'a, S: Spawn> Local<'a, S> {
 
     /// Starts workers for blocks that wait for one of their own.
     fn start_for_queue(&mut self) -> Result<()> {
+        if !self.lost.is_empty() {
+            return Ok(());
+        }
         while self.alive < self.most.min(self.staff)
             && let Some(number) = self.queue.front().copied()
             && let Some(worker) = (0..self.context.layout.workers)
@@ -488,7 +493,8 @@ impl<S: Spawn> Transport for Local<'_, S> {
         }
         arena.put(slot, number, part, part.start - self.slots.block(number).start);
         arena.hold(slot, number);
-        let gone = || self.handles[..worker].iter().position(Option::is_none);
+        let begun = if self.stay == Lifetime::Run { self.started } else { worker };
+        let gone = || self.handles[..begun].iter().position(Option::is_none);
         // As another besides those that there may be, where all are at work.
         let known_as = self.in_parts.map_or_else(|| gone().unwrap_or(worker), |(_, known_as)| known_as);
         let start = Start { number: known_as, ..self.begin(worker, Some(number), true) };

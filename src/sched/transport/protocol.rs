@@ -162,6 +162,7 @@ pub trait ManagerSide: Words {
     /// `worker` has died. Gives back its buffers but those with an answer that the manager has not taken
     /// yet. What it worked on must be held again first.
     fn bury(&self, worker: usize) {
+        self.wakes(worker);
         let mut kept = vec![false; self.buffers()];
         for slot in (0..self.slots()).filter(|slot| self.state(*slot) == State::Done(worker)) {
             kept[self.buffer(slot)] = true;
