@@ -27,7 +27,7 @@ struct Stopwatch {
 
 impl Stopwatch {
     /// Does `step`, a part of `phase`.
-    pub(super) fn time<T>(&mut self, phase: Phase, step: impl FnOnce() -> T) -> T {
+    fn time<T>(&mut self, phase: Phase, step: impl FnOnce() -> T) -> T {
         let began = Timestamp::now();
         let result = step();
         let interval = Interval::since(began);
@@ -41,7 +41,7 @@ impl Stopwatch {
         result
     }
 
-    pub(super) fn seconds(&self) -> Seconds {
+    fn seconds(&self) -> Seconds {
         Seconds {
             load: self.load.as_secs_f64(),
             map: self.map.as_secs_f64(),

@@ -55,23 +55,22 @@ impl Pace {
 
     /// Items, or bytes, of the next block, of which `left` are left where that is known.
     pub fn block(&mut self, layout: &BlockSizing, left: Option<u64>) -> u64 {
-        let workers = self.most as u64;
-        let share = |parts: u64| left.map_or(u64::MAX, |left| left / parts).max(1);
+        // As OpenMP: in proportion to what is left, and to what one worker would get of it.
+        let share = left.map_or(u64::MAX, |left| left / (2 * self.most as u64)).max(1);
         let smallest = layout.smallest.min(layout.block);
         self.adapts = match self.kind {
             // Nobody knows what a share of the rest is.
             ScheduleKind::Guided => left.is_none(),
             kind => kind == ScheduleKind::Adaptive,
         };
-        let size = match self.kind {
-            _ if self.adapts => {
-                let cost = self.cost.map(|cost| (BLOCK.as_secs_f64() / cost.max(1e-12)) as u64);
-                let size = cost.unwrap_or(0).min(self.last.saturating_mul(GROWTH));
-                size.min(share(2 * workers)).clamp(smallest, layout.block)
-            }
-            // As OpenMP: in proportion to what is left, and to what one worker would get of it.
-            ScheduleKind::Guided => share(2 * workers).clamp(smallest, layout.block),
-            ScheduleKind::Adaptive | ScheduleKind::Static | ScheduleKind::Dynamic => layout.block,
+        let size = if self.adapts {
+            let cost = self.cost.map(|cost| (BLOCK.as_secs_f64() / cost.max(1e-12)) as u64);
+            let size = cost.unwrap_or(0).min(self.last.saturating_mul(GROWTH));
+            size.min(share).clamp(smallest, layout.block)
+        } else if self.kind == ScheduleKind::Guided {
+            share.clamp(smallest, layout.block)
+        } else {
+            layout.block
         };
         self.last = size;
         size

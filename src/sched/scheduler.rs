@@ -151,7 +151,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Is another block to be handed out now?
     fn may_hand_out(&mut self, source: &BlockSource) -> bool {
         self.transport.staff(self.taker.pace.workers(source.left()));
-        self.transport.has_room() && self.transport.waiting() < self.taker.pace.ahead()
+        let ahead = self.taker.pace.ahead();
+        self.transport.has_room() && (ahead == u64::MAX || self.transport.waiting() < ahead)
     }
 
     /// The next block, loaded.
@@ -180,7 +181,6 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             }
             Event::Look | Event::Input => {}
         }
-        self.park();
         Ok(event)
     }
 

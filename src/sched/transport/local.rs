@@ -169,9 +169,7 @@ impl<'a, S: Spawn> Local<'a, S> {
             false => 0..self.most,
         };
         for worker in workers {
-            let arena = self.context.arena;
-            let can_take = self.handles[worker].is_some() && arena.free_buffer(worker).is_some();
-            if can_take && arena.must_wake(worker) {
+            if self.handles[worker].is_some() && self.context.arena.must_wake_for_block(worker) {
                 self.wake(worker);
                 return;
             }
@@ -182,6 +180,15 @@ impl<'a, S: Spawn> Local<'a, S> {
         if let Some(handle) = &mut self.handles[worker] {
             // Full, it rings already; broken, the worker has died, which the next wait will notice.
             let _ = handle.waker.write(&[1]);
+        }
+    }
+
+    /// Wakes all workers that sleep until there is something to do.
+    fn wake_all(&mut self) {
+        for worker in 0..self.handles.len() {
+            if self.handles[worker].is_some() && self.context.arena.must_wake_for_block(worker) {
+                self.wake(worker);
+            }
         }
     }
 
@@ -270,8 +277,9 @@ impl<'a, S: Spawn> Local<'a, S> {
                 let held = self.redo[worker];
                 match self.start(self.begin(worker, held, false)) {
                     Ok(()) => self.redo[worker] = None,
-                    // Others go on, and it is tried again when there is a next time.
-                    Err(_) if held.is_none() && self.alive > 0 && !self.by_turns() => {}
+                    // Others go on, whom nobody may have woken for what this one was to do, and it is tried again when
+                    // there is a next time.
+                    Err(_) if held.is_none() && self.alive > 0 && !self.by_turns() => self.wake_all(),
                     Err(error) => return Err(no_worker(&error)),
                 }
             }

@@ -206,6 +206,25 @@ pub trait ManagerSide: Words {
         self.manager_wants().store(0, Ordering::Relaxed);
     }
 
+    /// The first buffer of `worker` that is free: the one that was used last, most often.
+    fn free_buffer(&self, worker: usize) -> Option<usize> {
+        (0..self.buffers()).find(|buffer| self.buffer_word(worker, *buffer).load(Ordering::Acquire) == 0)
+    }
+
+    /// As [`ManagerSide::must_wake`], for a block that has been posted. Who could not take it, because all of its buffers
+    /// hold answers, sleeps on until one of them is free.
+    fn must_wake_for_block(&self, worker: usize) -> bool {
+        let flag = self.flag(worker);
+        if flag.load(Ordering::Acquire) != SLEEPS {
+            return false;
+        }
+        if self.free_buffer(worker).is_some() {
+            return self.wakes(worker);
+        }
+        let _ = flag.compare_exchange(SLEEPS, LACKS_BUFFER, Ordering::AcqRel, Ordering::Relaxed);
+        false
+    }
+
     /// Did the worker sleep until there is something to do? It is taken to be awake from now on: ring its wake-up socket.
     fn must_wake(&self, worker: usize) -> bool {
         self.flag(worker).load(Ordering::Acquire) == SLEEPS && self.wakes(worker)
@@ -286,11 +305,6 @@ pub trait WorkerSide: ManagerSide {
         }
         let claimed = more & !0xf | CLAIMED;
         state.compare_exchange(more, claimed, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
-    /// The first buffer of `worker` that is free: the one that was used last, most often.
-    fn free_buffer(&self, worker: usize) -> Option<usize> {
-        (0..self.buffers()).find(|buffer| self.buffer_word(worker, *buffer).load(Ordering::Acquire) == 0)
     }
 
     /// Makes a slot, whose word is `from`, this worker's, with this buffer for the answer to this block.

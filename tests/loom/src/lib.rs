@@ -98,7 +98,7 @@ impl Arena {
         self.blocks[slot].with_mut(|block| unsafe { *block = number });
         self.post(slot, number);
         if self.any_sleeps()
-            && let Some(worker) = (0..workers).find(|worker| self.must_wake(*worker))
+            && let Some(worker) = (0..workers).find(|worker| self.must_wake_for_block(*worker))
         {
             self.bells[worker].ring();
         }
@@ -317,7 +317,7 @@ fn workers_take_turns() {
         arena.blocks[1].with_mut(|block| unsafe { *block = 1 });
         arena.post(1, 1);
         for worker in 0..2 {
-            if arena.must_wake(worker) {
+            if arena.must_wake_for_block(worker) {
                 arena.bells[worker].ring();
             }
         }
