@@ -46,6 +46,7 @@ pub mod base;
 pub mod cli;
 pub mod cmd;
 pub mod data;
+pub mod exec;
 pub mod input;
 pub mod job;
 pub mod mpi;

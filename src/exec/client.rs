@@ -1,0 +1,315 @@
+//! A worker's end: the spawner of this process and those that it forks, and the runner of each worker.
+
+use std::ffi::CString;
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
+    socketpair,
+};
+
+use super::message::Report;
+use super::server::be_spawner;
+use super::{Outcome, Request};
+use crate::base::error::{Error, Result, plain};
+use crate::base::{isolate, signals};
+
+/// How often a worker that waits for a program looks whether anybody wants its answer.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Bytes that are read at once.
+const PIECE: usize = 64 * 1024;
+
+/// This process's end of its spawner.
+static SPAWNER: OnceLock<OwnedFd> = OnceLock::new();
+
+/// Starts the spawner of this process and of those that it forks, to whose programs the variables `hidden` by name are
+/// unknown. Later calls do nothing. Before there are threads, and before MPI is initialised.
+///
+/// # Errors
+/// This process has several threads, or the system has no room for another.
+pub fn begin(hidden: impl Fn(&str) -> bool) -> Result<()> {
+    if SPAWNER.get().is_some() {
+        return Ok(());
+    }
+    let threads = isolate::threads();
+    if threads > 1 {
+        return Err(Error::Failed(format!(
+            "cannot start commands from a process that has {threads} threads when it begins"
+        )));
+    }
+    let failed = |e: io::Error| Error::Failed(format!("cannot start commands: {}", plain(&e)));
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).map_err(|e| failed(e.into()))?;
+    let env = std::env::vars_os().filter(|(name, _)| !name.to_str().is_some_and(&hidden));
+    let env = env.filter_map(|(name, value)| {
+        CString::new([name.into_vec(), b"=".to_vec(), value.into_vec()].concat()).ok()
+    });
+    let env = env.collect();
+    // SAFETY: this process has one thread, so the child is a whole process like its parent. It never returns into what
+    // its parent was doing.
+    match unsafe { libc::fork() } {
+        -1 => Err(failed(io::Error::last_os_error())),
+        0 => {
+            // SAFETY: the child's copy of what it never uses; kept open it would never see its parent's end.
+            unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&ours)) };
+            be_spawner(&theirs, env)
+        }
+        _ => {
+            let _ = SPAWNER.set(ours);
+            Ok(())
+        }
+    }
+}
+
+/// What runs programs for one worker. When it is dropped, what runs is ended.
+pub struct Runner {
+    socket: UnixStream,
+    /// What has come and has not been looked at.
+    received: Vec<u8>,
+}
+
+/// Why there is no outcome.
+#[derive(Debug)]
+pub enum Ended {
+    /// Nobody wants it any more.
+    Unwanted,
+    /// A signal has come.
+    Signal(Error),
+    /// The runner has gone, as somebody kills it.
+    Gone,
+}
+
+impl Runner {
+    /// A new one, of the spawner that [`begin`] has started.
+    ///
+    /// # Errors
+    /// The spawner has gone, or the system has no room.
+    pub fn start() -> io::Result<Self> {
+        let spawner = SPAWNER.get().ok_or_else(|| io::Error::other("there is nobody who starts programs"))?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let files = [theirs.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut sent = SendAncillaryBuffer::new(&mut space);
+        sent.push(SendAncillaryMessage::ScmRights(&files));
+        sendmsg(spawner, &[IoSlice::new(&[1])], &mut sent, SendFlags::NOSIGNAL)?;
+        Ok(Self { socket: ours, received: Vec::new() })
+    }
+
+    /// Runs a program. What it prints is put behind what is in `out`, and `said` is given the lines of its standard error
+    /// as they come. `is_wanted` is asked from time to time. After an error this runner is of no use.
+    ///
+    /// # Errors
+    /// There is no outcome.
+    pub fn run(
+        &mut self,
+        request: &Request,
+        out: &mut Vec<u8>,
+        mut said: impl FnMut(&[u8]),
+        is_wanted: &dyn Fn() -> bool,
+    ) -> std::result::Result<Outcome, Ended> {
+        request.send(&mut self.socket).map_err(|_| Ended::Gone)?;
+        loop {
+            let mut at = 0;
+            while let Some((report, len)) = Report::take(&self.received[at..]).map_err(|_| Ended::Gone)? {
+                at += len;
+                match report {
+                    Report::Out(bytes) => out.extend_from_slice(bytes),
+                    Report::Err(lines) => said(lines),
+                    Report::Done(outcome) => {
+                        self.received.clear();
+                        return Ok(outcome);
+                    }
+                }
+            }
+            self.received.drain(..at);
+            self.wait(is_wanted)?;
+            let begin = self.received.len();
+            self.received.resize(begin + PIECE, 0);
+            let count = self.socket.read(&mut self.received[begin..]);
+            self.received.truncate(begin + *count.as_ref().unwrap_or(&0));
+            match count {
+                Ok(0) => return Err(Ended::Gone),
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(Ended::Gone),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until there is something to read.
+    fn wait(&self, is_wanted: &dyn Fn() -> bool) -> std::result::Result<(), Ended> {
+        let signals = signals::descriptor();
+        let look = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+        loop {
+            signals::check().map_err(Ended::Signal)?;
+            if !is_wanted() {
+                return Err(Ended::Unwanted);
+            }
+            let socket = self.socket.as_fd();
+            // Where nobody watches for signals, only the first counts.
+            let mut both =
+                [socket, signals.unwrap_or(socket)].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+            let count = 1 + usize::from(signals.is_some());
+            match poll(&mut both[..count], Some(&look)) {
+                Ok(_) if !both[0].revents().is_empty() => return Ok(()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return Err(Ended::Gone),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::exec::Ending;
+
+    /// A spawner of its own for a test, whose process has threads: what it may be forked with is held by no other thread
+    /// for long, and what it does needs no lock but the allocator's, which survives a fork.
+    fn runner() -> Runner {
+        static ONCE: OnceLock<()> = OnceLock::new();
+        ONCE.get_or_init(|| {
+            let flags = SocketFlags::CLOEXEC;
+            let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
+            let env = vec![c"PATH=/usr/bin:/bin".to_owned(), c"KEPT=yes".to_owned()];
+            // SAFETY: as said above.
+            if unsafe { libc::fork() } == 0 {
+                // SAFETY: the child's copy of what it never uses.
+                unsafe { libc::close(ours.as_raw_fd()) };
+                be_spawner(&theirs, env)
+            }
+            let _ = SPAWNER.set(ours);
+        });
+        Runner::start().unwrap()
+    }
+
+    fn words(words: &[&str]) -> Vec<Vec<u8>> {
+        words.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    fn request(argv: &[&str]) -> Request {
+        Request {
+            argv: words(argv),
+            most_output: 1 << 20,
+            timeout: Some(Duration::from_secs(20)),
+            ..Request::default()
+        }
+    }
+
+    /// How it ends, what it prints, and what it says.
+    fn run(runner: &mut Runner, request: &Request) -> (Outcome, String, String) {
+        let (mut out, mut said) = (Vec::new(), Vec::new());
+        let outcome = runner.run(request, &mut out, |lines| said.extend_from_slice(lines), &|| true).unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (outcome, text(out), text(said))
+    }
+
+    fn sh(script: &str) -> Request {
+        request(&["sh", "-c", script])
+    }
+
+    #[test]
+    fn programs_run_one_after_the_other() {
+        let runner = &mut runner();
+        for (script, ending, out, said) in [
+            ("echo one; echo two >&2", Ending::Exited(0), "one\n", "two\n"),
+            ("printf 'no end'; printf e >&2; exit 3", Ending::Exited(3), "no end", "e\n"),
+            ("kill -9 $$", Ending::Killed(9), "", ""),
+            ("cat; read x; echo $?", Ending::Exited(0), "1\n", ""),
+            ("echo $KEPT $OWN", Ending::Exited(0), "yes 7\n", ""),
+            ("ps -o pgid= -p $$ | tr -d ' '; [ $(ps -o pgid= -p $$) = $$ ]", Ending::Exited(0), "", ""),
+            ("exec 1>&- 2>&-; sleep 0.1", Ending::Exited(0), "", ""),
+        ] {
+            let request = Request { env: words(&["OWN=7"]), ..sh(script) };
+            let (outcome, printed, heard) = run(runner, &request);
+            assert_eq!((outcome.ending, heard.as_str()), (ending, said), "{script}");
+            assert!(printed == out || script.starts_with("ps"), "{script}: {printed}");
+            assert!(
+                !outcome.leaves_process && outcome.took < Duration::from_secs(5),
+                "{script}: {outcome:?}"
+            );
+        }
+        // All of a long output, and not more than it may be.
+        let (outcome, printed, _) = run(runner, &sh("yes | head -c 1000000"));
+        assert_eq!((outcome.ending, printed.len()), (Ending::Exited(0), 1_000_000));
+        let (outcome, printed, _) = run(runner, &sh("yes"));
+        assert_eq!(outcome.ending, Ending::TooLong);
+        assert!(printed.len() <= 1 << 20);
+    }
+
+    #[test]
+    fn what_cannot_be_started_says_why() {
+        let runner = &mut runner();
+        for (argv, errno) in [
+            (&["no-such-program"][..], libc::ENOENT),
+            (&["/no/such/program"], libc::ENOENT),
+            (&[""], libc::ENOENT),
+            (&["/etc/passwd"], libc::EACCES),
+            (&["/"], libc::EACCES),
+            (&["true", &"x".repeat(200_000)], libc::E2BIG),
+        ] {
+            assert_eq!(run(runner, &request(argv)).0.ending, Ending::NotStarted(errno), "{argv:.60?}");
+        }
+        assert_eq!(run(runner, &request(&["true"])).0.ending, Ending::Exited(0));
+    }
+
+    #[test]
+    fn nothing_outlives_its_time() {
+        let runner = &mut runner();
+        let timed =
+            |script: &str, time: u64| Request { timeout: Some(Duration::from_millis(time)), ..sh(script) };
+        let began = Instant::now();
+        // What keeps the output open is ended with it.
+        let (outcome, out, _) = run(runner, &timed("echo x; sleep 100 & sleep 100", 100));
+        assert_eq!((outcome.ending, out.as_str()), (Ending::TimedOut, "x\n"));
+        assert!(began.elapsed() < Duration::from_secs(2));
+        // What does not listen is killed.
+        let (outcome, ..) = run(runner, &timed("trap '' TERM; sleep 100 & while :; do wait; done", 100));
+        assert_eq!(outcome.ending, Ending::TimedOut);
+        assert!(began.elapsed() < Duration::from_secs(6));
+        // A process that it leaves behind, in its group or elsewhere, holds nobody up.
+        let (outcome, out, _) = run(runner, &sh("sleep 101 & echo left"));
+        assert_eq!((outcome.ending, out.as_str()), (Ending::Exited(0), "left\n"));
+        let (outcome, ..) = run(runner, &sh("setsid sleep 4 & echo left"));
+        assert_eq!((outcome.ending, outcome.leaves_process), (Ending::Exited(0), true));
+        // One that was stopped is given up.
+        let (outcome, ..) = run(runner, &sh("kill -STOP $$; echo never"));
+        assert_eq!(outcome.ending, Ending::Stopped(libc::SIGSTOP));
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_nobody_wants_is_ended() {
+        let mut runner = runner();
+        let script = sh("echo $$ >&2; sleep 1000");
+        let mut pid = String::new();
+        let heard = std::cell::Cell::new(false);
+        let ended = runner.run(
+            &script,
+            &mut Vec::new(),
+            |line| {
+                pid = String::from_utf8_lossy(line).trim().to_owned();
+                heard.set(true);
+            },
+            &|| !heard.get(),
+        );
+        assert!(matches!(ended, Err(Ended::Unwanted)), "{ended:?}");
+        drop(runner);
+        let (process, began) = (format!("/proc/{pid}"), Instant::now());
+        while std::path::Path::new(&process).exists() {
+            assert!(began.elapsed() < Duration::from_secs(5), "{process} is still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
