@@ -13,12 +13,20 @@ pub fn readable(path: &Path) -> String {
     with(path, |byte| format!("\\x{byte:02x}"))
 }
 
-/// As a job file has it, where [`of_job_file`] reads the same name again: a byte that is no UTF-8 is a NUL, which
-/// stands in no name, and two hexadecimal digits (in TOML `"\u0000ff"`). So is `$`, which otherwise stands for an
-/// argument.
+/// As a job file has it, where [`of_job_file`] reads the same name again: as [`with_codes`], and so is `$`, which
+/// otherwise stands for an argument.
 pub fn in_job_file(path: &Path) -> String {
-    let coded = |byte| format!("\0{byte:02x}");
-    with(path, coded).replace('$', &coded(b'$'))
+    with_codes(path).replace('$', &code(b'$'))
+}
+
+/// A name, or another word without a NUL in it, as text that [`of_job_file`] makes the same of again: a byte that is no
+/// UTF-8 is a NUL and two hexadecimal digits (in TOML `"\u0000ff"`).
+pub fn with_codes(path: &Path) -> String {
+    with(path, code)
+}
+
+fn code(byte: u8) -> String {
+    format!("\0{byte:02x}")
 }
 
 /// The name that a job file means.

@@ -5,6 +5,7 @@
 //! a task is opened, on rank 0.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::atomic_file::is_descriptor;
 use crate::base::blocking::STDIN;
@@ -17,6 +18,7 @@ use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::data::schema::{ColumnType, Schema};
 use crate::input::hdf5_library;
+use crate::job::command::{Function, Limits, size, time};
 use crate::job::compress::Compress;
 use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
@@ -25,7 +27,7 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::{Shard, ShardMode};
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
-use crate::job::{Job, RETRIES, Reductions, Task, Work};
+use crate::job::{self, Job, RETRIES, Reductions, Task, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
@@ -276,6 +278,7 @@ impl Task {
             threads,
             keep_going: shared.keep_going,
             retries,
+            limits: limits(shared, &work)?,
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
@@ -377,7 +380,111 @@ fn reductions(spec: &MapSpec) -> Result<Option<Reductions>> {
     Ok(Some(Reductions { items, by: spec.by.clone(), ddof }))
 }
 
+/// Lines of a file, or of standard input.
+fn lines_of(path: &Path) -> Numbers {
+    match path == Path::new("-") {
+        true => Numbers::Lines(LinesOf::Stdin),
+        false => Numbers::Lines(LinesOf::File(path.to_owned())),
+    }
+}
+
+fn only_one_input() -> Error {
+    Error::Usage("give VALUES, or --range, or --from, or --lines, but only one of them".into())
+}
+
+/// # Errors
+/// What is said of a table is said of something else.
+fn check_layout(spec: &MapSpec, numbers: &Numbers) -> Result<()> {
+    let says_nothing = !spec.no_header && spec.delimiter.is_none() && spec.text.is_empty();
+    match says_nothing || matches!(numbers, Numbers::File { .. }) {
+        true => Ok(()),
+        false => Err(Error::Usage("--no-header, --text and --delimiter are for --from FILE.csv".into())),
+    }
+}
+
+impl Numbers {
+    /// Those of `--from FILE[:COLUMNS]`.
+    fn of_file(spec: &MapSpec, from: &Path, by_element: bool) -> Result<Self> {
+        // The shortest name of a file is likely: whether there is one is asked later.
+        let (path, part) = splits(from.as_os_str()).last().unwrap_or((from.to_owned(), None));
+        if is_hdf5(&path) && !cfg!(feature = "hdf5") {
+            return Err(hdf5_library::missing());
+        }
+        Ok(Self::File { layout: TableLayout::of(spec, &path)?, path, part, by_element })
+    }
+}
+
+/// The columns of results that `--columns` names.
+fn columns(spec: &MapSpec) -> Option<Vec<String>> {
+    let columns: Vec<String> = spec.columns.iter().flat_map(|names| split_columns(names)).collect();
+    Some(columns).filter(|columns| !columns.is_empty())
+}
+
+/// What `--exec` and what belongs to it say.
+fn command(spec: &MapSpec) -> Result<Option<job::command::Command>> {
+    let MapSpec { exec, shell, raw, answers, .. } = spec;
+    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
+    let Some(program) = exec.first() else {
+        return match (shell, raw, answers) {
+            (false, false, None) => Ok(None),
+            _ => wrong("--shell, --raw and --answers are for a command: --exec CMD ARGS"),
+        };
+    };
+    if program.0.is_empty() {
+        return wrong("--exec: say which command is to be run, as in --exec echo {}");
+    }
+    if spec.function.is_some() {
+        return wrong("give a function (-f), or a command (--exec), but not both");
+    }
+    if spec.dtype.is_some() {
+        return wrong(
+            "--dtype is of numbers, and a command is given items as they are; --answers is of what it prints",
+        );
+    }
+    Ok(Some(job::command::Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers }))
+}
+
+/// What an item may take, and what is done when it fails.
+fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
+    let limits = Limits {
+        timeout: shared.timeout.as_deref().map(|text| time("--timeout", text)).transpose()?,
+        memory: shared.memory.as_deref().map(|text| size("--memory", text)).transpose()?,
+        retries: 0,
+        delay: shared
+            .retry_delay
+            .as_deref()
+            .map_or(Ok(Duration::ZERO), |text| time("--retry-delay", text))?,
+    };
+    if limits.timeout.is_some_and(|time| time.is_zero()) {
+        return Err(Error::Usage("--timeout 0: no command ends in no time".into()));
+    }
+    let is_command = matches!(work, Work::Map { function: Some(Function::Command(_)), .. });
+    if limits != Limits::default() && !is_command {
+        return Err(Error::Usage(
+            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS".into(),
+        ));
+    }
+    // For others it is what killed workers had that is run again.
+    let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok());
+    Ok(Limits { retries: retries.unwrap_or(0), ..limits })
+}
+
 impl Work {
+    /// A command over items, which are texts.
+    fn command(spec: &MapSpec, command: job::command::Command, reduce: Option<Reductions>) -> Result<Self> {
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
+            ([], None, None, Some(path)) => lines_of(path),
+            (values, None, None, None) => Numbers::Words(values.iter().map(|word| word.0.clone()).collect()),
+            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, None)?),
+            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Lines(LinesOf::Stdin),
+            ([], None, Some(from), None) => Numbers::of_file(spec, from, false)?,
+            _ => return Err(only_one_input()),
+        };
+        check_layout(spec, &numbers)?;
+        let (columns, function) = (columns(spec), Some(Function::Command(command)));
+        Ok(Self::Map { numbers, function, dtype: None, columns, reduce, who: spec.who })
+    }
+
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
         let reduce = reductions(spec)?;
         // Who only reduces, reduces what is there.
@@ -385,6 +492,9 @@ impl Work {
             (None, Some(_)) => None,
             (function, _) => Some(function.as_deref().unwrap_or("square")),
         };
+        if let Some(command) = command(spec)? {
+            return Self::command(spec, command, reduce);
+        }
         function.map_or(Ok(()), Formula::check)?;
         let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
             ([], None, None, Some(path)) => {
@@ -400,10 +510,7 @@ impl Work {
                             .into(),
                     ));
                 }
-                match path == Path::new("-") {
-                    true => Numbers::Lines(LinesOf::Stdin),
-                    false => Numbers::Lines(LinesOf::File(path.clone())),
-                }
+                lines_of(path)
             }
             (values, None, None, None) => {
                 let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
@@ -412,27 +519,14 @@ impl Work {
             ([], Some(range), None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
             ([], None, Some(path), None) if path == Path::new("-") => Numbers::Stdin,
             ([], None, Some(from), None) => {
-                // The shortest name of a file is likely: whether there is one is asked later.
-                let (path, part) = splits(from.as_os_str()).last().unwrap_or((from.clone(), None));
-                if is_hdf5(&path) && !cfg!(feature = "hdf5") {
-                    return Err(hdf5_library::missing());
-                }
                 let by_element =
                     function.is_some_and(|function| functions::by_name(function.trim()).is_some());
-                Numbers::File { layout: TableLayout::of(spec, &path)?, path, part, by_element }
+                Numbers::of_file(spec, from, by_element)?
             }
-            _ => {
-                return Err(Error::Usage(
-                    "give VALUES, or --range, or --from, or --lines, but only one of them".into(),
-                ));
-            }
+            _ => return Err(only_one_input()),
         };
+        check_layout(spec, &numbers)?;
         if !matches!(numbers, Numbers::File { .. }) {
-            if spec.no_header || spec.delimiter.is_some() || !spec.text.is_empty() {
-                return Err(Error::Usage(
-                    "--no-header, --text and --delimiter are for --from FILE.csv".into(),
-                ));
-            }
             // There is one column, without a name.
             let schema = match numbers {
                 Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
@@ -447,9 +541,8 @@ impl Work {
                 Reduce::bind(items, &schema, formula.map(|formula| formula.dtype()), by.as_deref(), *ddof)?;
             }
         }
-        let columns: Vec<String> = spec.columns.iter().flat_map(|names| split_columns(names)).collect();
-        let columns = Some(columns).filter(|columns| !columns.is_empty());
-        let function = function.map(str::to_owned);
+        let columns = columns(spec);
+        let function = function.map(|formula| Function::Formula(formula.to_owned()));
         Ok(Self::Map { numbers, function, dtype: spec.dtype, columns, reduce, who: spec.who })
     }
 

@@ -396,9 +396,20 @@ pub struct Shared {
     #[arg(short, long, global = true)]
     pub keep_going: bool,
     /// How often what a killed worker held is run again on a new one, before it is halved again and again
-    /// to find the item that does it (process, pool) [default: 1]
+    /// to find the item that does it (process, pool) [default: 1]; and how often a command that has failed is run again
+    /// [default: 0]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub retries: Option<i64>,
+    /// How long to wait before a command that has failed is run again: 1.5 (seconds), 500ms, 2m
+    #[arg(long, global = true, value_name = "TIME")]
+    pub retry_delay: Option<String>,
+    /// How long a command may take: 1.5 (seconds), 500ms, 2m. Then it and all that it has started are asked to end
+    /// (SIGTERM), and killed two seconds later
+    #[arg(long, global = true, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Memory that each process of a command may have: 512M, 2G
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub memory: Option<String>,
     /// Where results go: a file, whose name says the format (.txt, .csv, .json, .jsonl, .npy, .h5) and which
     /// is FILE.partial until it is complete; - for standard output; none
     #[arg(short, long, global = true, value_name = "FILE|-|none")]
@@ -459,13 +470,18 @@ impl FromStr for WorkerCounts {
     }
 }
 
+/// The words of the command line as the parser of [`parser`] takes them.
+pub fn split_words(words: Vec<OsString>) -> Vec<OsString> {
+    mark_numbers(join_report(join_exec(words)))
+}
+
 /// What stands before a word that is a number below 0 while clap reads the words: clap takes most such numbers for
 /// flags. No word that a program is given can begin with it.
 const MARK: char = '\0';
 
 /// The words of the command line with `MARK` before each number below 0 that is a value, or an argument of a job
 /// file; [`Cli::unmarked`] takes it away again.
-pub fn mark_numbers(words: Vec<OsString>) -> Vec<OsString> {
+fn mark_numbers(words: Vec<OsString>) -> Vec<OsString> {
     let is_number = |word: &OsString| {
         word.to_str().is_some_and(|word| word.starts_with('-') && word.parse::<f64>().is_ok())
     };
@@ -529,9 +545,28 @@ fn unmarked(word: &mut PathBuf) {
     }
 }
 
+/// The flag behind which all words are a command's.
+const EXEC: &str = "--exec";
+
+/// The words of the command line, where each word of a command, which may look like a flag of parpy, is joined to a flag
+/// of its own: `--exec echo -n` to `--exec=echo --exec=-n`.
+fn join_exec(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = words.into_iter().collect();
+    let Some(at) = joined.iter().position(|word| word == EXEC).filter(|at| at + 1 < joined.len()) else {
+        return joined;
+    };
+    for word in joined.split_off(at).into_iter().skip(1) {
+        let mut flag = OsString::from(EXEC);
+        flag.push("=");
+        flag.push(word);
+        joined.push(flag);
+    }
+    joined
+}
+
 /// The words of the command line with `--report FILE.json` joined to `--report=FILE.json`, so that
 /// `--report` without a file does not take the next word, whatever it is, for one.
-pub fn join_report(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+fn join_report(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for word in words {
         match joined.last_mut() {

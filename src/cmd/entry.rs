@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use crate::base::blocking::Outlet;
 use crate::base::error::Error;
 use crate::base::{escape, program, streams};
-use crate::cli::{self, Cli, join_report, mark_numbers};
+use crate::cli::{self, Cli, split_words};
 use crate::cmd::run::{leave_together, run};
 use crate::cmd::say::{launch_for, print, say, say_at_last, speaks};
 use crate::input::hdf5_library;
@@ -62,7 +62,7 @@ pub fn main(backend: &Backend) -> ExitCode {
     if is_rank && matches!(backend.library, MpiLibrary::Elsewhere) {
         let _ = (backend.join)(&launch);
     }
-    let matches = cli::parser(&words).try_get_matches_from(mark_numbers(join_report(words.clone())));
+    let matches = cli::parser(&words).try_get_matches_from(split_words(words.clone()));
     let code = match matches.and_then(|matches| Cli::from_arg_matches(&matches)).map(Cli::unmarked) {
         Ok(cli) => run(&cli, &launch, backend),
         Err(error) if error.kind() == ErrorKind::DisplayVersion => {
@@ -101,7 +101,7 @@ fn safe(error: clap::Error, words: &[OsString]) -> clap::Error {
     if safe == words {
         return error;
     }
-    match cli::parser(&safe).try_get_matches_from(mark_numbers(join_report(safe))) {
+    match cli::parser(&safe).try_get_matches_from(split_words(safe)) {
         Err(error) => error,
         Ok(_) => clap::Error::raw(error.kind(), escape::line(&error.to_string()) + "\n"),
     }

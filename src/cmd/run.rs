@@ -8,10 +8,11 @@ use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::counted;
 use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
-use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, Shared, ShowArgs};
+use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, ScaleWhat, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
 use crate::cmd::{doctor, functions, ranges, scale, show};
 use crate::data::format::Format;
+use crate::exec;
 use crate::input::{self, hdf5_library};
 use crate::job::output::{Output, ReportTo};
 use crate::job::pattern::PatternName;
@@ -21,7 +22,7 @@ use crate::job::{Job, Task};
 use crate::mpi::communicator::{Backend, Communicator};
 use crate::mpi::launch::allocation::Allocation;
 use crate::mpi::launch::foreign::{self, Claim};
-use crate::mpi::launch::{Launch, words};
+use crate::mpi::launch::{Launch, is_of_rank, words};
 use crate::node::cpus::Cpus;
 use crate::observe::log;
 use crate::observe::report::{self, Report};
@@ -82,6 +83,12 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
             );
         }
     }
+    if may_run_commands(cli, over_ranks)
+        && let Err(error) = exec::begin(is_of_rank)
+    {
+        // One rank must not leave where the others wait for it; a command that is to be run fails.
+        tracing::warn!("{error}");
+    }
     signals::survive_file_limit();
     // Before MPI is initialised, which may take as long as a batch system gives notice.
     let watched = match signals::watch() {
@@ -102,6 +109,7 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
                 job(cli, &launch, backend, &mut member)
             }),
         };
+    exec::end();
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
     let code = outcome.err().map_or(0, |error| {
@@ -112,6 +120,16 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
     });
     streams::results_end(code != 0);
     code
+}
+
+/// Will commands be run? Of a job file that rank 0 alone may see, where others wait for it, nobody knows.
+fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
+    let of_job_file = |path: &Path| over_ranks || read_job_file(path).is_ok_and(|text| text.contains("exec"));
+    match &cli.command {
+        Some(Command::Map(map)) => !map.exec.is_empty(),
+        Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => !map.exec.is_empty(),
+        _ => cli.job_file().is_some_and(of_job_file),
+    }
 }
 
 fn cpus(args: AsJson) -> u8 {

@@ -98,12 +98,20 @@ impl<'a> TextMaker<'a> {
 
 /// Puts a text behind those that have been made. Returns its word; `None` where there is no more room.
 fn append(text: &[u8], made: &mut Vec<u8>) -> Option<u64> {
-    let (start, len) = (made.len(), text.len());
-    if start + len >= MADE as usize {
+    let start = made.len();
+    if start + text.len() >= MADE as usize {
         return None;
     }
     made.extend_from_slice(text);
-    Some(bytemuck::cast(Span { start: start as u32 | MADE, len: len as u32 }))
+    last_of(made, start)
+}
+
+/// The word of the text that is the end of those that have been made, from byte `start` on; `None` where words do not
+/// reach so far.
+pub fn last_of(made: &[u8], start: usize) -> Option<u64> {
+    let len = made.len().checked_sub(start)?;
+    let is_within = made.len() < MADE as usize;
+    is_within.then(|| bytemuck::cast(Span { start: start as u32 | MADE, len: len as u32 }))
 }
 
 /// Texts that have been met, each of them once.

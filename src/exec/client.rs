@@ -3,17 +3,19 @@
 use std::ffi::CString;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
     socketpair,
 };
+
+use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::message::Report;
 use super::server::be_spawner;
@@ -27,8 +29,16 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Bytes that are read at once.
 const PIECE: usize = 64 * 1024;
 
-/// This process's end of its spawner.
-static SPAWNER: OnceLock<OwnedFd> = OnceLock::new();
+/// How long the spawner may take to end all that it has started.
+const TO_END: Duration = Duration::from_secs(2);
+
+/// This process's end of its spawner, and that process, as long as there is one.
+static SPAWNER: Mutex<Option<(OwnedFd, Pid)>> = Mutex::new(None);
+
+/// The same, whatever has become of a thread that had it: nothing of it is ever half done.
+fn spawner() -> MutexGuard<'static, Option<(OwnedFd, Pid)>> {
+    SPAWNER.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Starts the spawner of this process and of those that it forks, to whose programs the variables `hidden` by name are
 /// unknown. Later calls do nothing. Before there are threads, and before MPI is initialised.
@@ -36,7 +46,7 @@ static SPAWNER: OnceLock<OwnedFd> = OnceLock::new();
 /// # Errors
 /// This process has several threads, or the system has no room for another.
 pub fn begin(hidden: impl Fn(&str) -> bool) -> Result<()> {
-    if SPAWNER.get().is_some() {
+    if spawner().is_some() {
         return Ok(());
     }
     let threads = isolate::threads();
@@ -57,16 +67,28 @@ pub fn begin(hidden: impl Fn(&str) -> bool) -> Result<()> {
     // SAFETY: this process has one thread, so the child is a whole process like its parent. It never returns into what
     // its parent was doing.
     match unsafe { libc::fork() } {
-        -1 => Err(failed(io::Error::last_os_error())),
         0 => {
             // SAFETY: the child's copy of what it never uses; kept open it would never see its parent's end.
-            unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(&ours)) };
+            unsafe { libc::close(ours.as_raw_fd()) };
             be_spawner(&theirs, env)
         }
-        _ => {
-            let _ = SPAWNER.set(ours);
+        pid => {
+            let pid = Pid::from_raw(pid.max(0)).ok_or_else(|| failed(io::Error::last_os_error()))?;
+            *spawner() = Some((ours, pid));
             Ok(())
         }
+    }
+}
+
+/// Ends the spawner, and waits until it, its runners and what they have started are gone; no longer than two seconds, as
+/// something may not be to be killed. In the process that has begun it, when its workers have gone.
+pub fn end() {
+    let Some((socket, pid)) = spawner().take() else { return };
+    drop(socket);
+    let (began, mut nap) = (Instant::now(), Duration::from_micros(100));
+    while matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) && began.elapsed() < TO_END {
+        std::thread::sleep(nap);
+        nap = (nap * 2).min(Duration::from_millis(5));
     }
 }
 
@@ -94,7 +116,9 @@ impl Runner {
     /// # Errors
     /// The spawner has gone, or the system has no room.
     pub fn start() -> io::Result<Self> {
-        let spawner = SPAWNER.get().ok_or_else(|| io::Error::other("there is nobody who starts programs"))?;
+        let spawner = spawner();
+        let (spawner, _) =
+            spawner.as_ref().ok_or_else(|| io::Error::other("there is nobody who starts programs"))?;
         let (ours, theirs) = UnixStream::pair()?;
         let files = [theirs.as_fd()];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -169,8 +193,7 @@ impl Runner {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsRawFd;
-    use std::time::Instant;
+    use std::sync::Once;
 
     use super::*;
     use crate::exec::Ending;
@@ -178,18 +201,19 @@ mod tests {
     /// A spawner of its own for a test, whose process has threads: what it may be forked with is held by no other thread
     /// for long, and what it does needs no lock but the allocator's, which survives a fork.
     fn runner() -> Runner {
-        static ONCE: OnceLock<()> = OnceLock::new();
-        ONCE.get_or_init(|| {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
             let flags = SocketFlags::CLOEXEC;
             let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap();
             let env = vec![c"PATH=/usr/bin:/bin".to_owned(), c"KEPT=yes".to_owned()];
             // SAFETY: as said above.
-            if unsafe { libc::fork() } == 0 {
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
                 // SAFETY: the child's copy of what it never uses.
                 unsafe { libc::close(ours.as_raw_fd()) };
                 be_spawner(&theirs, env)
             }
-            let _ = SPAWNER.set(ours);
+            *spawner() = Some((ours, Pid::from_raw(pid).unwrap()));
         });
         Runner::start().unwrap()
     }

@@ -227,7 +227,7 @@ mod tests {
         let mut sent = Vec::new();
         Report::Out(b"out").put(&mut sent);
         Report::Err(b"err\n").put(&mut sent);
-        endings.map(|ending| Report::Done(outcome(ending)).put(&mut sent));
+        endings.into_iter().for_each(|ending| Report::Done(outcome(ending)).put(&mut sent));
         let mut rest = &sent[..];
         let mut next = || {
             // A part of it is none.

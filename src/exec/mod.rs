@@ -15,7 +15,7 @@ mod server;
 
 use std::time::Duration;
 
-pub use client::{Ended, Runner, begin};
+pub use client::{Ended, Runner, begin, end};
 
 /// A program to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -104,6 +104,9 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
             }
         }
     }
+    // Who waits for this process waits for all that it has started. Where the end of a child is nobody's business, this
+    // returns when there are none.
+    while let Err(Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
     // SAFETY: as above.
     unsafe { libc::_exit(0) }
 }

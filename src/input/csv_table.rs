@@ -66,7 +66,7 @@ impl Table {
         path: &Path,
         part: Option<&str>,
         layout: &TableLayout,
-        dtype: Option<Dtype>,
+        wanted: Option<ColumnType>,
         may_lack: bool,
         threads: usize,
     ) -> Result<Self> {
@@ -110,8 +110,12 @@ impl Table {
         };
         let taken = chosen.iter().map(|index| {
             let name = header.get(*index).filter(|_| !layout.no_header).unwrap_or_default();
+            let dtype = wanted.and_then(ColumnType::number);
             let must_be_numbers = dtype.is_some() && chosen.len() == 1;
-            let dtype = match texts.contains(index) || is_text(cells(*index), must_be_numbers) {
+            let dtype = match wanted == Some(ColumnType::Bytes)
+                || texts.contains(index)
+                || is_text(cells(*index), must_be_numbers)
+            {
                 true => ColumnType::Bytes,
                 false => dtype.unwrap_or_else(|| Dtype::of_words(cells(*index))).into(),
             };
@@ -481,7 +485,7 @@ mod tests {
 
     fn read(
         path: &Path,
-        dtype: Option<Dtype>,
+        wanted: Option<ColumnType>,
         may_lack: bool,
         rows: usize,
         threads: usize,
@@ -489,7 +493,7 @@ mod tests {
     ) -> Read {
         let layout = TableLayout::default();
         let mut table =
-            Table::open(Box::new(open(path).unwrap()), path, Some("a,b"), &layout, dtype, may_lack, threads)
+            Table::open(Box::new(open(path).unwrap()), path, Some("a,b"), &layout, wanted, may_lack, threads)
                 .unwrap();
         let mut found = Vec::new();
         if let Err(error) = table.skip(skip) {
@@ -537,7 +541,7 @@ mod tests {
             for head in ["\"a\",b", "a,b"] {
                 std::fs::write(&path, format!("{head}{ends}{body}")).unwrap();
                 for (rows, threads) in [(rows, 1), (1000, 3)] {
-                    let found = read(&path, dtype, may_lack, rows, threads, skip);
+                    let found = read(&path, dtype.map(ColumnType::from), may_lack, rows, threads, skip);
                     let expected = expected.get_or_insert_with(|| found.clone());
                     prop_assert_eq!(&found, &*expected, "{} {:?}", head, body);
                 }

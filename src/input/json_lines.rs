@@ -40,6 +40,8 @@ pub struct Objects {
     may_lack: bool,
     /// One has been passed over, and said.
     has_lacked: bool,
+    /// Numbers are texts, too, as they are spelled.
+    as_texts: bool,
     /// Lines passed.
     line: u64,
     failed: Option<Error>,
@@ -56,10 +58,11 @@ impl Objects {
         reader: Box<dyn Input>,
         path: &Path,
         part: Option<&str>,
-        dtype: Option<Dtype>,
+        wanted: Option<ColumnType>,
         may_lack: bool,
         threads: usize,
     ) -> Result<Self> {
+        let as_texts = wanted == Some(ColumnType::Bytes);
         let mut ahead = Ahead::of(reader).map_err(|e| Error::io("read", path, &e))?;
         // The first object says which columns there are.
         ahead.read_to_line_end(LONGEST_LINE).map_err(|e| Error::io("read", path, &e))?;
@@ -116,7 +119,8 @@ impl Objects {
                 )));
             }
             let texts = values_here.iter().filter(|text| **text != "null").copied();
-            let dtype = match is_text(texts, false) {
+            let dtype = wanted.and_then(ColumnType::number);
+            let dtype = match as_texts || is_text(texts, false) {
                 true => ColumnType::Bytes,
                 false => dtype.unwrap_or_else(|| Dtype::of_words(values_here.into_iter())).into(),
             };
@@ -127,7 +131,17 @@ impl Objects {
         }
         let lines = LineBuffer::behind(&start, ahead.into_rest(), threads);
         let path = path.to_owned();
-        Ok(Self { lines, path, threads, columns, may_lack, has_lacked: false, line: 0, failed: None })
+        Ok(Self {
+            lines,
+            path,
+            threads,
+            columns,
+            may_lack,
+            has_lacked: false,
+            line: 0,
+            failed: None,
+            as_texts,
+        })
     }
 
     fn failed_to_read(&self, error: &io::Error) -> Error {
@@ -183,10 +197,10 @@ impl Objects {
             return (0, Ok(false));
         }
         let parts = parts(lines, self.threads, batch.capacity() - row);
-        let (columns, may_lack) = (&self.columns, self.may_lack);
+        let (columns, may_lack, as_texts) = (&self.columns, self.may_lack, self.as_texts);
         let jobs = parts.iter().map(|part| {
             let (text, rows, dtypes) = (&lines[part.bytes.clone()], part.lines, &dtypes);
-            move || parse_lines(text, rows, columns, dtypes, may_lack)
+            move || parse_lines(text, rows, columns, dtypes, (may_lack, as_texts))
         });
         let parsed = fork_join::run(jobs);
         let end = parts.last().map_or(0, |part| part.bytes.end);
@@ -316,7 +330,7 @@ fn parse_lines(
     rows: usize,
     wanted: &[(String, ColumnType)],
     dtypes: &[ColumnType],
-    may_lack: bool,
+    (may_lack, as_texts): (bool, bool),
 ) -> Parsed<Wrong> {
     let mut found = Parsed::new(dtypes, rows);
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
@@ -337,8 +351,10 @@ fn parse_lines(
         };
         for (column, (dtype, value)) in dtypes.iter().zip(values).enumerate() {
             let text = value.map_or("null", RawValue::get);
+            let is_spelled = as_texts && text != "null" && !text.starts_with('"');
             let is_there = match dtype.number() {
                 Some(dtype) => dtype.parse(text).map(|bits| found.put(column, bits)),
+                None if is_spelled => Some(text).map(|text| found.put_text(column, text.as_bytes())),
                 None => string(text).map(|text| found.put_text(column, text.as_bytes())),
             };
             if is_there.is_some() {

@@ -40,7 +40,8 @@ use crate::base::signals;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
+use crate::job::command::Function;
 use crate::job::input::{LinesOf, Numbers, TextFile};
 use crate::job::{Task, Work};
 
@@ -154,10 +155,12 @@ enum Values {
 
 /// Opens the values of a `map`, which so many threads may read.
 fn open_values(task: &Task, readers: usize) -> Result<Values> {
-    let Work::Map { numbers, dtype, .. } = &task.work else {
+    let Work::Map { numbers, dtype, function, .. } = &task.work else {
         return Err(Error::Failed("lines are no values".into()));
     };
     let (dtype, may_lack) = (*dtype, task.keep_going);
+    // A command is given texts as they stand there.
+    let as_texts = matches!(function, Some(Function::Command(_)));
     let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
         Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers, may_lack)?)))
     };
@@ -166,6 +169,7 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
     };
     Ok(match numbers {
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
+        Numbers::Words(words) => Values::Stream(Box::new(typed::Words::new(words.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
         Numbers::Lines(LinesOf::Stdin) => lines(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
@@ -178,14 +182,16 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                 Some(Format::Npy) => Values::Indexed(npy::open(&file)?),
                 _ if delimiter(path).is_some() => {
                     let (reader, part) = (Box::new(open(path)?), part.as_deref());
+                    let wanted = wanted(dtype, as_texts);
                     Values::Stream(Box::new(csv_table::Table::open(
-                        reader, path, part, layout, dtype, may_lack, readers,
+                        reader, path, part, layout, wanted, may_lack, readers,
                     )?))
                 }
                 Some(Format::JsonLines) => {
                     let (reader, part) = (Box::new(open(path)?), part.as_deref());
+                    let wanted = wanted(dtype, as_texts);
                     Values::Stream(Box::new(json_lines::Objects::open(
-                        reader, path, part, dtype, may_lack, readers,
+                        reader, path, part, wanted, may_lack, readers,
                     )?))
                 }
                 Some(Format::Json) => {
@@ -195,10 +201,16 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
                         path.display()
                     )));
                 }
+                _ if as_texts => lines(Box::new(open(path)?), path.clone()),
                 _ => text(Box::new(open(path)?), path.clone())?,
             }
         }
     })
+}
+
+/// Type that columns of a table are to be read as, where that is said.
+fn wanted(dtype: Option<Dtype>, as_texts: bool) -> Option<ColumnType> {
+    if as_texts { Some(ColumnType::Bytes) } else { dtype.map(ColumnType::from) }
 }
 
 /// The file that the values or lines of a task come from, where they come from one.

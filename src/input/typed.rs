@@ -1,9 +1,10 @@
 //! Values from the command line or a job file: a list, or a range that is never held in memory.
 
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
+use crate::base::fmt::shown;
 use crate::base::lanes::{Lanes, kernel};
 use crate::data::batch::BatchWriter;
-use crate::data::schema::Schema;
+use crate::data::schema::{ColumnType, Schema};
 use crate::input::{Indexed, Source};
 use crate::job::values::{Bounds, Range, Typed};
 
@@ -40,6 +41,54 @@ impl Source for List {
 
     fn skip(&mut self, count: u64) -> Result<u64> {
         let left = self.values.bits.len() - self.next;
+        let skipped = usize::try_from(count).unwrap_or(usize::MAX).min(left);
+        self.next += skipped;
+        Ok(skipped as u64)
+    }
+}
+
+/// Texts that are handed out from the first.
+pub struct Words {
+    words: Vec<String>,
+    next: usize,
+}
+
+impl Words {
+    /// All of `words`.
+    pub fn new(words: Vec<String>) -> Self {
+        Self { words, next: 0 }
+    }
+}
+
+impl Source for Words {
+    fn schema(&self) -> Schema {
+        Schema::single("", ColumnType::Bytes)
+    }
+
+    fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
+        let left = &self.words[self.next..];
+        let has_room =
+            |batch: &BatchWriter, row, word: &String| row == 0 || batch.text_left(row) >= word.len();
+        let mut count = 0;
+        while count < batch.capacity()
+            && let Some(word) = left.get(count)
+            && has_room(batch, count, word)
+        {
+            if batch.put_bytes(0, count, word.as_bytes()).is_err() {
+                return Err(Error::Usage(format!("'{}' is too long for an item", shown(word.as_bytes()))));
+            }
+            count += 1;
+        }
+        self.next += count;
+        Ok(count)
+    }
+
+    fn count(&self) -> Option<u64> {
+        Some(self.words.len() as u64)
+    }
+
+    fn skip(&mut self, count: u64) -> Result<u64> {
+        let left = self.words.len() - self.next;
         let skipped = usize::try_from(count).unwrap_or(usize::MAX).min(left);
         self.next += skipped;
         Ok(skipped as u64)

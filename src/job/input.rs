@@ -15,6 +15,8 @@ use crate::job::values::{Range, Typed};
 pub enum Numbers {
     /// The command line or the job file.
     Typed(Typed),
+    /// The same, as texts.
+    Words(Vec<String>),
     /// `--range`.
     Range(Range),
     /// A file, and where it has several columns or datasets, the names of some.
@@ -49,7 +51,7 @@ impl Numbers {
         match self {
             Self::Typed(values) => Some(values.dtype),
             Self::Range(range) => Some(range.dtype()),
-            Self::File { .. } | Self::Stdin | Self::Lines(_) => None,
+            Self::Words(_) | Self::File { .. } | Self::Stdin | Self::Lines(_) => None,
         }
     }
 

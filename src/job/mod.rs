@@ -4,6 +4,7 @@
 //! so that every rank comes to the same job or to the same error. What depends on files is found out when
 //! a task is opened, on rank 0.
 
+pub mod command;
 pub mod compress;
 pub mod input;
 pub mod output;
@@ -20,6 +21,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
+use crate::job::command::{Function, Limits};
 use crate::job::compress::Compress;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
@@ -60,6 +62,8 @@ pub struct Task {
     pub keep_going: bool,
     /// How often what a killed worker held is run again.
     pub retries: usize,
+    /// What an item of user code may take, and what is done when it fails.
+    pub limits: Limits,
     /// How often to run; more than once for medians.
     pub repeat: usize,
     /// How the datasets of an HDF5 file are compressed.
@@ -86,7 +90,7 @@ pub enum Work {
         /// Where the values come from.
         numbers: Numbers,
         /// What is done with each; `None` where columns are only reduced.
-        function: Option<String>,
+        function: Option<Function>,
         /// Their type, where the user has set it.
         dtype: Option<Dtype>,
         /// Names of the columns of results, where the user has set them.
@@ -193,7 +197,11 @@ impl Task {
 
     /// Was there nothing typed at all? No fault, but hardly meant.
     pub fn is_empty_list(&self) -> bool {
-        matches!(&self.work, Work::Map { numbers: Numbers::Typed(values), .. } if values.is_empty())
+        match &self.work {
+            Work::Map { numbers: Numbers::Typed(values), .. } => values.is_empty(),
+            Work::Map { numbers: Numbers::Words(words), .. } => words.is_empty(),
+            _ => false,
+        }
     }
 
     /// Who does it, for reports: the pattern, or who joins what others have done.
@@ -217,7 +225,7 @@ impl Task {
         match &self.work {
             Work::Map { numbers, function, reduce, .. } => {
                 let from = match numbers {
-                    Numbers::Typed(_) => "values as typed".to_owned(),
+                    Numbers::Typed(_) | Numbers::Words(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
                     Numbers::File { path, part: None, .. } => names::readable(path),
                     Numbers::File { path, part: Some(part), .. } => {
@@ -227,7 +235,7 @@ impl Task {
                     Numbers::Lines(LinesOf::Stdin) => format!("the lines of {STDIN}"),
                     Numbers::Lines(LinesOf::File(path)) => format!("the lines of {}", names::readable(path)),
                 };
-                match (function, reduce) {
+                match (function.as_ref().map(Function::text), reduce) {
                     (Some(function), None) => format!("map {function} over {from}"),
                     (Some(function), Some(reduce)) => {
                         format!("{} of {function} over {from}", reduce.items.join(", "))
@@ -270,8 +278,13 @@ impl Task {
         let (map, read) = match &self.work {
             Work::Map { numbers, function, dtype, columns, reduce, who } => {
                 let reductions = reduce.as_ref();
+                let command = function.as_ref().and_then(Function::command);
                 let mut spec = MapSpec {
-                    function: function.clone(),
+                    function: function.as_ref().and_then(Function::formula).map(str::to_owned),
+                    exec: command.map_or(vec![], |command| command.words.clone()),
+                    shell: command.is_some_and(|command| command.shell),
+                    raw: command.is_some_and(|command| command.raw),
+                    answers: command.and_then(|command| command.answers),
                     reduce: reductions.map(|reduce| reduce.items.join(",")),
                     by: reductions.and_then(|reduce| reduce.by.clone()),
                     ddof: reductions
@@ -288,6 +301,7 @@ impl Task {
                         spec.dtype = Some(typed.dtype);
                         spec.values = typed.words().map(NumberArg).collect();
                     }
+                    Numbers::Words(words) => spec.values = words.iter().cloned().map(NumberArg).collect(),
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),
                     Numbers::Lines(LinesOf::Stdin) => spec.lines = Some("-".into()),
@@ -318,7 +332,10 @@ impl Task {
             threads: number(self.threads),
             schedule: self.schedule.text(),
             keep_going: self.keep_going.then_some(true),
-            retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64),
+            retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64 || self.limits.retries > 0),
+            timeout: self.limits.timeout.map(command::time_text),
+            retry_delay: Some(self.limits.delay).filter(|delay| !delay.is_zero()).map(command::time_text),
+            memory: self.limits.memory.map(|bytes| bytes.to_string()),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),
             compress: self.compress.map(Compress::name),
             part: match self.portion {

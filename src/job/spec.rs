@@ -8,6 +8,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dtype::Dtype;
+use crate::job::command::{AnswerType, Word};
 use crate::job::pattern::PatternName;
 
 /// Where the values come from, and what is done with each.
@@ -52,6 +53,25 @@ pub struct MapSpec {
     #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
+    /// Run a command for each item: all words behind --exec are its own, so that it comes last. What it prints is the
+    /// answer. {} stands for the item, {NAME} or {2} for a column, {#} for the item's number (from 1), {row} for the same
+    /// from 0, {slot} for the worker, and of names of files {.} has no extension, {/} no folder, {//} only that, {/.}
+    /// neither; without any of them the item comes last. No shell is involved, unless --shell
+    #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "function")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exec: Vec<Word>,
+    /// The words behind --exec are a line for a shell (sh -c), in which items stand in quotes
+    #[arg(long, requires = "exec")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
+    /// The newline at the end of what a command prints is part of the answer
+    #[arg(long, requires = "exec")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
+    /// Type of what a command answers; what it prints and is none, is a failed item [default: text]
+    #[arg(long, value_enum, requires = "exec")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswerType>,
     /// Type of the numbers [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,6 +213,9 @@ pub struct TaskSpec {
     pub schedule: Option<String>,
     pub keep_going: Option<bool>,
     pub retries: Option<i64>,
+    pub retry_delay: Option<String>,
+    pub timeout: Option<String>,
+    pub memory: Option<String>,
     pub repeat: Option<i64>,
     pub compress: Option<String>,
     pub part: Option<String>,

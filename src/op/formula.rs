@@ -5,8 +5,8 @@ use crate::base::escape;
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
 use crate::data::schema::{ColumnType, Field, Schema};
-use crate::op::expr::{self, Column, Fault, Kind, Node, Program, SOLE};
-use crate::op::functions;
+use crate::op::expr::{self, Column, Fault, Faults, Kind, Node, Program, SOLE};
+use crate::op::{RowFunction, RowsOf, functions};
 
 /// A formula bound to the columns that it is of: its type is known, and so is each part's.
 #[derive(Debug, Clone)]
@@ -83,6 +83,33 @@ impl Formula {
     /// The same, ready to be worked out with `lanes`. One per worker.
     pub fn program(&self, lanes: Lanes) -> Program {
         Program::new(self.node.clone(), lanes)
+    }
+}
+
+impl RowFunction for Program {
+    fn columns(&self) -> Vec<usize> {
+        Self::columns(self)
+    }
+
+    fn rows_at_once(&self) -> usize {
+        Self::rows_at_once(self)
+    }
+
+    fn answer(
+        &mut self,
+        rows: &RowsOf,
+        answers: &mut [u64],
+        _is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Faults>> {
+        Ok(Self::answer(self, rows.columns, rows.memory, answers))
+    }
+
+    fn made(&self) -> &[u8] {
+        Self::made(self)
+    }
+
+    fn fault(&self, rows: &RowsOf, row: usize) -> Option<String> {
+        Self::fault(self, rows.columns, rows.memory, row).map(|fault| fault.to_string())
     }
 }
 

@@ -5,6 +5,7 @@
 //! decide only who runs a block and where its answer goes.
 
 pub mod accumulator;
+pub mod command;
 pub mod expr;
 pub mod formula;
 pub mod functions;
@@ -15,15 +16,19 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
+use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::format::Format;
 use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
+use crate::job::command::Function;
 use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
+use crate::op::command::BoundCommand;
+use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::lines::{Answers, LineOp};
 use crate::op::reduce::Reduce;
@@ -35,7 +40,7 @@ pub struct Bound {
     /// The input.
     pub info: InputInfo,
     /// What a `map` does with each row; `None` for a `read`, and where columns are only reduced.
-    pub formula: Option<Formula>,
+    pub function: Option<BoundFunction>,
     /// Columns of the input that stand before the answers in results, by their numbers.
     pub kept: Vec<usize>,
     /// What all rows are reduced to, where that is wanted.
@@ -58,11 +63,14 @@ impl Bound {
             let lines = Some(lines::by_name(action).ok_or_else(unknown)?);
             return Ok(Self { info, lines, ..Self::default() });
         };
-        let formula = function.as_ref().map(|function| Formula::bind(function, &info.schema)).transpose()?;
+        let function = function
+            .as_ref()
+            .map(|function| BoundFunction::bind(function, task, &info.schema))
+            .transpose()?;
         if let Some(Reductions { items, by, ddof }) = reduce {
-            let answers = formula.as_ref().map(Formula::dtype);
+            let answers = function.as_ref().map(BoundFunction::dtype);
             let reduce = Some(Reduce::bind(items, &info.schema, answers, by.as_deref(), *ddof)?);
-            return Self { info, formula, reduce, ..Self::default() }.checked(task);
+            return Self { info, function, reduce, ..Self::default() }.checked(task);
         }
         let count = info.schema.len();
         let names = input_names(&info.schema, *who);
@@ -74,7 +82,7 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Self { info, formula, kept, says_who: *who, ..Self::default() }.checked(task)
+        Self { info, function, kept, says_who: *who, ..Self::default() }.checked(task)
     }
 
     /// # Errors
@@ -127,12 +135,12 @@ impl Bound {
 
     /// Does an item take its time, nobody knows how much?
     pub fn is_costly(&self) -> bool {
-        self.formula.as_ref().is_some_and(Formula::is_costly)
+        self.function.as_ref().is_some_and(BoundFunction::is_costly)
     }
 
     /// Type of the answers of a `map`.
     pub fn answers(&self) -> ColumnType {
-        self.formula.as_ref().map_or(ColumnType::I64, Formula::dtype)
+        self.function.as_ref().map_or(ColumnType::I64, BoundFunction::dtype)
     }
 
     /// The columns of a table of results: those of the input that are kept, and the answers; or reductions. Each has a
@@ -231,12 +239,121 @@ impl BlockResult {
 /// What to do with one block. One per worker; made anew for each run of a task.
 pub trait Operator: Send {
     /// Works on `block` and writes the answer to the front of `buf`. `rows` are those of the block, where they travel
-    /// with it.
-    fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult;
+    /// with it. `is_wanted` says, whenever it is asked, whether anybody wants the answer still.
+    fn apply(
+        &mut self,
+        block: &Block,
+        rows: Option<BatchRef>,
+        buf: &mut [u8],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> BlockResult;
 
     /// Goes on with an answer that was longer than the room. Only after an answer whose `more` was set.
     fn more(&mut self, _room: &mut [u8]) -> BlockResult {
         BlockResult::default()
+    }
+}
+
+/// Who runs a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    /// The rank; 0 where there are none.
+    pub rank: usize,
+    /// Its number among the workers of the rank.
+    pub slot: usize,
+    /// CPUs that it has for itself.
+    pub cpus: usize,
+}
+
+/// Some rows, as a function sees them.
+pub struct RowsOf<'a> {
+    /// Their columns.
+    pub columns: &'a [&'a [u64]],
+    /// Where words of texts lead to.
+    pub memory: &'a [u8],
+    /// The number of the first row in all of the input.
+    pub first: u64,
+    /// Rows that lack a value that the function needs, a bit for each.
+    pub lacking: Option<&'a Faults>,
+}
+
+impl RowsOf<'_> {
+    /// Does this row lack a value that the function needs?
+    pub fn lacks(&self, row: usize) -> bool {
+        self.lacking.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
+    }
+}
+
+/// What answers row by row. One per worker.
+pub trait RowFunction: Send {
+    /// The columns whose values it needs, by their numbers.
+    fn columns(&self) -> Vec<usize>;
+
+    /// How many rows are best given to it at once.
+    fn rows_at_once(&self) -> usize;
+
+    /// Answers rows, as many as there is room for in `answers`. Returns which have no answer. `is_wanted` says, whenever
+    /// it is asked, whether anybody wants the answers still.
+    ///
+    /// # Errors
+    /// It cannot go on: a signal has come, or what it needs has gone.
+    fn answer(
+        &mut self,
+        rows: &RowsOf,
+        answers: &mut [u64],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Faults>>;
+
+    /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
+    fn made(&self) -> &[u8];
+
+    /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
+    fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
+}
+
+/// What a `map` does with each row, bound to the columns that there are.
+#[derive(Debug, Clone)]
+pub enum BoundFunction {
+    /// A formula.
+    Formula(Formula),
+    /// A command.
+    Command(BoundCommand),
+}
+
+impl BoundFunction {
+    /// `function`, as `task` has it, over columns of `schema`. Pure: the same on every rank.
+    ///
+    /// # Errors
+    /// As those of [`Formula::bind`].
+    pub fn bind(function: &Function, task: &Task, schema: &Schema) -> Result<Self> {
+        match function {
+            Function::Formula(text) => Formula::bind(text, schema).map(Self::Formula),
+            Function::Command(command) => Ok(Self::Command(BoundCommand::bind(command, task.limits, schema))),
+        }
+    }
+
+    /// Type of its answers.
+    pub fn dtype(&self) -> ColumnType {
+        match self {
+            Self::Formula(formula) => formula.dtype(),
+            Self::Command(command) => command.dtype(),
+        }
+    }
+
+    /// Does an answer take its time, nobody knows how much?
+    pub fn is_costly(&self) -> bool {
+        match self {
+            Self::Formula(formula) => formula.is_costly(),
+            Self::Command(_) => true,
+        }
+    }
+
+    /// The same, ready to be run by `worker`, who computes with `lanes`.
+    pub fn function(&self, lanes: Lanes, worker: Worker) -> Box<dyn RowFunction> {
+        match self {
+            Self::Formula(formula) => Box::new(formula.program(lanes)),
+            Self::Command(command) => Box::new(command.function(worker)),
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::input;
 use crate::job::Task;
-use crate::op::{BlockResult, Bound, Operator};
+use crate::job::pattern::PatternName;
+use crate::node::cpus;
+use crate::op::{BlockResult, Bound, Operator, Worker};
 use crate::sched::map::{MapRows, MapSettings};
 
 /// One worker's own operator for a task.
@@ -43,16 +45,18 @@ impl Instance {
     }
 
     /// The first piece of the answer to a block, of which the rows are given too where they travel; with
-    /// `None` the next chunk of the same answer. That nothing could be opened is an answer, too.
+    /// `None` the next chunk of the same answer. That nothing could be opened is an answer, too. `is_wanted` says whether
+    /// anybody wants it still.
     pub fn answer(
         &mut self,
         task: &Task,
         bound: &Bound,
         block: Option<(&Block, Option<BatchRef>)>,
         buf: &mut [u8],
+        is_wanted: &dyn Fn() -> bool,
     ) -> BlockResult {
         match (self.open(task, bound), block) {
-            (Ok(operator), Some((block, rows))) => operator.apply(block, rows, buf),
+            (Ok(operator), Some((block, rows))) => operator.apply(block, rows, buf, is_wanted),
             (Ok(operator), None) => operator.more(buf),
             (Err(error), _) => BlockResult::failed(error),
         }
@@ -71,6 +75,17 @@ fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn
     }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);
-    let program = bound.formula.as_ref().map(|formula| formula.program(lanes));
-    Ok(Box::new(MapRows::new(settings, program, lanes, rank, source)))
+    let worker = place(task, rank);
+    let function = bound.function.as_ref().map(|function| function.function(lanes, worker));
+    Ok(Box::new(MapRows::new(settings, function, lanes, rank, source)))
+}
+
+/// Who worker (or rank) number `number` is.
+fn place(task: &Task, number: usize) -> Worker {
+    let workers = task.workers.or(task.threads).unwrap_or_else(cpus::usable).max(1);
+    let cpus = (cpus::usable() / workers).max(1);
+    match task.pattern {
+        PatternName::Mpi => Worker { rank: number, slot: 0, cpus: cpus::usable() },
+        _ => Worker { rank: 0, slot: number, cpus },
+    }
 }

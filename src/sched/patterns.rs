@@ -41,6 +41,11 @@ const PROCESS_START: Duration = Duration::from_millis(1);
 /// The first thing that fails, in block order; all answers before it have been written.
 pub fn serial(task: &Task, lanes: Lanes, attempt: &Attempt) -> Result<Report> {
     let opened = Opened::of(task)?;
+    if opened.bound.is_costly() {
+        // Answers are given as they come, and not all at the end.
+        let layout = BlockSizing::one_by_one(task, &opened.bound, 1, opened.source.left(), PROCESS_GRAIN);
+        return alone(task, &layout, opened, lanes, attempt);
+    }
     let mut layout = BlockSizing::in_rounds(task, &opened.bound, 1, false);
     if let Some(left) = opened.source.left().filter(|left| *left > 0) {
         // Of nearly the same size.
@@ -66,7 +71,7 @@ fn alone(
     let outcome = collector.whole(|collector| {
         let worker = Worker::manager(context, lanes)?;
         let transport = Local::new(context, Nobody, Lifetime::Run).works(worker);
-        let pace = Pace::new(ScheduleKind::Dynamic, 1, None);
+        let pace = Pace::new(kind_of(task, &bound), 1, None);
         Scheduler::new((task, &bound, layout), transport, pace, collector).run(&mut source)
     });
     collector.close(outcome)
@@ -114,9 +119,9 @@ pub fn threads(task: &Task, attempt: &Attempt) -> Result<Report> {
         collector.whole(|collector| {
             let transport = Local::new(context, spawn, Lifetime::Run);
             // A manager that is in the middle of a long item would hand out nothing.
-            let transport = match kind {
-                ScheduleKind::Adaptive => transport,
-                _ => transport.works(Worker::manager(context, Lanes::best())?),
+            let transport = match bound.is_costly() || kind == ScheduleKind::Adaptive {
+                true => transport,
+                false => transport.works(Worker::manager(context, Lanes::best())?),
             };
             source.limit_texts(BlockSizing::enough_texts(arena.shape().slots));
             Scheduler::new((task, &bound, &layout), transport, pace, collector).run(&mut source)

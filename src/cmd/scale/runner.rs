@@ -17,6 +17,7 @@ use crate::cmd::scale::plan::Spot;
 use crate::data::dtype::Dtype;
 use crate::data::fraction::Fraction;
 use crate::input::blocks::BlockSource;
+use crate::job::command::Function;
 use crate::job::input::Numbers;
 use crate::job::output::Output;
 use crate::job::pattern::PatternName;
@@ -275,7 +276,7 @@ fn start_up(task: &Task, items: u64) -> Task {
     let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
     let work = Work::Map {
         numbers: Numbers::Range(range),
-        function: Some("square".to_owned()),
+        function: Some(Function::Formula("square".to_owned())),
         dtype: None,
         columns: None,
         reduce: None,

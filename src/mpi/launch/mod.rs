@@ -52,6 +52,38 @@ pub(crate) fn variables() -> impl Iterator<Item = &'static str> {
     LAUNCHERS.into_iter().flat_map(|(rank, ranks, _)| [rank, ranks])
 }
 
+/// Beginnings of the names of variables by which launchers, and their daemons, tell a process that it is a rank of which
+/// run. What users set for MPI (`OMPI_MCA_btl`, `UCX_…`, `FI_…`) is none of it.
+const OF_RANKS: [&str; 20] = [
+    "OMPI_COMM_WORLD_",
+    "OMPI_UNIVERSE_SIZE",
+    "OMPI_APP_CTX",
+    "OMPI_NUM_APP_CTX",
+    "OMPI_FIRST_RANKS",
+    "OMPI_FILE_LOCATION",
+    "OMPI_COMMAND",
+    "OMPI_ARGV",
+    "OMPI_MCA_ess",
+    "OMPI_MCA_orte_",
+    "OMPI_MCA_pmix",
+    "OMPI_MCA_initial_wdir",
+    "OMPI_MCA_mpi_oversubscribe",
+    "PMIX_",
+    "PRTE_",
+    "PMI_",
+    "PMI2_",
+    "HYDI_",
+    "MPI_LOCAL",
+    "MV2_COMM_WORLD_",
+];
+
+/// Does a variable of this name tell a process that it is a rank? A program that a rank starts is none, and if it is an
+/// MPI program itself, must not take itself for one.
+pub fn is_of_rank(name: &str) -> bool {
+    variables().any(|known| known == name && !name.starts_with("SLURM_"))
+        || OF_RANKS.iter().any(|start| name.starts_with(start))
+}
+
 /// The number of ranks, as the variables of each launcher but srun have it that are there: an mpirun within a
 /// step of SLURM is in order, and so are the variables of PMI that the step has left there.
 pub(crate) fn claims() -> Vec<(String, usize)> {

@@ -152,7 +152,13 @@ impl Count {
 }
 
 impl Operator for Count {
-    fn apply(&mut self, block: &Block, _rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
+    fn apply(
+        &mut self,
+        block: &Block,
+        _rows: Option<BatchRef>,
+        buf: &mut [u8],
+        _is_wanted: &dyn Fn() -> bool,
+    ) -> BlockResult {
         or_failure(self.count(block).map(|(tally, items)| {
             buf[..Tally::SIZE].copy_from_slice(&tally.to_bytes());
             BlockResult { bytes: Tally::SIZE, items, input_bytes: tally.bytes, ..BlockResult::default() }

@@ -45,7 +45,13 @@ impl Text {
 }
 
 impl Operator for Text {
-    fn apply(&mut self, block: &Block, _rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
+    fn apply(
+        &mut self,
+        block: &Block,
+        _rows: Option<BatchRef>,
+        buf: &mut [u8],
+        _is_wanted: &dyn Fn() -> bool,
+    ) -> BlockResult {
         or_failure(self.reader.start(block).map(|()| self.fill(buf)))
     }
 

@@ -1,4 +1,4 @@
-//! One worker's part in a map: rows from its own source or as they are handed over, the formula, and the encoding
+//! One worker's part in a map: rows from its own source or as they are handed over, the function, and the encoding
 //! of the answers, a piece at a time, so that all of it happens in the first-level cache.
 
 mod runs;
@@ -9,7 +9,7 @@ pub use settings::MapSettings;
 use runs::Runs;
 use settings::Window;
 
-use crate::base::error::Error;
+use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::base::signals;
 use crate::data::batch::BatchRef;
@@ -17,17 +17,17 @@ use crate::data::block::Block;
 use crate::data::dtype::Dtype;
 use crate::data::texts::Texts;
 use crate::input::Indexed;
-use crate::op::expr::{Faults, Program, WINDOW};
+use crate::op::expr::{Faults, WINDOW};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
-use crate::op::{BlockResult, Operator, Page, pages};
+use crate::op::{BlockResult, Operator, Page, RowFunction, pages};
 use crate::output::encode::{Encoding, RowTemplate, Values, missing, render, render_rows};
 
-/// A formula over blocks of rows.
+/// A function over blocks of rows.
 pub struct MapRows {
     settings: MapSettings,
-    /// The formula; `None` where columns are reduced as they are.
-    program: Option<Program>,
+    /// What is done with each row; `None` where columns are reduced as they are.
+    function: Option<Box<dyn RowFunction>>,
     /// The instructions that values are found with.
     lanes: Lanes,
     /// Where this worker finds the rows of a block itself, when they are not handed to it.
@@ -51,11 +51,11 @@ pub struct MapRows {
 }
 
 impl MapRows {
-    /// Answers with `program` as `settings` says, as worker `rank`, the rows from `source` or else as they are handed
+    /// Answers with `function` as `settings` says, as worker `rank`, the rows from `source` or else as they are handed
     /// over. Both with `lanes`.
     pub fn new(
         settings: MapSettings,
-        program: Option<Program>,
+        function: Option<Box<dyn RowFunction>>,
         lanes: Lanes,
         rank: usize,
         source: Option<Box<dyn Indexed>>,
@@ -64,14 +64,14 @@ impl MapRows {
         let template = settings.template(Some(rank));
         let (own, answers) = (pages(words * size_of::<u64>()), vec![0; WINDOW]);
         let states = settings.states(lanes);
-        let used = match (&program, &settings.reduce) {
-            (Some(program), _) => program.columns(),
+        let used = match (&function, &settings.reduce) {
+            (Some(function), _) => function.columns(),
             (None, Some(reduce)) => reduce.inputs(),
             (None, None) => Vec::new(),
         };
         Self {
             settings,
-            program,
+            function,
             lanes,
             source,
             own,
@@ -109,15 +109,20 @@ fn lacks(faults: Option<&Faults>, row: usize) -> bool {
 }
 
 /// Why row number `row` of `rows` has no answer.
-fn complaint(settings: &MapSettings, program: &Program, used: &[usize], rows: &Window, row: usize) -> String {
+fn complaint(
+    settings: &MapSettings,
+    function: &dyn RowFunction,
+    used: &[usize],
+    rows: &Window,
+    row: usize,
+) -> String {
     let missing: Vec<&str> =
         used.iter().filter(|k| rows.lacks(&[**k], row)).map(|k| &*settings.names[*k]).collect();
     let number = rows.first + row as u64 + 1;
     match &missing[..] {
         [] => {
             let values: Vec<u64> = rows.columns.iter().map(|column| column[row]).collect();
-            let fault = program.fault(&rows.columns, rows.memory, row);
-            let why = fault.map_or("it has no answer".to_owned(), |fault| fault.to_string());
+            let why = function.fault(&rows.as_seen(None), row).unwrap_or("it has no answer".to_owned());
             format!("{}: {why}", settings.describe(&values, rows.memory))
         }
         [name] if name.is_empty() || settings.columns.len() == 1 => format!("value no. {number} is missing"),
@@ -125,26 +130,50 @@ fn complaint(settings: &MapSettings, program: &Program, used: &[usize], rows: &W
     }
 }
 
+/// What answers are given with.
+struct Means<'a> {
+    settings: &'a MapSettings,
+    /// Columns whose values an answer needs.
+    used: &'a [usize],
+    template: &'a RowTemplate,
+    is_wanted: &'a dyn Fn() -> bool,
+}
+
+/// Answers of a window of rows, and which of them have none, or lack a value.
+fn answer(
+    function: &mut (dyn RowFunction + 'static),
+    rows: &Window,
+    answers: &mut [u64],
+    means: &Means,
+) -> Result<Option<Faults>> {
+    let mut lacking = None;
+    rows.add_lacking(means.used, &mut lacking);
+    let mut faults = function.answer(&rows.as_seen(lacking.as_ref()), answers, means.is_wanted)?;
+    if let Some(lacking) = lacking {
+        faults.get_or_insert([0; _]).iter_mut().zip(lacking).for_each(|(faults, lacking)| *faults |= lacking);
+    }
+    Ok(faults)
+}
+
 /// Reduces a window of rows, whose columns are `x`; false when the run is to stop.
 fn reduce_window(
-    settings: &MapSettings,
-    program: Option<&mut Program>,
-    used: &[usize],
+    function: Option<&mut (dyn RowFunction + 'static)>,
     rows: &Window,
     y: &mut [u64],
     states: &mut BlockStates,
     room: &mut Room,
-) -> bool {
+    means: &Means,
+) -> Result<bool> {
+    let Means { settings, used, .. } = means;
     let (count, before) = (rows.len(), room.done());
     let mut faults = None;
-    if let Some(program) = program {
-        faults = program.answer(&rows.columns, rows.memory, y);
-        rows.add_lacking(used, &mut faults);
+    if let Some(function) = function {
+        faults = answer(function, rows, y, means)?;
         if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
-            let complaint = complaint(settings, program, used, rows, first);
+            let complaint = complaint(settings, function, used, rows, first);
             if !settings.keep_going {
                 room.answer.failure = Some(Error::Item(complaint));
-                return false;
+                return Ok(false);
             }
             room.answer.first_failed.get_or_insert(complaint);
         }
@@ -153,7 +182,7 @@ fn reduce_window(
     if has_all {
         states.add(before, &rows.columns, rows.memory, y, None);
         room.answer.items += count as u64;
-        return true;
+        return Ok(true);
     }
     states.add(
         before,
@@ -175,32 +204,30 @@ fn reduce_window(
     }
     room.answer.failed += failed.len() as u64;
     room.answer.items += (count - failed.len()) as u64;
-    true
+    Ok(true)
 }
 
 /// Answers a window of rows behind what `room` already has; false when the run is to stop.
 fn answer_window(
-    settings: &MapSettings,
-    program: &mut Program,
-    used: &[usize],
+    function: &mut (dyn RowFunction + 'static),
     rows: &Window,
     y: &mut [u64],
-    template: &RowTemplate,
     room: &mut Room,
-) -> bool {
-    let (count, before, x) = (y.len(), room.done(), &rows.columns[..]);
-    let mut faults = match settings.encoding {
+    means: &Means,
+) -> Result<bool> {
+    let Means { settings, used, template, .. } = means;
+    let (count, before) = (y.len(), room.done());
+    let faults = match settings.encoding {
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
             runs.put_inputs(room.buf, before, &settings.kept(rows));
-            program.answer(x, rows.memory, runs.answers(room.buf, before, count))
+            answer(function, rows, runs.answers(room.buf, before, count), means)?
         }
         Encoding::Text | Encoding::Rows(_) | Encoding::Packed { .. } | Encoding::States => {
-            program.answer(x, rows.memory, y)
+            answer(function, rows, y, means)?
         }
     };
-    rows.add_lacking(used, &mut faults);
     let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_ref(), row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
@@ -213,7 +240,7 @@ fn answer_window(
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {
             _ if settings.has_texts => {
-                let texts = Texts { input: rows.memory, made: program.made() };
+                let texts = Texts { input: rows.memory, made: function.made() };
                 settings.render_texts(&rows.rows(done..end), &y[done..end], template, texts, room.rendered);
                 0
             }
@@ -228,12 +255,12 @@ fn answer_window(
         room.answer.items += (end - done) as u64;
         if end == count {
             room.answer.failure = unsaid.map(|(_, error)| error);
-            return room.answer.failure.is_none();
+            return Ok(room.answer.failure.is_none());
         }
-        let complaint = complaint(settings, program, used, rows, end);
+        let complaint = complaint(settings, function, used, rows, end);
         if !settings.keep_going {
             room.answer.failure = Some(Error::Item(complaint));
-            return false;
+            return Ok(false);
         }
         match settings.encoding {
             Encoding::Columns { inputs, gaps } => {
@@ -300,9 +327,17 @@ pub fn gap(settings: &MapSettings, row: &BatchRef, first: u64) -> Vec<u8> {
 }
 
 impl Operator for MapRows {
-    fn apply(&mut self, block: &Block, rows: Option<BatchRef>, buf: &mut [u8]) -> BlockResult {
-        let Self { settings, program, lanes, source, own, answers, template, states, rendered, used, .. } =
-            self;
+    fn apply(
+        &mut self,
+        block: &Block,
+        rows: Option<BatchRef>,
+        buf: &mut [u8],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> BlockResult {
+        let Self {
+            settings, function, lanes, source, own, answers, template, states, rendered, used, ..
+        } = self;
+        let means = Means { settings, used, template, is_wanted };
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
         let count = block.len() as usize;
         let runs = match settings.encoding {
@@ -319,7 +354,7 @@ impl Operator for MapRows {
         }
         let columns = settings.columns.len();
         // What is only reduced is taken as it comes.
-        let window = program.as_ref().map_or(usize::MAX, Program::rows_at_once);
+        let window = function.as_ref().map_or(usize::MAX, |function| function.rows_at_once());
         let mut at = 0;
         'block: while at < count {
             let (mut lacking, mut memory) = (Vec::new(), &[][..]);
@@ -357,18 +392,19 @@ impl Operator for MapRows {
                 }
                 let end = found.min(start.saturating_add(window));
                 let rows = piece.rows(start..end);
-                let y = if program.is_some() { &mut answers[..end - start] } else { &mut [] };
-                let goes_on = match (&mut *states, &mut *program) {
-                    (Some(states), program) => {
-                        reduce_window(settings, program.as_mut(), used, &rows, y, states, &mut room)
-                    }
-                    (None, Some(program)) => {
-                        answer_window(settings, program, used, &rows, y, template, &mut room)
-                    }
-                    (None, None) => false,
+                let y = if function.is_some() { &mut answers[..end - start] } else { &mut [] };
+                let goes_on = match (&mut *states, function.as_deref_mut()) {
+                    (Some(states), function) => reduce_window(function, &rows, y, states, &mut room, &means),
+                    (None, Some(function)) => answer_window(function, &rows, y, &mut room, &means),
+                    (None, None) => Ok(false),
                 };
-                if !goes_on {
-                    break 'block;
+                match goes_on {
+                    Ok(true) => {}
+                    Ok(false) => break 'block,
+                    Err(error) => {
+                        room.answer.failure = Some(error);
+                        break 'block;
+                    }
                 }
             }
             if let Err(error) = fault {
@@ -422,8 +458,8 @@ mod tests {
     use crate::data::batch::{BatchWriter, bytes_for};
     use crate::data::schema::Schema;
     use crate::input::InputInfo;
-    use crate::op::Bound;
     use crate::op::formula::Formula;
+    use crate::op::{Bound, BoundFunction};
     use crate::output::encode::{Rows, WIDEST};
     use proptest::prelude::*;
 
@@ -432,12 +468,18 @@ mod tests {
         let formula = Formula::bind("square", &info.schema).unwrap();
         let program = formula.program(lanes);
         let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
-        let table = Bound { info, formula: Some(formula), kept: kept.clone(), ..Bound::default() }.table();
+        let table = Bound {
+            info,
+            function: Some(BoundFunction::Formula(formula)),
+            kept: kept.clone(),
+            ..Bound::default()
+        }
+        .table();
         let (columns, names) = (vec![dtype.into()], vec![String::new()]);
         let (answers, has_texts, reduce) = (dtype.into(), false, None);
         let settings =
             MapSettings { columns, names, kept, table, answers, encoding, has_texts, keep_going, reduce };
-        MapRows::new(settings, Some(program), lanes, 0, None)
+        MapRows::new(settings, Some(Box::new(program)), lanes, 0, None)
     }
 
     fn text(mut numbers: MapRows, bits: &[u64]) -> (String, BlockResult) {
@@ -448,7 +490,9 @@ mod tests {
         batch.words_mut(0).copy_from_slice(bits);
         batch.set_rows(bits.len());
         let mut buf = vec![0; bits.len() * numbers.settings.encoding.width(&numbers.settings.table)];
-        let answer = numbers.apply(&Block { start: 0, end: bits.len() as u64 }, Some(batch.view()), &mut buf);
+        let answer =
+            numbers
+                .apply(&Block { start: 0, end: bits.len() as u64 }, Some(batch.view()), &mut buf, &|| true);
         buf.truncate(answer.bytes);
         (String::from_utf8(buf).unwrap(), answer)
     }

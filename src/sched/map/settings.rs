@@ -10,10 +10,10 @@ use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
 use crate::job::Task;
-use crate::op::Bound;
 use crate::op::expr::Faults;
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
+use crate::op::{Bound, RowsOf};
 use crate::output::encode::{Encoding, RowTemplate, Values, Who, render_texts};
 use crate::output::packed::pack_rows;
 
@@ -143,6 +143,11 @@ impl<'a> Window<'a> {
             memory: self.memory,
             first: self.first + rows.start as u64,
         }
+    }
+
+    /// The same as a function sees them; `lacking` says which lack a value that it needs.
+    pub(super) fn as_seen<'w>(&'w self, lacking: Option<&'w Faults>) -> RowsOf<'w> {
+        RowsOf { columns: &self.columns, memory: self.memory, first: self.first, lacking }
     }
 
     pub(super) fn len(&self) -> usize {

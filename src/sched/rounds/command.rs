@@ -90,7 +90,7 @@ impl Command {
         let begun = (self.kind == WORK).then_some((&block, rows));
         let space = buf.len() - MESSAGE;
         let answer = match signals::check() {
-            Ok(()) => instance.answer(task, bound, begun, &mut buf[..space]),
+            Ok(()) => instance.answer(task, bound, begun, &mut buf[..space], &|| true),
             Err(interrupted) => BlockResult::failed(interrupted),
         };
         let interval = Interval::since(began);

@@ -104,21 +104,23 @@ impl<'a> Worker<'a> {
     /// One chunk of the answer to the block in a slot. Are there more?
     pub fn chunk(&mut self, slot: usize, worker: usize, new_block: bool) -> bool {
         let began = Timestamp::now();
-        let (block, rows, buf) = self.context.arena.work(slot, worker);
+        let arena = self.context.arena;
+        let (block, rows, buf) = arena.work(slot, worker);
         if new_block {
             tracing::trace!("worker {worker}: block from {} to {}", block.start, block.end);
         }
         let space = buf.len() - MESSAGE;
         let TaskContext { task, bound, .. } = self.context;
         let begun = new_block.then_some((&block, rows));
-        let work = || self.instance.answer(task, bound, begun, &mut buf[..space]);
+        let is_wanted = || !arena.is_stopped();
+        let work = || self.instance.answer(task, bound, begun, &mut buf[..space], &is_wanted);
         // A fault in parpy itself ends the run with a message, and not with a dead worker that is replaced.
         let answer =
             catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| BlockResult::failed(fault(&*panic)));
         let more = answer.more;
         let interval = Interval::since(began);
         let header = ResultHeader::pack(answer, self.instance.pid(), interval, buf, Error::to_string);
-        if self.context.arena.finish(slot, worker, header) {
+        if arena.finish(slot, worker, header) {
             self.wake_manager();
         }
         more

@@ -1,0 +1,202 @@
+//! A command that is run for each item, as the user asks for it.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::base::error::{Error, Result};
+use crate::base::names;
+use crate::data::schema::ColumnType;
+
+/// A word of a command: bytes, which need not be UTF-8. In job files as the names of files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word(pub OsString);
+
+impl From<OsString> for Word {
+    fn from(word: OsString) -> Self {
+        Self(word)
+    }
+}
+
+impl Serialize for Word {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.serialize_str(&names::with_codes(Path::new(&self.0)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        String::deserialize(from).map(|text| Self(names::of_job_file(&text).into_os_string()))
+    }
+}
+
+/// Type of answers, as typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AnswerType {
+    /// Whole numbers, exact in 64 bits
+    I64,
+    /// Floats (IEEE 754 double)
+    F64,
+    /// Texts
+    Text,
+}
+
+impl From<AnswerType> for ColumnType {
+    fn from(answers: AnswerType) -> Self {
+        match answers {
+            AnswerType::I64 => Self::I64,
+            AnswerType::F64 => Self::F64,
+            AnswerType::Text => Self::Bytes,
+        }
+    }
+}
+
+/// A command, and what is made of what it prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program and its arguments, in which placeholders stand for parts of the item.
+    pub words: Vec<Word>,
+    /// All of them are one line for a shell.
+    pub shell: bool,
+    /// The newline at the end of what it prints is part of the answer.
+    pub raw: bool,
+    /// Type of the answers, where the user has said it.
+    pub answers: Option<AnswerType>,
+}
+
+impl Command {
+    /// The words as a message shows them.
+    pub fn text(&self) -> String {
+        let words = self.words.iter().map(|Word(word)| String::from_utf8_lossy(word.as_bytes()));
+        words.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What is done with each row of a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Function {
+    /// A function by its name, or an expression.
+    Formula(String),
+    /// A command is run.
+    Command(Command),
+}
+
+impl Function {
+    /// In a few words: the formula, or the command.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Formula(text) => text.clone(),
+            Self::Command(command) => command.text(),
+        }
+    }
+
+    /// The formula, where it is one.
+    pub fn formula(&self) -> Option<&str> {
+        match self {
+            Self::Formula(text) => Some(text),
+            Self::Command(_) => None,
+        }
+    }
+
+    /// The command, where it is one.
+    pub fn command(&self) -> Option<&Command> {
+        match self {
+            Self::Formula(_) => None,
+            Self::Command(command) => Some(command),
+        }
+    }
+}
+
+/// What an item may take, and what is done when it fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Time that it may take.
+    pub timeout: Option<Duration>,
+    /// Bytes of memory that each of its processes may have.
+    pub memory: Option<u64>,
+    /// How often it is run again.
+    pub retries: usize,
+    /// How long to wait before that.
+    pub delay: Duration,
+}
+
+/// A time as typed: `1.5` seconds, `500ms`, `2m`, `1h30m`.
+///
+/// # Errors
+/// It is none, or longer than a century.
+pub fn time(flag: &str, text: &str) -> Result<Duration> {
+    let time = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    time.filter(|time| time.as_secs() < 100 * 366 * 86_400).ok_or_else(|| {
+        Error::Usage(format!("{flag} {text}: it is a time, as in 1.5 (seconds), 500ms, 2m or 1h30m"))
+    })
+}
+
+/// The same time, as [`time`] reads it.
+pub fn time_text(time: Duration) -> String {
+    humantime::format_duration(time).to_string()
+}
+
+/// A number of bytes as typed: `512M`, `2G`.
+///
+/// # Errors
+/// It is none.
+pub fn size(flag: &str, text: &str) -> Result<u64> {
+    let units = ['K', 'M', 'G', 'T'];
+    let upper = text.to_ascii_uppercase();
+    let (digits, factor) = match units.iter().position(|unit| upper.ends_with(*unit)) {
+        Some(i) => (&text[..text.len() - 1], 1024u64.pow(i as u32 + 1)),
+        None => (text, 1),
+    };
+    let size = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0);
+    size.ok_or_else(|| Error::Usage(format!("{flag} {text}: it is a size, as in 512M or 2G")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_sizes_as_people_write_them() {
+        let millis = |text: &str| time("--timeout", text).ok().map(|time| time.as_millis());
+        for (text, expected) in [
+            ("1.5", Some(1500)),
+            ("2", Some(2000)),
+            ("500ms", Some(500)),
+            ("2m", Some(120_000)),
+            ("1h30m", Some(5_400_000)),
+            ("0", Some(0)),
+            ("", None),
+            ("-1", None),
+            ("1e300", None),
+            ("nan", None),
+            ("inf", None),
+            ("2 parsecs", None),
+            ("99999999999d", None),
+        ] {
+            assert_eq!(millis(text), expected, "{text}");
+            let again = time("--timeout", text)
+                .map(|time| super::time("--timeout", &time_text(time)).ok() == Some(time));
+            assert!(again.unwrap_or(true), "{text}");
+        }
+        let bytes = |text: &str| size("--memory", text).ok();
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("3k", Some(3072)),
+            ("2G", Some(2 << 30)),
+            ("0", None),
+            ("G", None),
+            ("-1", None),
+            ("99999999T", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
+}
