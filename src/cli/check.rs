@@ -11,7 +11,7 @@ use crate::base::atomic_file::is_descriptor;
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result, did_you_mean, nearest};
 use crate::base::fmt::listed;
-use crate::base::names::absolute;
+use crate::cli::together::{check_together, part_of_all};
 use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
@@ -24,10 +24,10 @@ use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, 
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::{Schedule, ScheduleKind};
-use crate::job::shard::{Shard, ShardMode};
+use crate::job::shard::ShardMode;
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
-use crate::job::{self, Job, RETRIES, Reductions, Task, Work};
+use crate::job::{self, Job, RETRIES, Reductions, Task, Unit, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
@@ -149,56 +149,15 @@ impl Job {
     }
 }
 
-/// The part of its input that every task works on; `None` where they work on others, or on all of it.
-fn part_of_all(tasks: &[Task]) -> Option<Shard> {
-    let ShardMode::Shard(part) = tasks.first()?.portion else { return None };
-    tasks.iter().all(|task| task.portion == ShardMode::Shard(part)).then_some(part)
-}
-
-/// What each task could do alone and all of them cannot.
-fn check_together(tasks: &[Task], report: &ReportTo, trace: Option<&Path>) -> Result<()> {
-    let report = match report {
-        ReportTo::File(path) => Some(&**path),
-        ReportTo::Stderr | ReportTo::Nobody => None,
-    };
-    if let (Some(report), Some(trace)) = (report, trace)
-        && absolute(report) == absolute(trace)
-    {
-        return Err(Error::Usage(format!(
-            "--trace {}: the report goes to this file; give the trace another",
-            trace.display()
-        )));
-    }
-    if tasks.iter().filter(|task| task.work.is_of_stdin()).count() > 1 {
-        return Err(Error::Usage("two tasks want standard input, which can be read only once".into()));
-    }
-    for (i, task) in tasks.iter().enumerate() {
-        for (what, path) in [("report", report), ("trace", trace)] {
-            if let (Output::File(output, _), Some(path)) = (&task.output, path)
-                && absolute(output) == absolute(path)
-            {
-                return Err(Error::Usage(format!(
-                    "--{what} {}: the results go to this file; give the {what} another",
-                    path.display()
-                )));
-            }
-        }
-        if let Output::File(path, _) = &task.output
-            && !path.starts_with("/dev")
-            && tasks[..i].iter().any(|earlier| earlier.output == task.output)
-        {
-            return Err(Error::Usage(format!(
-                "two tasks write to {0}, and the second would replace what the first wrote; give each its own \
-                 output in the job file, or send all to standard output: > {0}",
-                path.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
 impl Task {
     pub(super) fn checked(work: Work, shared: &Shared) -> Result<Self> {
+        let is_command = matches!(work, Work::Map { function: Some(Function::Command(_)), .. });
+        if shared.joblog.is_some() && !is_command {
+            return Err(Error::Usage("--joblog is of commands: --exec CMD ARGS".into()));
+        }
+        if shared.failed.is_some() && work.unit() == Unit::Bytes {
+            return Err(Error::Usage("--failed is of items: parpy map".into()));
+        }
         let at_least_one = |flag: &str, number: Option<i64>| match number {
             Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
             Some(n) => Ok(Some(n as usize)),
@@ -243,6 +202,15 @@ impl Task {
             }
             (_, output) => (output, None),
         };
+        // Where what a command prints ends, nobody could tell who joins the parts.
+        let is_lines = matches!(output, Output::Stdout | Output::File(_, Format::Text));
+        if portion != ShardMode::Whole && is_lines && work.answers_text() {
+            return Err(Error::Usage(
+                "--part, --join: what a command prints may have many lines, so that parts of a text cannot be told apart; \
+                 give -o a name that ends in .csv, .jsonl or .json, or say that it prints numbers: --answers f64"
+                    .into(),
+            ));
+        }
         let compress = shared.compress.as_deref().map(Compress::parse).transpose()?;
         if compress.is_some() && !matches!(output, Output::File(_, Format::Hdf5)) {
             return Err(Error::Usage("--compress is for HDF5 files: -o FILE.h5".into()));
@@ -279,6 +247,8 @@ impl Task {
             keep_going: shared.keep_going,
             retries,
             limits: limits(shared, &work)?,
+            joblog: of_portion(shared.joblog.as_deref(), portion),
+            failed: of_portion(shared.failed.as_deref(), portion),
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
@@ -295,6 +265,15 @@ impl Task {
             traced: shared.trace.is_some(),
             work,
         })
+    }
+}
+
+/// The name of a file beside the results, of which each part of a job array writes its own.
+fn of_portion(path: Option<&Path>, portion: ShardMode) -> Option<PathBuf> {
+    let path = path?;
+    match portion {
+        ShardMode::Shard(part) => Some(part.file(path)),
+        ShardMode::Whole | ShardMode::Merged(_) => Some(path.to_owned()),
     }
 }
 

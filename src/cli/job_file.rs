@@ -184,6 +184,8 @@ impl Task {
             retry_delay: flags.retry_delay.clone().or(spec.retry_delay),
             timeout: flags.timeout.clone().or(spec.timeout),
             memory: flags.memory.clone().or(spec.memory),
+            joblog: flags.joblog.clone().or(spec.joblog.map(|path| paths.resolve(&path)).transpose()?),
+            failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
             repeat: flags.repeat.or(spec.repeat),
             part: flags.part.clone().or(spec.part.filter(|_| flags.join.is_none())),
             join: flags.join,

@@ -9,6 +9,7 @@ use crate::job::spec::{MapSpec, NumberArg, ReadSpec};
 
 mod check;
 mod job_file;
+mod together;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,8 @@ Examples:
   parpy map --from in.h5:/run1/x -o out.h5 --compress gzip
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
+  parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
+  parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
   mpirun -n 4 parpy map --from values.npy -o none --report
   parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
   parpy map --range 0..1000000 -o out.csv --join 8      when there are all 8: out.csv
@@ -165,9 +168,10 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, repeat, compress and part; map may have values, range, from, lines, no_header, text, delimiter,
-function, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the command line, which come
-before them.
+keep_going, retries, retry_delay, timeout, memory, joblog, failed, repeat, compress and part; map may
+have values, range, from, lines, no_header, text, delimiter, function, exec (a list of words), shell,
+raw, answers, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the
+command line, which come before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
 begin with one are taken from the current folder, others from the folder that the job file is in.
@@ -410,6 +414,13 @@ pub struct Shared {
     /// Memory that each process of a command may have: 512M, 2G
     #[arg(long, global = true, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Write the items that have failed: their columns, number (row, from 0), exit code, signal, and why, or the last that
+    /// was said on standard error; CSV or JSON lines, as the name says, else with tabs. --from takes it again
+    #[arg(long, global = true, value_name = "FILE")]
+    pub failed: Option<PathBuf>,
+    /// Write a line on each item whose command has ended: GNU parallel's columns, then rank and host
+    #[arg(long, global = true, value_name = "FILE")]
+    pub joblog: Option<PathBuf>,
     /// Where results go: a file, whose name says the format (.txt, .csv, .json, .jsonl, .npy, .h5) and which
     /// is FILE.partial until it is complete; - for standard output; none
     #[arg(short, long, global = true, value_name = "FILE|-|none")]

@@ -122,9 +122,13 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
     code
 }
 
-/// Will commands be run? Of a job file that rank 0 alone may see, where others wait for it, nobody knows.
+/// Will commands be run? Of a job file that can be read only once, or that rank 0 alone may see, nobody knows yet.
 fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
-    let of_job_file = |path: &Path| over_ranks || read_job_file(path).is_ok_and(|text| text.contains("exec"));
+    let is_plain = |path: &Path| matches!(Format::of_name(path), Some(Format::Text) | None) && path.is_file();
+    let has_none = |path: &Path| {
+        input::read_small(path).is_ok_and(|text| memchr::memmem::find(&text, b"exec").is_none())
+    };
+    let of_job_file = |path: &Path| over_ranks || !is_plain(path) || !has_none(path);
     match &cli.command {
         Some(Command::Map(map)) => !map.exec.is_empty(),
         Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => !map.exec.is_empty(),
@@ -301,7 +305,12 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
         ReportTo::File(path) => Some(("the report", &**path)),
         ReportTo::Stderr | ReportTo::Nobody => None,
     };
-    let others = report.into_iter().chain(job.trace.as_deref().map(|path| ("the trace", path)));
+    let of_items = job.tasks.iter().flat_map(|task| {
+        let joblog = task.joblog.as_deref().map(|path| ("the job log", path));
+        joblog.into_iter().chain(task.failed.as_deref().map(|path| ("the items that have failed", path)))
+    });
+    let others =
+        report.into_iter().chain(job.trace.as_deref().map(|path| ("the trace", path))).chain(of_items);
     agree(ranks, if is_root { can_write(&job, cli.job_file(), others) } else { Ok(()) })?;
     let mut timelines = Vec::new();
     let (reports, outcome) = tasks(&job, is_root, ranks, &mut timelines);

@@ -21,7 +21,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::job::command::{Function, Limits};
+use crate::job::command::{AnswerType, Function, Limits};
 use crate::job::compress::Compress;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
@@ -64,6 +64,10 @@ pub struct Task {
     pub retries: usize,
     /// What an item of user code may take, and what is done when it fails.
     pub limits: Limits,
+    /// Where a line on each item goes.
+    pub joblog: Option<PathBuf>,
+    /// Where items go that have failed.
+    pub failed: Option<PathBuf>,
     /// How often to run; more than once for medians.
     pub repeat: usize,
     /// How the datasets of an HDF5 file are compressed.
@@ -157,6 +161,14 @@ impl Work {
             Self::Map { .. } => None,
             Self::Read { action, .. } => Some(action),
         }
+    }
+
+    /// Are the answers what a command prints, as it is?
+    pub fn answers_text(&self) -> bool {
+        let Self::Map { function: Some(Function::Command(command)), reduce: None, .. } = self else {
+            return false;
+        };
+        matches!(command.answers, None | Some(AnswerType::Text))
     }
 
     /// Do answers say who has given them?
@@ -336,6 +348,8 @@ impl Task {
             timeout: self.limits.timeout.map(command::time_text),
             retry_delay: Some(self.limits.delay).filter(|delay| !delay.is_zero()).map(command::time_text),
             memory: self.limits.memory.map(|bytes| bytes.to_string()),
+            joblog: self.joblog.as_deref().map(|file| path(file).into()),
+            failed: self.failed.as_deref().map(|file| path(file).into()),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),
             compress: self.compress.map(Compress::name),
             part: match self.portion {

@@ -216,6 +216,8 @@ pub struct TaskSpec {
     pub retry_delay: Option<String>,
     pub timeout: Option<String>,
     pub memory: Option<String>,
+    pub joblog: Option<PathBuf>,
+    pub failed: Option<PathBuf>,
     pub repeat: Option<i64>,
     pub compress: Option<String>,
     pub part: Option<String>,

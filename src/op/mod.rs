@@ -10,6 +10,7 @@ pub mod expr;
 pub mod formula;
 pub mod functions;
 pub mod lines;
+pub mod record;
 pub mod reduce;
 
 use bytemuck::{Pod, Zeroable};
@@ -31,6 +32,7 @@ use crate::op::command::BoundCommand;
 use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::lines::{Answers, LineOp};
+use crate::op::record::Tried;
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::Reduced;
 
@@ -103,7 +105,11 @@ impl Bound {
         else {
             return Ok(self);
         };
+        let is_command = matches!(self.function, Some(BoundFunction::Command(_)));
         let remedy = match (name == ANSWERS, self.reduce.is_some()) {
+            (true, _) if is_command => {
+                "; or say which numbers the command prints: --answers f64 (or i64)".to_owned()
+            }
             (false, false) => format!(", or --columns {ANSWERS} leaves it out"),
             _ => String::new(),
         };
@@ -138,6 +144,11 @@ impl Bound {
         self.function.as_ref().is_some_and(BoundFunction::is_costly)
     }
 
+    /// What the columns of the input of a `map` are called in results.
+    pub fn names(&self) -> Vec<String> {
+        input_names(&self.info.schema, self.says_who)
+    }
+
     /// Type of the answers of a `map`.
     pub fn answers(&self) -> ColumnType {
         self.function.as_ref().map_or(ColumnType::I64, BoundFunction::dtype)
@@ -155,7 +166,7 @@ impl Bound {
             Some(Answers::Lines) => return Schema::default(),
             None => {}
         }
-        let names = input_names(schema, self.says_who);
+        let names = self.names();
         let inputs =
             self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
         let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers() };
@@ -227,6 +238,8 @@ pub struct BlockResult {
     pub failed: u64,
     /// Why the first of these has none.
     pub first_failed: Option<String>,
+    /// What is said of single items, as [`record::Record`] has it.
+    pub records: Vec<u8>,
 }
 
 impl BlockResult {
@@ -309,6 +322,12 @@ pub trait RowFunction: Send {
 
     /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
     fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
+
+    /// How the row was worked on that was answered last, where it has a work of its own; and the last of what was said
+    /// while it was.
+    fn tried(&self) -> Option<(&Tried, &[u8])> {
+        None
+    }
 }
 
 /// What a `map` does with each row, bound to the columns that there are.

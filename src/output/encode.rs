@@ -8,8 +8,9 @@ use crate::data::format::Format;
 use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
-use crate::job::Task;
+use crate::job::command::Function;
 use crate::job::output::Output;
+use crate::job::{Task, Work};
 use crate::op::Bound;
 use crate::output::quote::{self, Quoting};
 use crate::output::{csv, json, text};
@@ -315,22 +316,62 @@ pub fn fields_of<'a>(
     columns.iter().map(input).chain([(answers.dtype, answers.bits.get(row).copied())])
 }
 
+/// How a text stands that is all of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alone {
+    /// As one line: a newline in it is `\n`.
+    Line,
+    /// As it is, with a newline behind it.
+    Whole,
+    /// As it is.
+    Bare,
+}
+
+impl Alone {
+    /// As `task` wants it: what a command prints is passed on as it is.
+    pub fn of(task: &Task) -> Self {
+        let Work::Map { function: Some(Function::Command(command)), .. } = &task.work else {
+            return Self::Line;
+        };
+        if command.raw { Self::Bare } else { Self::Whole }
+    }
+
+    fn put(self, text: &[u8], out: &mut Vec<u8>) {
+        match self {
+            Self::Line => quote::line(text, out),
+            Self::Whole | Self::Bare => {
+                out.extend_from_slice(text);
+                out.extend((self == Self::Whole).then_some(b'\n'));
+            }
+        }
+    }
+}
+
+/// What stands around the texts of a row.
+#[derive(Debug, Clone, Copy)]
+pub enum Around<'a> {
+    /// That of a row.
+    Row(&'a RowTemplate),
+    /// Nothing: the answer alone.
+    Nothing(Alone),
+}
+
 /// As [`render_rows`] and, without a template, [`render`], of rows with texts among them: appends to `out`.
 pub fn render_texts(
     count: usize,
     columns: &[Values],
     answers: Values,
-    template: Option<&RowTemplate>,
+    around: Around,
     texts: Texts,
     out: &mut Vec<u8>,
 ) {
     for i in 0..count {
-        let Some(RowTemplate { before, missing, close, quoting }) = template else {
-            match answers.bits.get(i).copied() {
-                Some(word) => quote::line(texts.get(word), out),
-                None => out.push(b'\n'),
+        let RowTemplate { before, missing, close, quoting } = match around {
+            Around::Row(template) => template,
+            Around::Nothing(alone) => {
+                alone.put(answers.bits.get(i).map_or(&b""[..], |word| texts.get(*word)), out);
+                continue;
             }
-            continue;
         };
         for ((dtype, bits), before) in fields_of(i, columns, &answers).zip(before) {
             out.extend_from_slice(before.as_bytes());

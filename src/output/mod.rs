@@ -6,6 +6,7 @@ pub mod encode;
 #[cfg(feature = "hdf5")]
 pub mod hdf5;
 pub mod hdf5_library;
+pub mod items;
 mod json;
 mod npy;
 pub mod packed;

@@ -106,6 +106,10 @@ impl<T: Transport, R: Results> Scheduler<'_, T, R> {
         };
         let tries = counted(1 + task.retries as u64, "worker");
         let complaint = format!("{what} has killed {tries}, one after the other");
+        if let Some(row) = &row {
+            let record = map::record(&settings, &row.view(), item.start, &complaint);
+            self.taker.results.take_record(&record)?;
+        }
         if !task.keep_going {
             return Err(Error::Item(format!("{complaint}; --keep-going passes over it")));
         }

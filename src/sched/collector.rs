@@ -11,7 +11,9 @@ use crate::job::{Task, Unit};
 use crate::observe::progress::Progress;
 use crate::observe::report::{OverMpi, Report, Seconds, WorkerReport};
 use crate::observe::trace::{BlockEvent, Phase, Timeline};
+use crate::op::record::Record;
 use crate::op::{BlockResult, Bound};
+use crate::output::items::ItemFiles;
 use crate::output::{self, ResultChunk, Sink};
 use crate::sched::Attempt;
 
@@ -66,6 +68,8 @@ pub(super) struct Collector<'a> {
     pub(super) mpi: Option<OverMpi>,
     /// Where somebody wants to see it.
     progress: Option<Progress>,
+    /// What is written of single items.
+    items: Option<ItemFiles>,
 }
 
 impl<'a> Collector<'a> {
@@ -91,6 +95,7 @@ impl<'a> Collector<'a> {
             first_failed: None,
             mpi: None,
             progress: Progress::of(task, source.left()),
+            items: if attempt.is_first { ItemFiles::create(task, bound)? } else { None },
         })
     }
 
@@ -142,6 +147,9 @@ impl<'a> Collector<'a> {
                 Unit::Bytes => answer.input_bytes,
             });
         }
+        if let Some(items) = &mut self.items {
+            items.take(&answer.records)?;
+        }
         let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
         self.watch.time(Phase::Write, || self.sink.take(&chunk))?;
         answer.failure.map_or(Ok(()), Err)
@@ -155,6 +163,10 @@ impl<'a> Collector<'a> {
         if let Some(progress) = self.progress.take() {
             progress.end();
         }
+        let outcome = match self.items.as_mut().map(ItemFiles::flush) {
+            Some(flushed) => outcome.and(flushed),
+            None => outcome,
+        };
         let finished = outcome.and_then(|()| {
             input::check_same(self.task, &self.bound.info)?;
             let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
@@ -208,6 +220,12 @@ pub(super) trait Results {
     /// Notes that `failed` items have no answer, and why the first has none.
     fn pass_over(&mut self, failed: u64, first: Option<String>);
 
+    /// Takes what is said of an item that nobody has lived to answer.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn take_record(&mut self, record: &Record) -> Result<()>;
+
     /// The answer to the block that is taken is given anew, in other chunks.
     fn forget_begun(&mut self);
 
@@ -227,7 +245,9 @@ impl Results for Collector<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.watch.time(Phase::Write, || self.sink.flush())
+        let items = &mut self.items;
+        let sink = &mut self.sink;
+        self.watch.time(Phase::Write, || sink.flush().and(items.as_mut().map_or(Ok(()), ItemFiles::flush)))
     }
 
     fn pass_over(&mut self, failed: u64, first: Option<String>) {
@@ -235,6 +255,10 @@ impl Results for Collector<'_> {
         if self.first_failed.is_none() {
             self.first_failed = first;
         }
+    }
+
+    fn take_record(&mut self, record: &Record) -> Result<()> {
+        self.items.as_mut().map_or(Ok(()), |items| items.put(record))
     }
 
     fn forget_begun(&mut self) {

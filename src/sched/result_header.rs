@@ -26,6 +26,8 @@ pub struct ResultHeader {
     failed: u64,
     /// Bytes of message behind the answer.
     message: u64,
+    /// Bytes of records behind that.
+    records: u64,
     /// The process that worked on it.
     pid: u64,
     /// When it worked, on its host's clock.
@@ -39,8 +41,8 @@ const INTERRUPTED: u64 = 1 << 16;
 
 #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
 impl ResultHeader {
-    /// What this process has done in `interval`. Puts the message of `answer`, whose bytes stand at the front of
-    /// `buf`, behind them. `tell` says how a failure is told to whoever waits for it. `buf` has [`MESSAGE`]
+    /// What this process has done in `interval`. Puts the message and the records of `answer`, whose bytes stand at the
+    /// front of `buf`, behind them. `tell` says how a failure is told to whoever waits for it. `buf` has [`MESSAGE`]
     /// bytes more than answers may use.
     pub fn pack(
         answer: BlockResult,
@@ -52,6 +54,7 @@ impl ResultHeader {
         let message = answer.failure.as_ref().map(tell).or(answer.first_failed).unwrap_or_default();
         let message = &message.as_bytes()[..message.floor_char_boundary(MESSAGE)];
         buf[answer.bytes..][..message.len()].copy_from_slice(message);
+        buf[answer.bytes + message.len()..][..answer.records.len()].copy_from_slice(&answer.records);
         Self {
             bytes: answer.bytes as u64,
             items: answer.items,
@@ -66,6 +69,7 @@ impl ResultHeader {
             },
             failed: answer.failed,
             message: message.len() as u64,
+            records: answer.records.len() as u64,
             pid: u64::from(pid),
             interval,
         }
@@ -103,6 +107,7 @@ impl ResultHeader {
             _ => self.check().err(),
         };
         let first_failed = (failure.is_none() && self.message > 0).then(message);
+        let records = buf[bytes + self.message as usize..][..self.records as usize].to_vec();
         BlockResult {
             bytes,
             items: self.items,
@@ -111,6 +116,7 @@ impl ResultHeader {
             failure,
             failed: self.failed,
             first_failed,
+            records,
         }
     }
 
@@ -127,7 +133,7 @@ impl ResultHeader {
     /// Nobody needs the bytes of the answer any more: the message takes their place.
     pub fn drop_bytes(&mut self, buf: &mut [u8]) {
         let bytes = self.bytes as usize;
-        buf.copy_within(bytes..bytes + self.message as usize, 0);
+        buf.copy_within(bytes..self.len(), 0);
         self.bytes = 0;
     }
 
@@ -136,9 +142,9 @@ impl ResultHeader {
         self.more != 0
     }
 
-    /// Bytes of answer and message.
+    /// Bytes of answer, message and records.
     pub fn len(&self) -> usize {
-        (self.bytes + self.message) as usize
+        (self.bytes + self.message + self.records) as usize
     }
 
     /// Items answered.
@@ -159,7 +165,9 @@ impl ResultHeader {
     /// Adds to the message in `buf`, as far as there is room.
     pub fn add_to_message(&mut self, buf: &mut [u8], text: &str) {
         let text = &text.as_bytes()[..text.floor_char_boundary(MESSAGE - self.message as usize)];
-        buf[self.len()..][..text.len()].copy_from_slice(text);
+        let end = (self.bytes + self.message) as usize;
+        buf.copy_within(end..self.len(), end + text.len());
+        buf[end..][..text.len()].copy_from_slice(text);
         self.message += text.len() as u64;
     }
 }

@@ -392,6 +392,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use crate::job::Job;
+    use crate::op::record::Record;
     use crate::sched::transport::fake::{Choices, Fake, Faults};
 
     /// Keeps what it takes.
@@ -424,6 +425,10 @@ mod tests {
 
         fn pass_over(&mut self, failed: u64, _first: Option<String>) {
             self.gaps += failed;
+        }
+
+        fn take_record(&mut self, _record: &Record) -> Result<()> {
+            Ok(())
         }
 
         fn forget_begun(&mut self) {}

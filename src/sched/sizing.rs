@@ -4,6 +4,7 @@ use crate::data::batch;
 use crate::job::Task;
 use crate::job::schedule::ScheduleKind;
 use crate::op::Bound;
+use crate::op::record::{self, Recorded};
 use crate::output::encode::Encoding;
 
 /// How large the blocks of a task are, and how much memory a worker's answer gets. The same on every rank.
@@ -57,7 +58,15 @@ const BLOCKS_PER_WORKER: u64 = 4;
 
 /// Bytes that the answer to a row of `task` takes at the most, or where it has texts, in most cases.
 fn width(task: &Task, bound: &Bound) -> usize {
-    Encoding::of(task, bound).width(&bound.table())
+    Encoding::of(task, bound).width(&bound.table()) + record_width(task, bound)
+}
+
+/// Bytes of what is said of a row beside its answer, its texts apart.
+fn record_width(task: &Task, bound: &Bound) -> usize {
+    match Recorded::of(task) {
+        Recorded::None => 0,
+        Recorded::Failed | Recorded::All => record::MOST + bound.info.schema.len() * record::VALUE,
+    }
 }
 
 /// Rows of a block that the user has asked for, or else `default`, each within what memory allows when `blocks`
@@ -105,7 +114,9 @@ impl BlockSizing {
         } else {
             0
         };
-        let buf = (rows * width(task, bound)).max(least);
+        // What is said of rows has their texts, too.
+        let said = if Recorded::of(task) == Recorded::None { 0 } else { batch::texts_of(schema) };
+        let buf = (rows * width(task, bound)).max(least) + said;
         let run_ahead = if bound.is_costly() { ROUND_MEMORY } else { 0 };
         Self { workers, block: rows as u64, smallest, rows, input, texts, buf, run_ahead }
     }

@@ -14,6 +14,7 @@ mod doctor;
 mod dsl;
 
 mod escape;
+mod exec;
 mod farm;
 mod files;
 mod formats;

@@ -140,6 +140,15 @@ fn jobs(dir: &Dir) -> Vec<Run> {
     ] {
         jobs.push(parpy("map --lines").arg(&words).args(rest));
     }
+    // In job files, because all words behind --exec are the command's.
+    for (name, rest) in [
+        ("stops", "exec = ['sh', '-c', 'echo {#} $2; test {} != 17', 'sh', '{}']"),
+        ("goes-on", "exec = ['sh', '-c', 'echo {}; echo; exit $(({} % 3 / 2))']\nraw = true"),
+    ] {
+        let keeps_going = if name == "goes-on" { "keep_going = true\n" } else { "" };
+        let text = format!("[[task]]\n{keeps_going}[task.map]\nrange = '0..40'\n{rest}\n");
+        jobs.push(parpy("run").arg(dir.write(&format!("exec-{name}.toml"), text)));
+    }
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("if(length(x) % 3, lower(x), upper(x))"));
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
     jobs.push(parpy("map -k --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));

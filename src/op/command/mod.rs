@@ -21,6 +21,7 @@ use crate::data::texts::{Texts, last_of};
 use crate::exec::{Ended, Ending, Outcome, Request, Runner};
 use crate::job::command::{Command, Limits};
 use crate::op::expr::Faults;
+use crate::op::record::{Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 use template::{Item, Template};
 
@@ -29,6 +30,9 @@ const MOST_OUTPUT: u64 = 256 << 20;
 
 /// Bytes of standard error that are kept to say why a command has failed.
 const MOST_SAID: usize = 2048;
+
+/// The exit code of what has none, as GNU parallel has it.
+const NO_EXIT: i32 = -1;
 
 /// Letters of an item before the lines of its standard error.
 const MOST_ITEM: usize = 40;
@@ -81,7 +85,15 @@ impl BoundCommand {
             runner: None,
             made: Vec::new(),
             fault: None,
+            tried: Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() },
+            said: Vec::new(),
         }
+    }
+
+    /// The command of an item as a line, for people: words with a blank in them stand in quotes.
+    pub fn line(&self, record: &Record) -> Vec<u8> {
+        let values: Vec<Cow<[u8]>> = record.values.iter().map(|value| (&value.text[..]).into()).collect();
+        self.template.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
     }
 }
 
@@ -97,6 +109,9 @@ pub struct CommandFunction {
     made: Vec<u8>,
     /// Why the last has failed.
     fault: Option<String>,
+    /// How the last was worked on, and the last of what it has said.
+    tried: Tried,
+    said: Vec<u8>,
 }
 
 impl RowFunction for CommandFunction {
@@ -118,6 +133,8 @@ impl RowFunction for CommandFunction {
         self.fault = None;
         let mut faults: Option<Faults> = None;
         for (row, answer) in answers.iter_mut().enumerate() {
+            self.tried = Tried { rank: self.tried.rank, slot: self.slot, exit: NO_EXIT, ..Tried::default() };
+            self.said.clear();
             if rows.lacks(row) {
                 continue;
             }
@@ -138,6 +155,10 @@ impl RowFunction for CommandFunction {
 
     fn fault(&self, _rows: &RowsOf, _row: usize) -> Option<String> {
         self.fault.clone()
+    }
+
+    fn tried(&self) -> Option<(&Tried, &[u8])> {
+        Some((&self.tried, &self.said))
     }
 }
 
@@ -173,6 +194,7 @@ impl CommandFunction {
             self.made.truncate(begin);
             let mut said = Vec::new();
             let outcome = self.run(&request, &before, &mut said, is_wanted)?;
+            self.note(&outcome, self.made.len() - begin);
             let answer = self.read(&outcome, begin);
             let fault = match answer {
                 Ok(word) => return Ok(Ok(word)),
@@ -181,10 +203,26 @@ impl CommandFunction {
             self.made.truncate(begin);
             tried += 1;
             if tried > retries {
-                return Ok(Err(faults::with_said(fault, &said)));
+                let fault = faults::with_said(fault, &said);
+                self.said = said;
+                return Ok(Err(fault));
             }
             wait(delay, is_wanted)?;
         }
+    }
+
+    /// Notes what a try has come to.
+    fn note(&mut self, outcome: &Outcome, printed: usize) {
+        let (exit, signal) = match outcome.ending {
+            Ending::Exited(code) => (code, 0),
+            Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
+            // As a shell has it.
+            Ending::NotStarted(libc::ENOENT) => (127, 0),
+            Ending::NotStarted(_) => (126, 0),
+            Ending::TimedOut | Ending::TooLong => (NO_EXIT, libc::SIGKILL),
+        };
+        let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
+        self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
     }
 
     /// Runs the command once. What it prints is behind what has been made, and the last of what it says is `said`.

@@ -124,6 +124,15 @@ impl Template {
         }
     }
 
+    /// The same as a line of a shell.
+    pub fn line(&self, item: &Item) -> Vec<u8> {
+        let mut words = self.fill(item);
+        if self.shell {
+            return words.pop().unwrap_or_default();
+        }
+        words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(&b' ')
+    }
+
     fn word(&self, parts: &[Part], item: &Item) -> Vec<u8> {
         let mut word = Vec::new();
         for part in parts {
@@ -146,22 +155,27 @@ impl Template {
         word
     }
 
-    /// A value such that a shell takes it for one word, whatever stands in it, where there is a shell.
+    /// A value as one word, whatever stands in it, where there is a shell.
     fn protected<'v>(&self, value: &'v [u8]) -> Cow<'v, [u8]> {
-        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+=./:,@%".contains(byte);
-        if !self.shell || !value.is_empty() && value.iter().all(is_plain) {
-            return value.into();
-        }
-        let mut quoted = vec![b'\''];
-        for byte in value {
-            match byte {
-                b'\'' => quoted.extend_from_slice(b"'\\''"),
-                byte => quoted.push(*byte),
-            }
-        }
-        quoted.push(b'\'');
-        quoted.into()
+        if self.shell { quoted(value) } else { value.into() }
     }
+}
+
+/// A word such that a shell takes it for one, whatever stands in it.
+fn quoted(word: &[u8]) -> Cow<'_, [u8]> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-+=./:,@%".contains(byte);
+    if !word.is_empty() && word.iter().all(is_plain) {
+        return word.into();
+    }
+    let mut quoted = vec![b'\''];
+    for byte in word {
+        match byte {
+            b'\'' => quoted.extend_from_slice(b"'\\''"),
+            byte => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'\'');
+    quoted.into()
 }
 
 /// The parts of a word.

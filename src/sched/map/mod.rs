@@ -18,6 +18,7 @@ use crate::data::dtype::Dtype;
 use crate::data::texts::Texts;
 use crate::input::Indexed;
 use crate::op::expr::{Faults, WINDOW};
+use crate::op::record::{self, Record, Recorded, Tried};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
 use crate::op::{BlockResult, Operator, Page, RowFunction, pages};
@@ -44,6 +45,8 @@ pub struct MapRows {
     rendered: Vec<u8>,
     /// Bytes of the states, or of these rows, that have been handed over.
     handed_over: usize,
+    /// What is said of single rows of a block.
+    records: Vec<u8>,
     /// What is said with the last of these: so each block counts once, whoever gives some of its pieces again.
     rest: BlockResult,
     /// Columns whose values an answer needs.
@@ -80,6 +83,7 @@ impl MapRows {
             states,
             rendered: Vec::new(),
             handed_over: 0,
+            records: Vec::new(),
             rest: BlockResult::default(),
             used,
         }
@@ -89,6 +93,7 @@ impl MapRows {
 /// The room for the answers to a block, and how far it is filled.
 struct Room<'a> {
     buf: &'a mut [u8],
+    records: &'a mut Vec<u8>,
     /// Where rows of texts go instead, whatever their length.
     rendered: &'a mut Vec<u8>,
     /// Rows of the block.
@@ -155,6 +160,38 @@ fn answer(
     Ok(faults)
 }
 
+/// Keeps what is to be said of the rows of a window that have been answered, up to the first that stops the run.
+fn record_answers(
+    function: &dyn RowFunction,
+    rows: &Window,
+    faults: Option<&Faults>,
+    room: &mut Room,
+    means: &Means,
+) {
+    let Means { settings, used, .. } = means;
+    let is_all = match settings.recorded {
+        Recorded::None => return,
+        Recorded::Failed if faults.is_none() => return,
+        recorded => recorded == Recorded::All,
+    };
+    for row in 0..rows.len() {
+        let has_failed = lacks(faults, row);
+        if !has_failed && !is_all {
+            continue;
+        }
+        let (tried, heard) =
+            function.tried().map_or((Tried::default(), &[][..]), |(tried, said)| (*tried, said));
+        let said = has_failed.then(|| match heard.trim_ascii() {
+            b"" => complaint(settings, function, used, rows, row).into_bytes(),
+            said => said[said.len().saturating_sub(record::MOST_SAID)..].to_vec(),
+        });
+        settings.record(rows, row, tried, said.as_deref()).put(room.records);
+        if has_failed && !settings.keep_going {
+            return;
+        }
+    }
+}
+
 /// Reduces a window of rows, whose columns are `x`; false when the run is to stop.
 fn reduce_window(
     function: Option<&mut (dyn RowFunction + 'static)>,
@@ -169,6 +206,7 @@ fn reduce_window(
     let mut faults = None;
     if let Some(function) = function {
         faults = answer(function, rows, y, means)?;
+        record_answers(function, rows, faults.as_ref(), room, means);
         if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
             let complaint = complaint(settings, function, used, rows, first);
             if !settings.keep_going {
@@ -228,6 +266,7 @@ fn answer_window(
             answer(function, rows, y, means)?
         }
     };
+    record_answers(function, rows, faults.as_ref(), room, means);
     let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_ref(), row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
@@ -326,6 +365,11 @@ pub fn gap(settings: &MapSettings, row: &BatchRef, first: u64) -> Vec<u8> {
     buf
 }
 
+/// What is said of `row`, a batch of one and number `first` of all rows, that no process has answered.
+pub fn record(settings: &MapSettings, row: &BatchRef, first: u64, why: &str) -> Record {
+    settings.record(&Window::of(row, first), 0, Tried::default(), Some(why.as_bytes()))
+}
+
 impl Operator for MapRows {
     fn apply(
         &mut self,
@@ -335,7 +379,18 @@ impl Operator for MapRows {
         is_wanted: &dyn Fn() -> bool,
     ) -> BlockResult {
         let Self {
-            settings, function, lanes, source, own, answers, template, states, rendered, used, ..
+            settings,
+            function,
+            lanes,
+            source,
+            own,
+            answers,
+            template,
+            states,
+            rendered,
+            records,
+            used,
+            ..
         } = self;
         let means = Means { settings, used, template, is_wanted };
         let own: &mut [u64] = bytemuck::cast_slice_mut(own);
@@ -348,7 +403,8 @@ impl Operator for MapRows {
             states.begin(block.start);
         }
         rendered.clear();
-        let mut room = Room { buf, rendered, of: count, answer: BlockResult::default() };
+        records.clear();
+        let mut room = Room { buf, records, rendered, of: count, answer: BlockResult::default() };
         if let Some(runs) = runs {
             runs.begin(room.buf);
         }
@@ -421,6 +477,9 @@ impl Operator for MapRows {
             self.handed_over = 0;
             (answer.bytes, answer.more) = self.hand_over(buf);
         }
+        if !answer.more {
+            answer.records = std::mem::take(&mut self.records);
+        }
         if answer.more {
             let (bytes, more) = (answer.bytes, true);
             self.rest = std::mem::replace(&mut answer, BlockResult { bytes, more, ..BlockResult::default() });
@@ -430,8 +489,11 @@ impl Operator for MapRows {
 
     fn more(&mut self, buf: &mut [u8]) -> BlockResult {
         let (bytes, more) = self.hand_over(buf);
-        let rest = if more { BlockResult::default() } else { std::mem::take(&mut self.rest) };
-        BlockResult { bytes, more, ..rest }
+        if more {
+            return BlockResult { bytes, more, ..BlockResult::default() };
+        }
+        let (rest, records) = (std::mem::take(&mut self.rest), std::mem::take(&mut self.records));
+        BlockResult { bytes, more, records, ..rest }
     }
 }
 
@@ -448,7 +510,9 @@ impl MapRows {
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
         self.handed_over += count;
-        (count, count < rest.len())
+        // With the last of them comes what is said of single rows, which has room in a buffer of its own.
+        let has_room = count == 0 || count + self.records.len() <= buf.len();
+        (count, count < rest.len() || !has_room)
     }
 }
 
@@ -460,7 +524,7 @@ mod tests {
     use crate::input::InputInfo;
     use crate::op::formula::Formula;
     use crate::op::{Bound, BoundFunction};
-    use crate::output::encode::{Rows, WIDEST};
+    use crate::output::encode::{Alone, Rows, WIDEST};
     use proptest::prelude::*;
 
     fn numbers(dtype: Dtype, encoding: Encoding, lanes: Lanes, keep_going: bool) -> MapRows {
@@ -477,8 +541,11 @@ mod tests {
         .table();
         let (columns, names) = (vec![dtype.into()], vec![String::new()]);
         let (answers, has_texts, reduce) = (dtype.into(), false, None);
-        let settings =
-            MapSettings { columns, names, kept, table, answers, encoding, has_texts, keep_going, reduce };
+        let (recorded, alone) = (Recorded::None, Alone::Line);
+        #[rustfmt::skip]
+        let settings = MapSettings {
+            columns, names, kept, table, answers, encoding, has_texts, keep_going, recorded, alone, reduce,
+        };
         MapRows::new(settings, Some(Box::new(program)), lanes, 0, None)
     }
 

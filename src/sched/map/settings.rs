@@ -10,11 +10,13 @@ use crate::data::lacking::Lacking;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
 use crate::job::Task;
+use crate::node::host::host;
 use crate::op::expr::Faults;
+use crate::op::record::{Record, Recorded, Tried, Value};
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
 use crate::op::{Bound, RowsOf};
-use crate::output::encode::{Encoding, RowTemplate, Values, Who, render_texts};
+use crate::output::encode::{Alone, Around, Encoding, RowTemplate, Values, Who, render_texts};
 use crate::output::packed::pack_rows;
 
 /// How rows are answered.
@@ -36,6 +38,10 @@ pub struct MapSettings {
     pub(super) has_texts: bool,
     /// Rows without an answer are passed over.
     pub(super) keep_going: bool,
+    /// Rows that something is to be said of.
+    pub(super) recorded: Recorded,
+    /// How a text stands that is all of a row.
+    pub(super) alone: Alone,
     /// What rows are reduced to, where answers are.
     pub(super) reduce: Option<Reduce>,
 }
@@ -54,6 +60,8 @@ impl MapSettings {
             answers: bound.answers(),
             encoding,
             keep_going: task.keep_going,
+            recorded: Recorded::of(task),
+            alone: Alone::of(task),
             reduce: bound.reduce.clone(),
         }
     }
@@ -92,6 +100,29 @@ impl MapSettings {
         let words: Vec<u64> =
             (0..row.columns()).filter_map(|column| row.words(column).first().copied()).collect();
         self.describe(&words, row.memory())
+    }
+
+    /// What is to be said of row number `row` of `rows`, which was `tried` so, and of which was `said` why it has failed.
+    pub(super) fn record(&self, rows: &Window, row: usize, tried: Tried, said: Option<&[u8]>) -> Record {
+        let value = |(column, dtype): (usize, &ColumnType)| {
+            let bits = rows.columns[column][row];
+            match dtype.number() {
+                _ if rows.lacks(&[column], row) => Value { dtype: None, text: Vec::new() },
+                Some(number) => Value { dtype: Some(*dtype), text: number.text(bits).into_bytes() },
+                None => {
+                    let text = Texts { input: rows.memory, made: &[] }.get(bits);
+                    Value { dtype: Some(*dtype), text: text.to_vec() }
+                }
+            }
+        };
+        Record {
+            row: rows.first + row as u64,
+            has_failed: said.is_some(),
+            tried,
+            host: host().into_bytes(),
+            said: said.unwrap_or_default().to_vec(),
+            values: self.columns.iter().enumerate().map(value).collect(),
+        }
     }
 
     /// A row in a message: its value, or where it has several, each with its name. Words of texts lead to `memory`.
@@ -210,7 +241,10 @@ impl MapSettings {
         if let Encoding::Packed { gaps } = self.encoding {
             return pack_rows(rows.len(), &columns, answers, gaps, texts, out);
         }
-        let template = matches!(self.encoding, Encoding::Rows(_)).then_some(template);
-        render_texts(rows.len(), &columns, answers, template, texts, out);
+        let around = match self.encoding {
+            Encoding::Rows(_) => Around::Row(template),
+            _ => Around::Nothing(self.alone),
+        };
+        render_texts(rows.len(), &columns, answers, around, texts, out);
     }
 }
