@@ -20,6 +20,7 @@ use crate::data::schema::{ColumnType, Schema};
 use crate::input::hdf5_library;
 use crate::job::command::{Function, Limits, size, time};
 use crate::job::compress::Compress;
+use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
@@ -232,6 +233,10 @@ impl Task {
                 )));
             }
         }
+        let halt = shared.halt.as_deref().map(Halt::parse).transpose()?;
+        if shared.unordered {
+            check_unordered(&work, &output)?;
+        }
         let retries = match shared.retries {
             Some(n) => usize::try_from(n)
                 .map_err(|_| Error::Usage(format!("--retries {n}: it is a number from 0")))?,
@@ -244,7 +249,9 @@ impl Task {
                 .map_or(Ok(Schedule::default()), |text| schedule(text, &work))?,
             workers,
             threads,
-            keep_going: shared.keep_going,
+            keep_going: shared.keep_going || halt.is_some(),
+            halt,
+            unordered: shared.unordered,
             retries,
             limits: limits(shared, &work)?,
             joblog: of_portion(shared.joblog.as_deref(), portion),
@@ -266,6 +273,19 @@ impl Task {
             work,
         })
     }
+}
+
+/// # Errors
+/// The answers of `work` are in order there, whatever is asked for.
+fn check_unordered(work: &Work, output: &Output) -> Result<()> {
+    let why = match (work, output) {
+        (Work::Read { .. }, _) => "sections of a file come in order",
+        (_, Output::File(_, Format::Hdf5 | Format::Npy)) => {
+            "rows of .h5 and .npy files are in the order of the input; .csv and .jsonl may have another"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Usage(format!("--unordered: {why}")))
 }
 
 /// The name of a file beside the results, of which each part of a job array writes its own.

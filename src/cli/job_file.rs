@@ -179,6 +179,8 @@ impl Task {
             threads: flags.threads.or(spec.threads),
             schedule: flags.schedule.clone().or(spec.schedule),
             keep_going: flags.keep_going || spec.keep_going.unwrap_or(false),
+            halt: flags.halt.clone().or(spec.halt),
+            unordered: flags.unordered || spec.unordered.unwrap_or(false),
             retries: flags.retries.or(spec.retries),
             output,
             retry_delay: flags.retry_delay.clone().or(spec.retry_delay),

@@ -168,7 +168,7 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, retries, retry_delay, timeout, memory, joblog, failed, repeat, compress and part; map may
+keep_going, halt, unordered, retries, retry_delay, timeout, memory, joblog, failed, repeat, compress and part; map may
 have values, range, from, lines, no_header, text, delimiter, function, exec (a list of words), shell,
 raw, answers, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the
 command line, which come before them.
@@ -399,6 +399,13 @@ pub struct Shared {
     /// each; the exit code is 1 all the same
     #[arg(short, long, global = true)]
     pub keep_going: bool,
+    /// As --keep-going, until so many items, or so many of a hundred, have failed: then nothing more is begun, and what runs
+    /// is awaited (soon) or ended (now)
+    #[arg(long, global = true, value_name = "now|soon,fail=N|P%")]
+    pub halt: Option<String>,
+    /// Write answers as they come, and not in the order of the items (text, .csv, .jsonl)
+    #[arg(long, global = true)]
+    pub unordered: bool,
     /// How often what a killed worker held is run again on a new one, before it is halved again and again
     /// to find the item that does it (process, pool) [default: 1]; and how often a command that has failed is run again
     /// [default: 0]

@@ -223,6 +223,11 @@ impl BlockSource {
         self.end.map(|end| end - self.next)
     }
 
+    /// All values, or bytes of the file, of this run, where that is known.
+    pub fn total(&self) -> Option<u64> {
+        self.end.map(|end| end - self.first)
+    }
+
     /// Bytes of all values, or of the file, where that is known.
     pub fn bytes(&self) -> Option<u64> {
         self.end.map(|end| (end - self.first).saturating_mul(self.item_bytes))

@@ -6,6 +6,7 @@
 
 pub mod command;
 pub mod compress;
+pub mod halt;
 pub mod input;
 pub mod output;
 pub mod pattern;
@@ -23,6 +24,7 @@ use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::job::command::{AnswerType, Function, Limits};
 use crate::job::compress::Compress;
+use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
@@ -60,6 +62,10 @@ pub struct Task {
     pub schedule: Schedule,
     /// Items that fail are passed over.
     pub keep_going: bool,
+    /// After how many such items the run is given up all the same.
+    pub halt: Option<Halt>,
+    /// Answers come as they are there, and not in order.
+    pub unordered: bool,
     /// How often what a killed worker held is run again.
     pub retries: usize,
     /// What an item of user code may take, and what is done when it fails.
@@ -343,7 +349,9 @@ impl Task {
             workers: number(self.workers),
             threads: number(self.threads),
             schedule: self.schedule.text(),
-            keep_going: self.keep_going.then_some(true),
+            keep_going: (self.keep_going && self.halt.is_none()).then_some(true),
+            halt: self.halt.map(Halt::text),
+            unordered: self.unordered.then_some(true),
             retries: number(Some(self.retries)).filter(|n| *n != RETRIES as i64 || self.limits.retries > 0),
             timeout: self.limits.timeout.map(command::time_text),
             retry_delay: Some(self.limits.delay).filter(|delay| !delay.is_zero()).map(command::time_text),

@@ -212,6 +212,8 @@ pub struct TaskSpec {
     pub threads: Option<i64>,
     pub schedule: Option<String>,
     pub keep_going: Option<bool>,
+    pub halt: Option<String>,
+    pub unordered: Option<bool>,
     pub retries: Option<i64>,
     pub retry_delay: Option<String>,
     pub timeout: Option<String>,

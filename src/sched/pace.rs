@@ -32,6 +32,8 @@ pub struct Pace {
     /// The size of the last block, and whether it follows from what blocks take.
     last: u64,
     adapts: bool,
+    /// What waits for a worker may be begun though nobody wants it any more.
+    is_costly: bool,
 }
 
 impl Pace {
@@ -50,7 +52,13 @@ impl Pace {
             spent: 0.0,
             last: 0,
             adapts: kind == ScheduleKind::Adaptive,
+            is_costly: false,
         }
+    }
+
+    /// The same where an item may take its time, so that as few as possible wait.
+    pub fn with_cost(self, is_costly: bool) -> Self {
+        Self { is_costly, ..self }
     }
 
     /// Items, or bytes, of the next block, of which `left` are left where that is known.
@@ -76,9 +84,11 @@ impl Pace {
         size
     }
 
-    /// Blocks that may wait for a worker: few where their size is still to be found.
+    /// Blocks that may wait for a worker: few where their size is still to be found, or each takes its time. By turns all
+    /// of a worker's may.
     pub fn ahead(&self) -> u64 {
-        if self.adapts || self.workers < self.most { self.workers as u64 } else { u64::MAX }
+        let is_costly = self.is_costly && self.kind != ScheduleKind::Static;
+        if self.adapts || is_costly || self.workers < self.most { self.workers as u64 } else { u64::MAX }
     }
 
     /// A chunk of the answer to a block of `len` items, or bytes, has taken so long, and there may be more.

@@ -152,6 +152,16 @@ impl ResultHeader {
         self.items
     }
 
+    /// Items without an answer: those that were passed over, and the one that ends it.
+    pub fn failed(&self) -> u64 {
+        self.failed + u64::from(self.has_ended())
+    }
+
+    /// Does the answer end with a failure?
+    pub fn has_ended(&self) -> bool {
+        self.failure != 0
+    }
+
     /// Could the worker itself not do its work?
     pub fn is_of_worker(&self) -> bool {
         matches!(self.failure, WORKER_FAILED | CANNOT_OPEN)

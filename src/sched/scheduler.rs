@@ -5,10 +5,11 @@
 //! What a dead worker held is run again on a new one; a block that keeps killing workers is halved, each half on a
 //! worker of its own, until the item that does it is found ([`bisect`](super::bisect)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
 
 use crate::base::error::{Error, Result};
+use crate::base::fmt::counted;
 use crate::base::signals;
 use crate::base::time::Interval;
 use crate::data::block::Block;
@@ -52,6 +53,22 @@ pub struct Scheduler<'a, T, R> {
     killers: BTreeMap<u64, usize>,
     /// How `head` is looked into, where it has killed too many workers.
     pub(super) bisection: Option<Bisection>,
+    /// The blocks behind `head` that have been handed out, and whose answers have not been taken: in order, but for those
+    /// that `head` has come before though their numbers are lower.
+    rest: VecDeque<u64>,
+    pub(super) failures: Failures,
+}
+
+/// Items that have failed, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// Items that have been worked on, and those of them that have no answer.
+    done: u64,
+    failed: u64,
+    /// A block ends with a failure: nothing behind it is wanted.
+    has_end: bool,
+    /// Why the first has no answer.
+    first: Option<String>,
 }
 
 /// An answer that has been set aside.
@@ -92,6 +109,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             behind: None,
             killers: BTreeMap::new(),
             bisection: None,
+            rest: VecDeque::new(),
+            failures: Failures::default(),
         }
     }
 
@@ -112,6 +131,13 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         let mut end = None;
         loop {
             self.take_ready()?;
+            if let Some(error) = self.halted(source) {
+                if self.task.halt.is_some_and(|halt| halt.now) {
+                    return Err(error);
+                }
+                // What has been begun is awaited.
+                end.get_or_insert(Err(error));
+            }
             if self.head == self.next
                 && let Some(end) = end
             {
@@ -131,6 +157,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
                 match self.load(source) {
                     Ok(Some(block)) => {
                         self.transport.submit(self.next, block)?;
+                        if self.next != self.head {
+                            self.rest.push_back(self.next);
+                        }
                         if let Some(behind) = &mut self.behind {
                             behind.push(self.next);
                         }
@@ -150,6 +179,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
 
     /// Is another block to be handed out now?
     fn may_hand_out(&mut self, source: &BlockSource) -> bool {
+        if self.failures.has_end {
+            return false;
+        }
         self.transport.staff(self.taker.pace.workers(source.left()));
         let ahead = self.taker.pace.ahead();
         self.transport.has_room() && (ahead == u64::MAX || self.transport.waiting() < ahead)
@@ -169,14 +201,14 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         }
         // An answer that is there before anybody waits for it wakes nobody.
         let is_behind = self.behind.as_ref().is_none_or(|behind| !behind.is_empty());
-        let is_brief = is_behind && self.may_park() && self.next - self.head > 1;
+        let is_brief = (self.task.unordered || is_behind && self.may_park()) && !self.rest.is_empty();
         let event = self.transport.poll(Wait { head: self.head, next: self.next, input, is_brief })?;
         match &event {
             Event::Lost(lost) => self.lost(lost)?,
             Event::LostAlone(how) => self.lost_alone(how),
             // Answers behind `head` keep their workers waiting, or would soon.
             Event::Idle => {
-                let behind = (self.head + 1..self.next).filter(|number| !self.parked.contains_key(number));
+                let behind = self.rest.iter().copied().filter(|number| !self.parked.contains_key(number));
                 self.behind = Some(behind.collect());
             }
             Event::Look | Event::Input => {}
@@ -187,6 +219,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Takes all answers that are ready and whose turn it is.
     fn take_ready(&mut self) -> Result<()> {
         while self.head < self.next {
+            self.choose_head();
             if let Some(Parked { worker, block, header, buf }) = self.parked.remove(&self.head) {
                 self.parked_bytes -= PARKED + buf.len();
                 self.taker.take(worker, block, &header, &buf)?;
@@ -213,10 +246,39 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             self.taker.progress = HeadProgress::default();
             self.taker.pieces.clear();
             self.killers.remove(&self.head);
-            self.head += 1;
+            self.head = self.rest.pop_front().unwrap_or(self.next);
             self.behind = None;
         }
         Ok(())
+    }
+
+    /// Where answers come as they are there: lets another block come before `head`, of which nothing has been taken, if its
+    /// answer is there and that of `head` is not.
+    fn choose_head(&mut self) {
+        let has_begun = self.bisection.is_some() || self.taker.progress.chunks > 0;
+        let is_done = |number: u64| matches!(self.transport.state(number), State::Done(_));
+        if !self.task.unordered || has_begun || is_done(self.head) {
+            return;
+        }
+        if let Some(at) = self.rest.iter().position(|number| is_done(*number)) {
+            self.rest.push_front(self.head);
+            self.head = self.rest.remove(at + 1).unwrap_or(self.head);
+        }
+    }
+
+    /// Why the run is given up because too many items have failed, if they have.
+    fn halted(&self, source: &BlockSource) -> Option<Error> {
+        let halt = self.task.halt?;
+        let Failures { done, failed, first, .. } = &self.failures;
+        halt.is_reached(*failed, *done, source.total()).then(|| {
+            let first = first.as_deref().map_or(String::new(), |first| format!("; the first: {first}"));
+            let items = if *failed == 1 {
+                "1 item has".to_owned()
+            } else {
+                format!("{} have", counted(*failed, "item"))
+            };
+            Error::Item(format!("stopped because {items} no answer (--halt {}){first}", halt.text()))
+        })
     }
 
     /// Takes a chunk of the answer to `head`, of which `block` is all or a part, from a worker that is `known_as` some
@@ -224,6 +286,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     pub(super) fn take_chunk(&mut self, worker: usize, known_as: usize, block: Block) -> Result<bool> {
         let (header, buf) = self.transport.chunk(self.head);
         self.taker.pace.note(block.len(), header.event().1.took(), header.goes_on());
+        self.failures.note(header, buf, block.len());
         let more = self.taker.take(known_as, block, header, buf)?;
         if more {
             self.transport.resume(self.head, worker);
@@ -234,7 +297,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Could answers be set aside?
     fn may_park(&self) -> bool {
         // By turns, a worker's blocks are its own: that others go on gains nothing.
-        self.taker.pace.kind != ScheduleKind::Static && self.parked_bytes < MOST_PARKED
+        self.taker.pace.kind != ScheduleKind::Static
+            && !self.task.unordered
+            && self.parked_bytes < MOST_PARKED
     }
 
     /// Sets aside whole answers behind `head`, where that takes its time. Were there any?
@@ -253,6 +318,10 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         let (header, buf) = self.transport.chunk(number);
         if header.goes_on() || !self.may_park() {
             return false;
+        }
+        self.failures.note(header, buf, self.transport.block(number).len());
+        if header.has_ended() {
+            tracing::warn!("an item has failed, and nothing more is handed out; those before it are awaited");
         }
         let (header, buf) = (*header, buf[..header.len()].to_vec());
         self.taker.pace.note(self.transport.block(number).len(), header.event().1.took(), false);
@@ -283,6 +352,28 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// How many workers block `number` has killed.
     pub(super) fn deaths(&self, number: u64) -> usize {
         self.killers.get(&number).copied().unwrap_or(0)
+    }
+}
+
+impl Failures {
+    /// An item has failed that nobody has lived to answer.
+    pub(super) fn note_killer(&mut self, why: &str) {
+        self.done += 1;
+        self.failed += 1;
+        self.first.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// A chunk of the answer to a block of `items` has been seen for the first time.
+    fn note(&mut self, header: &ResultHeader, buf: &[u8], items: u64) {
+        self.done += if header.goes_on() { 0 } else { items };
+        self.has_end |= header.has_ended();
+        if header.failed() > 0 {
+            self.failed += header.failed();
+            if self.first.is_none() {
+                let answer = header.unpack(buf);
+                self.first = answer.first_failed.or(answer.failure.map(|error| error.to_string()));
+            }
+        }
     }
 }
 
@@ -442,6 +533,7 @@ mod tests {
         slots: usize,
         schedule: &'static str,
         keep_going: bool,
+        flags: &'static [&'static str],
         long: fn(u64) -> bool,
         faults: Faults,
         room: Option<usize>,
@@ -453,6 +545,7 @@ mod tests {
         slots: 3,
         schedule: "dynamic,1",
         keep_going: false,
+        flags: &[],
         long: |_| false,
         faults: Faults { deaths: 0, killer: None, fails: None, stops: false },
         room: None,
@@ -463,6 +556,7 @@ mod tests {
         let range = format!("0..{}", case.items);
         let mut words = vec!["parpy", "map", "--range", &range, "-f", "x", "--schedule", case.schedule, "-q"];
         words.extend(case.keep_going.then_some("-k"));
+        words.extend(case.flags);
         let cli = Cli::parse_from(words);
         let task = Job::from_cli(&cli, |_| Ok(String::new())).unwrap().tasks.remove(0);
         let choices = Rc::new(RefCell::new(Choices::default()));
@@ -504,6 +598,54 @@ mod tests {
             }
         }
         assert!(orders > 1000, "{orders}");
+    }
+
+    #[test]
+    fn without_an_order_answers_come_once_however_workers_finish_and_die() {
+        let mut orders = 0;
+        let other = std::cell::Cell::new(0);
+        for (workers, slots) in [(1, 2), (2, 3), (3, 4)] {
+            for long in [|_| false, |number| number % 2 == 0] {
+                for (schedule, deaths) in [("dynamic,1", 0), ("dynamic,1", 1), ("dynamic,2", 1)] {
+                    let faults = Faults { deaths, ..Faults::default() };
+                    let case = Case {
+                        items: 4,
+                        workers,
+                        slots,
+                        schedule,
+                        long,
+                        faults,
+                        flags: &["--unordered"],
+                        ..CASE
+                    };
+                    orders += in_every_order(&case, |outcome, kept| {
+                        assert!(outcome.is_ok());
+                        let mut told: Vec<u64> =
+                            kept.text.lines().map(|line| line.parse().unwrap()).collect();
+                        other.set(other.get() + usize::from(!told.is_sorted()));
+                        told.sort_unstable();
+                        assert_eq!((told, kept.items), (vec![0, 1, 2, 3], 4));
+                    });
+                }
+            }
+        }
+        assert!(orders > 1000 && other.get() > 100, "{orders} {}", other.get());
+    }
+
+    #[test]
+    fn a_run_is_given_up_when_enough_has_failed() {
+        let case = Case { items: 5, schedule: "dynamic,1", ..CASE };
+        for fails in 0..4 {
+            let faults = Faults { fails: Some(fails), ..Faults::default() };
+            for flags in [&["--halt", "soon,fail=1"], &["--halt", "now,fail=1"]] {
+                in_every_order(&Case { faults, flags, ..case }, |outcome, kept| {
+                    assert!(matches!(outcome, Err(Error::Item(_))), "{outcome:?}");
+                    assert!(numbers(0..fails).starts_with(&kept.text));
+                    let is_soon = flags[1].starts_with("soon");
+                    assert!(!is_soon || kept.text == numbers(0..fails), "{}", kept.text);
+                });
+            }
+        }
     }
 
     #[test]
