@@ -193,6 +193,7 @@ impl Task {
             join: flags.join,
             compress,
             report: None,
+            dry_run: flags.dry_run,
             trace: flags.trace.clone(),
         };
         let mut task = Self::checked(work, &shared)?;

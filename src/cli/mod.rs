@@ -428,6 +428,9 @@ pub struct Shared {
     /// Write a line on each item whose command has ended: GNU parallel's columns, then rank and host
     #[arg(long, global = true, value_name = "FILE")]
     pub joblog: Option<PathBuf>,
+    /// Do nothing, but say what would be done, and by whom: the first items, the last, and how many there are
+    #[arg(long, global = true)]
+    pub dry_run: bool,
     /// Where results go: a file, whose name says the format (.txt, .csv, .json, .jsonl, .npy, .h5) and which
     /// is FILE.partial until it is complete; - for standard output; none
     #[arg(short, long, global = true, value_name = "FILE|-|none")]
@@ -467,8 +470,15 @@ pub struct Verbosity {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say how far a run has come, once it takes long: a bar on a terminal, else lines. auto: on a terminal, under
-    /// mpirun and srun, and in the log of a batch job; always: also in other files, and also of short runs
-    #[arg(long, global = true, value_enum, value_name = "auto|always|never", hide_possible_values = true)]
+    /// mpirun and srun, and in the log of a batch job; always: also in other files, and also of short runs; json: for
+    /// programs, an object on a line each second, with done, total, unit, failed, seconds and left_seconds
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "auto|always|never|json",
+        hide_possible_values = true
+    )]
     #[arg(default_value = "auto", hide_default_value = true)]
     pub progress: ProgressWhen,
 }

@@ -1,6 +1,7 @@
 //! The commands of parpy: what each does with the rooms before it.
 
 pub mod doctor;
+mod dry_run;
 pub mod entry;
 mod functions;
 pub mod hdf5;

@@ -40,7 +40,14 @@ pub fn found<'a>(
         task
     };
     // What can be read only once is refused, as where there are repetitions.
-    let first = Task { output: Output::None, repeat: 2, traced: false, ..with(wanted, None) };
+    let first = Task {
+        output: Output::None,
+        repeat: 2,
+        traced: false,
+        joblog: None,
+        failed: None,
+        ..with(wanted, None)
+    };
     let report = run(&first, job, &Attempt::new(true), ranks)?;
     let items = || -> Result<String> {
         let ends = report.as_ref().map_or(&[][..], |report| &report.reduced);

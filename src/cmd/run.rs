@@ -10,7 +10,7 @@ use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
 use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, ScaleWhat, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
-use crate::cmd::{doctor, functions, ranges, scale, show};
+use crate::cmd::{doctor, dry_run, functions, ranges, scale, show};
 use crate::data::format::Format;
 use crate::exec;
 use crate::input::{self, hdf5_library};
@@ -300,6 +300,9 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
     join_where(over_ranks, member, launch, backend, cli.job_file())?;
     let ranks = member.as_deref();
     let is_root = listen(ranks);
+    if cli.shared.dry_run {
+        return agree(ranks, if is_root { dry_run(&job, launch) } else { Ok(()) });
+    }
     // Before the work, not after it.
     let report = match &job.report {
         ReportTo::File(path) => Some(("the report", &**path)),
@@ -322,6 +325,14 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
     };
     outcome?;
     agree(ranks, told.and_then(|()| passed_over(&reports)))
+}
+
+/// Prints what a job would do.
+fn dry_run(job: &Job, launch: &Launch) -> Result<()> {
+    match print(&escape::lines(&dry_run::text(job, launch)?)) {
+        0 => Ok(()),
+        code => Err(Error::ReportedByRoot(code)),
+    }
 }
 
 /// Is this the process that speaks? If so, and there are others, it does not wait for them for ever.

@@ -8,6 +8,7 @@ pub mod dtype;
 pub mod format;
 pub mod fraction;
 pub mod lacking;
+pub mod own_row;
 pub mod partition;
 pub mod schema;
 pub mod texts;

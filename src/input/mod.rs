@@ -40,6 +40,7 @@ use crate::base::signals;
 use crate::data::batch::BatchWriter;
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
+use crate::data::own_row::OwnRow;
 use crate::data::schema::{ColumnType, Schema};
 use crate::job::command::Function;
 use crate::job::input::{LinesOf, Numbers, TextFile};
@@ -264,6 +265,22 @@ pub fn open_indexed(task: &Task, info: &InputInfo) -> Result<Box<dyn Indexed>> {
         (Some(path), _) => info.stamp.check(values.stamp(), path).map(|()| values),
         (None, _) => Ok(values),
     }
+}
+
+/// The row of a task whose number is `row`, where workers find rows by themselves.
+///
+/// # Errors
+/// As those of [`open_indexed`], or there is no such row.
+pub fn row_at(task: &Task, info: &InputInfo, row: u64) -> Result<OwnRow> {
+    let mut words = vec![0; info.schema.len()];
+    let mut space: Vec<&mut [u64]> = words.iter_mut().map(std::slice::from_mut).collect();
+    let mut source = open_indexed(task, info)?;
+    let (found, fault) = source.fill_at(row, &mut space, Lanes::best());
+    let lacks = |column: usize| {
+        source.holes().and_then(|holes| holes.of_column(column)).is_some_and(|lacking| lacking.has(0))
+    };
+    let found = if found == 1 { OwnRow::of_words(&info.schema, &words, lacks) } else { None };
+    fault.and_then(|()| found.ok_or_else(|| Error::Failed(format!("cannot find row no. {}", row + 1))))
 }
 
 /// What the input of a task is like now, where it is a file.

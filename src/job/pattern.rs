@@ -46,4 +46,5 @@ pub enum ProgressWhen {
     Auto,
     Always,
     Never,
+    Json,
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use humantime::format_duration;
 use indicatif::{DecimalBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
 
 use crate::base::blocking::Stderr;
 use crate::job::output::Output;
@@ -27,6 +28,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// A run that is over before this needs no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Programs hear no more often.
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A bar is not drawn more often.
 const BLINK: Duration = Duration::from_millis(200);
 
@@ -40,6 +44,8 @@ pub struct Progress {
     /// Values, or bytes, of the whole run, where that is known.
     total: Option<u64>,
     done: u64,
+    /// Those of them that have no answer.
+    failed: u64,
     /// When the bar was drawn last.
     drawn: Option<Duration>,
     teller: Teller,
@@ -51,6 +57,8 @@ enum Teller {
     /// Made when the run turns out to be a long one.
     Bar(Option<ProgressBar>),
     Log(Log),
+    /// For a program; with the time of the last line.
+    Json(Option<Duration>),
 }
 
 /// When there are lines in a log.
@@ -67,6 +75,7 @@ impl Progress {
         let error = std::io::stderr();
         let teller = match task.progress {
             ProgressWhen::Never => return None,
+            ProgressWhen::Json => Teller::Json(None),
             // Answers go to the same place, and would stand in the middle of the bar.
             _ if error.is_terminal() && task.output == Output::Stdout && std::io::stdout().is_terminal() => {
                 return None;
@@ -86,15 +95,17 @@ impl Progress {
             unit: task.work.unit(),
             total,
             done: 0,
+            failed: 0,
             drawn: None,
             teller,
-            always: task.progress == ProgressWhen::Always,
+            always: matches!(task.progress, ProgressWhen::Always | ProgressWhen::Json),
         })
     }
 
-    /// So many more values or bytes are done.
-    pub fn add(&mut self, count: u64) {
+    /// So many more values or bytes are done, and so many items of them have no answer.
+    pub fn add(&mut self, count: u64, failed: u64) {
         self.done += count;
+        self.failed += failed;
         let elapsed = self.began.elapsed();
         match &mut self.teller {
             Teller::Bar(bar) if elapsed >= PATIENCE => {
@@ -108,6 +119,12 @@ impl Progress {
                 }
             }
             Teller::Bar(_) => {}
+            Teller::Json(last) => {
+                if last.is_none_or(|last| elapsed - last >= SECOND) {
+                    *last = Some(elapsed);
+                    say_object(&self.object(elapsed));
+                }
+            }
             Teller::Log(log) => {
                 if log.is_due(elapsed, tenths(self.done, self.total)) {
                     say(&line(self.unit, self.done, self.total, elapsed));
@@ -116,18 +133,53 @@ impl Progress {
         }
     }
 
+    /// How far it has come, for a program.
+    fn object(&self, elapsed: Duration) -> Object {
+        let seconds = elapsed.as_secs_f64();
+        let left = self.total.map(|total| total.saturating_sub(self.done) as f64);
+        Object {
+            done: self.done,
+            total: self.total,
+            unit: if self.unit == Unit::Values { "values" } else { "bytes" },
+            failed: self.failed,
+            seconds,
+            left_seconds: left.filter(|_| self.done > 0).map(|left| left * seconds / self.done as f64),
+        }
+    }
+
     /// The run is over.
     pub fn end(self) {
+        if let Teller::Json(_) = self.teller {
+            return say_object(&self.object(self.began.elapsed()));
+        }
         let said = match self.teller {
             Teller::Bar(bar) => {
                 bar.inspect(ProgressBar::finish_and_clear);
                 false
             }
             Teller::Log(log) => log.last.is_some(),
+            Teller::Json(_) => false,
         };
         if said || self.always {
             say(&line(self.unit, self.done, self.total, self.began.elapsed()));
         }
+    }
+}
+
+/// A line for a program.
+#[derive(Debug, Serialize)]
+struct Object {
+    done: u64,
+    total: Option<u64>,
+    unit: &'static str,
+    failed: u64,
+    seconds: f64,
+    left_seconds: Option<f64>,
+}
+
+fn say_object(object: &Object) {
+    if let Ok(text) = serde_json::to_string(object) {
+        let _ = Stderr.write_all((text + "\n").as_bytes());
     }
 }
 

@@ -3,10 +3,8 @@
 
 use crate::base::error::{Error, Result};
 use crate::base::fmt::counted;
-use crate::base::lanes::Lanes;
-use crate::data::batch::{BatchRef, BatchWriter, bytes_for};
 use crate::data::block::Block;
-use crate::data::schema::{ColumnType, Schema};
+use crate::data::own_row::OwnRow;
 use crate::input;
 use crate::sched::collector::Results;
 use crate::sched::map::{self, MapSettings};
@@ -128,46 +126,6 @@ impl<T: Transport, R: Results> Scheduler<'_, T, R> {
             let (rows, number) = (self.transport.rows(self.head)?, (item.start - whole.start) as usize);
             return (number < rows.len()).then(|| OwnRow::of(schema, &rows.rows(number..number + 1)))?;
         }
-        let mut row = vec![0; schema.len()];
-        let mut space: Vec<&mut [u64]> = row.iter_mut().map(std::slice::from_mut).collect();
-        let mut source = input::open_indexed(task, &bound.info).ok()?;
-        let (found, _) = source.fill_at(item.start, &mut space, Lanes::best());
-        let lacks = |column: usize| {
-            source.holes().and_then(|holes| holes.of_column(column)).is_some_and(|lacking| lacking.has(0))
-        };
-        (found == 1).then(|| OwnRow::of_words(schema, &row, lacks))?
-    }
-}
-
-/// A batch of one row.
-struct OwnRow(Vec<u64>);
-
-impl OwnRow {
-    /// A copy of the only row of `rows`.
-    fn of(schema: &Schema, rows: &BatchRef) -> Option<Self> {
-        let texts = (0..rows.columns()).filter(|column| rows.dtype(*column) == ColumnType::Bytes);
-        let bytes =
-            bytes_for(schema.len(), 1) + texts.map(|column| rows.bytes(column, 0).len()).sum::<usize>();
-        let mut memory = vec![0; bytes.div_ceil(size_of::<u64>())];
-        rows.pack(schema, bytemuck::cast_slice_mut(&mut memory))?;
-        Some(Self(memory))
-    }
-
-    /// A row of numbers, some of which may be missing.
-    fn of_words(schema: &Schema, words: &[u64], lacks: impl Fn(usize) -> bool) -> Option<Self> {
-        let mut memory = vec![0; bytes_for(schema.len(), 1).div_ceil(size_of::<u64>())];
-        let mut batch = BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), schema, 1)?;
-        for (column, word) in words.iter().enumerate() {
-            batch.words_mut(column)[0] = *word;
-            if lacks(column) {
-                batch.set_null(column, 0);
-            }
-        }
-        batch.set_rows(1);
-        Some(Self(memory))
-    }
-
-    fn view(&self) -> BatchRef<'_> {
-        BatchRef::new(bytemuck::cast_slice(&self.0)).unwrap_or_default()
+        input::row_at(task, &bound.info, item.start).ok()
     }
 }

@@ -139,13 +139,15 @@ impl<'a> Collector<'a> {
             let (items, bytes) = (answer.items, answer.input_bytes);
             timeline.note(BlockEvent { worker, block, pid, interval, items, bytes, piece: 1 }, new_block);
         }
-        self.pass_over(answer.failed, answer.first_failed);
+        let failed = answer.failed;
+        self.pass_over(failed, answer.first_failed);
         if let Some(progress) = &mut self.progress {
-            progress.add(match self.task.work.unit() {
+            let count = match self.task.work.unit() {
                 Unit::Values if !of.new_block => 0,
                 Unit::Values => of.block.len(),
                 Unit::Bytes => answer.input_bytes,
-            });
+            };
+            progress.add(count, failed);
         }
         if let Some(items) = &mut self.items {
             items.take(&answer.records)?;

@@ -319,10 +319,10 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         if header.goes_on() || !self.may_park() {
             return false;
         }
-        self.failures.note(header, buf, self.transport.block(number).len());
-        if header.has_ended() {
-            tracing::warn!("an item has failed, and nothing more is handed out; those before it are awaited");
+        if header.has_ended() && !self.failures.has_end {
+            tracing::info!("an item has failed, and nothing more is handed out; those before it are awaited");
         }
+        self.failures.note(header, buf, self.transport.block(number).len());
         let (header, buf) = (*header, buf[..header.len()].to_vec());
         self.taker.pace.note(self.transport.block(number).len(), header.event().1.took(), false);
         self.parked_bytes += PARKED + buf.len();

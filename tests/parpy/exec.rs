@@ -382,3 +382,72 @@ fn job_files_have_commands() {
     let again = parpy("run").arg(&out).args("-o -").text();
     assert_eq!(again, "10\n20\n");
 }
+
+#[test]
+fn a_run_is_given_up_when_enough_items_have_failed() {
+    let command = ["sh", "-c", "test $(({} % 3)) != 2 && echo {}"];
+    for (flags, failed) in
+        [("soon,fail=2", "2 items have"), ("now,fail=1", "1 item has"), ("soon,fail=10%", "10 items have")]
+    {
+        let run = exec(&format!("--range 0..100 --halt {flags} --schedule dynamic,1 -p pool -j 2"), &command);
+        let done = run.done();
+        let text = String::from_utf8_lossy(&done.stdout).into_owned();
+        let lines = text.lines().enumerate();
+        lines.for_each(|(i, line)| assert_eq!(line, if i % 3 == 2 { String::new() } else { i.to_string() }));
+        done.fails(1, &["stopped because", &failed[2..], "--halt", "the first: 2: exit code 1"]);
+    }
+    // Those that run are awaited, or ended.
+    let began = Instant::now();
+    let long = ["sh", "-c", "test {} = 1 && exit 1; sleep {}; echo {}"];
+    let done = exec("300 1 --halt now,fail=1 -p pool -j 2", &long).done();
+    done.fails(1, &["stopped because 1 item has no answer (--halt now,fail=1)"]);
+    assert!(began.elapsed() < Duration::from_secs(20));
+    exec("1 --halt later", &["echo"]).done().fails(2, &["--halt later: it is now or soon"]);
+}
+
+#[test]
+fn answers_as_they_come() {
+    let text = exec("0.9 0.1 --unordered -p pool -j 2", &["sh", "-c", "sleep {}; echo {}"]).text();
+    assert_eq!(text, "0.1\n0.9\n");
+    for run in in_all_ways("--range 0..40 --unordered --schedule dynamic,1", &["echo", "{}"]) {
+        let text = run.text();
+        let mut numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..40).collect::<Vec<_>>(), "{}", run.name());
+    }
+    exec("1 --unordered -o x.npy --answers i64", &["echo"])
+        .done()
+        .fails(2, &["--unordered: rows of .h5 and .npy"]);
+}
+
+#[test]
+fn how_far_it_has_come_for_a_program() {
+    let done = exec("1 2 3 -k --progress json -p serial", &["sh", "-c", "exit $(({} / 3))"]).done();
+    let last = done.stderr.lines().rfind(|line| line.starts_with('{')).unwrap();
+    let object: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&object["done"], &object["total"], &object["failed"]), (&3.into(), &3.into(), &1.into()));
+    assert_eq!(object["unit"], "values");
+    assert!(object["seconds"].as_f64().unwrap() > 0.0 && object["left_seconds"] == 0.0);
+}
+
+#[test]
+fn nothing_is_done_but_told() {
+    let dir = Dir::new();
+    let mark = dir.path("mark").display().to_string();
+    let run = exec("--range 0..1000000 --dry-run -p pool -j 3", &["touch", &mark, "{#} {}"]);
+    let text = run.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 14);
+    assert_eq!(lines[1], format!("  1\ttouch {mark} '1 0'"));
+    assert_eq!(lines[12], format!("  1,000,000\ttouch {mark} '1000000 999999'"));
+    assert_eq!(lines[13], "1,000,000 items, by 3 worker processes at the most, schedule adaptive");
+    assert!(!dir.path("mark").exists());
+    let out = dir.path("out.txt");
+    let text = parpy("map --from - --dry-run -o").arg(&out).stdin("5\n6\n").text();
+    assert!(text.starts_with("map square over standard input\n  1\t5\n  2\t6\n2 items, by "), "{text}");
+    assert!(!out.exists());
+    if has_mpi() {
+        let text = exec("a b --dry-run", &["echo"]).ranks(2).text();
+        assert!(text.ends_with("  2\techo b\n2 items, by 2 ranks, schedule adaptive\n"), "{text}");
+    }
+}
