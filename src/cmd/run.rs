@@ -124,10 +124,13 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
 
 /// Will commands be run? Of a job file that rank 0 alone may see, where others wait for it, nobody knows.
 fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
-    let of_job_file = |path: &Path| over_ranks || read_job_file(path).is_ok_and(|text| text.contains("exec"));
+    let has_command = |text: &str| text.contains("exec") || text.contains("pipe");
+    let of_job_file = |path: &Path| over_ranks || read_job_file(path).is_ok_and(|text| has_command(&text));
     match &cli.command {
         Some(Command::Map(map)) => !map.exec.is_empty(),
+        Some(Command::Read(read)) => !read.pipe.is_empty(),
         Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => !map.exec.is_empty(),
+        Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Read(read)), .. })) => !read.pipe.is_empty(),
         _ => cli.job_file().is_some_and(of_job_file),
     }
 }

@@ -8,7 +8,7 @@
 use std::ffi::CString;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,8 +18,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
 use super::child::{self, Start};
+use super::feed::{Feed, Fed};
 use super::message::Report;
-use super::{Ending, Outcome, Request};
+use super::{Ending, Input, Outcome, Request};
 
 /// How long a program that has been asked to end (SIGTERM) may take.
 const TO_END: Duration = Duration::from_secs(2);
@@ -92,12 +93,12 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
     let path = path.unwrap_or(b"/usr/local/bin:/usr/bin:/bin").to_vec();
     if let Ok(nothing) = let_go_of_all(control) {
         let heritage = Heritage { env, path, ignored, nothing };
-        while let Some(socket) = next_worker(control) {
+        while let Some((socket, file)) = next_worker(control) {
             // SAFETY: this process has one thread. The child leaves by `_exit`, and drops nothing of its parent's.
             if unsafe { libc::fork() } == 0 {
                 // SAFETY: the child's copy, which nothing uses or drops any more.
                 unsafe { libc::close(control.as_raw_fd()) };
-                let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket).serve());
+                let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket, file).serve());
                 let outcome = std::panic::catch_unwind(run);
                 // SAFETY: ends this process and nothing else.
                 unsafe { libc::_exit(i32::from(outcome.is_err())) }
@@ -132,11 +133,12 @@ fn let_go_of_all(control: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(nothing)
 }
 
-/// What the next worker that wants a runner listens to; `None` when there can be no more.
-fn next_worker(control: &OwnedFd) -> Option<UnixStream> {
+/// What the next worker that wants a runner listens to, and the file of which its programs read parts, where there is one;
+/// `None` when there can be no more.
+fn next_worker(control: &OwnedFd) -> Option<(UnixStream, Option<OwnedFd>)> {
     loop {
         let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut received = RecvAncillaryBuffer::new(&mut space);
         let mut room = [io::IoSliceMut::new(&mut byte)];
         match recvmsg(control, &mut room, &mut received, RecvFlags::CMSG_CLOEXEC) {
@@ -145,12 +147,13 @@ fn next_worker(control: &OwnedFd) -> Option<UnixStream> {
             Err(Errno::INTR) => continue,
             Err(_) => return None,
         }
-        let sockets = received.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        let files = received.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
             _ => None,
         });
-        if let Some(socket) = sockets.last() {
-            return Some(socket.into());
+        let mut files = files.flatten();
+        if let Some(socket) = files.next() {
+            return Some((socket.into(), files.next()));
         }
     }
 }
@@ -162,6 +165,8 @@ struct Gone;
 struct Runner<'a> {
     heritage: &'a Heritage,
     socket: UnixStream,
+    /// Of which programs read parts.
+    file: Option<OwnedFd>,
     /// What is to be sent.
     reports: Vec<u8>,
     room: Vec<u8>,
@@ -178,6 +183,8 @@ struct Stream {
 /// A program at work.
 struct Program {
     pid: Pid,
+    /// What it is still to be given.
+    feed: Option<Feed>,
     out: Stream,
     err: Stream,
     began: Instant,
@@ -195,10 +202,10 @@ struct Program {
 }
 
 impl<'a> Runner<'a> {
-    fn new(heritage: &'a Heritage, socket: UnixStream) -> Self {
+    fn new(heritage: &'a Heritage, socket: UnixStream, file: Option<OwnedFd>) -> Self {
         set_action(libc::SIGCHLD, wake as *const () as libc::sighandler_t);
         hold_back(libc::SIGCHLD);
-        Self { heritage, socket, reports: vec![], room: vec![0; PIECE] }
+        Self { heritage, socket, file, reports: vec![], room: vec![0; PIECE] }
     }
 
     /// Runs what the worker wants to be run, until it has gone.
@@ -255,7 +262,15 @@ impl<'a> Runner<'a> {
         let program = child::find(request.argv.first().map_or(&b""[..], |name| name), path)?;
         let (out, out_of_child) = pipe_with(PipeFlags::CLOEXEC)?;
         let (err, err_of_child) = pipe_with(PipeFlags::CLOEXEC)?;
-        let streams = [nothing.as_fd(), out_of_child.as_fd(), err_of_child.as_fd()];
+        let (feed, input_of_child) = match &request.input {
+            Input::Nothing => (None, None),
+            Input::Parts(parts) => {
+                let (feed, of_child) = Feed::new(parts)?;
+                (Some(feed), Some(of_child))
+            }
+        };
+        let input_of_child = input_of_child.as_ref().unwrap_or(nothing);
+        let streams = [input_of_child.as_fd(), out_of_child.as_fd(), err_of_child.as_fd()];
         for pipe in [&out, &err] {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
@@ -274,6 +289,7 @@ impl<'a> Runner<'a> {
         let stream = |pipe| Stream { pipe: Some(pipe), line: Vec::new() };
         Ok(Program {
             pid,
+            feed,
             out: stream(out),
             err: stream(err),
             began,
@@ -295,6 +311,7 @@ impl<'a> Runner<'a> {
                 program.end_now();
                 return Err(Gone);
             }
+            self.feed(&mut program);
             self.read_out(&mut program, request.most_output);
             self.read_err(&mut program);
             program.look();
@@ -311,6 +328,21 @@ impl<'a> Runner<'a> {
             Report::Err(&program.err.line).put(&mut self.reports);
         }
         Ok((program.bury(), program.leaves_process))
+    }
+
+    /// Gives a program what it has room for now.
+    fn feed(&mut self, program: &mut Program) {
+        let Some(feed) = &mut program.feed else { return };
+        match feed.give(self.file.as_ref(), &mut self.room) {
+            Fed::Some => {}
+            Fed::All => program.feed = None,
+            Fed::Failed(errno) => {
+                // Before its input ends, which it would take for the end of all that there is.
+                program.end(Ending::Unfed(errno));
+                program.kill();
+                program.feed = None;
+            }
+        }
     }
 
     /// Reads what there is on standard output.
@@ -473,13 +505,15 @@ impl Program {
     }
 }
 
-/// Waits for a worker that has gone, output, or the end of a program, until `time` at the most. Has the worker gone?
+/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most. Has the
+/// worker gone?
 fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> bool {
     let streams = [program.out.pipe.as_ref(), program.err.pipe.as_ref()];
-    let open = streams.into_iter().flatten().map(|pipe| pipe.as_fd());
-    let all: Vec<BorrowedFd> = [socket.as_fd()].into_iter().chain(open).collect();
+    let open = streams.into_iter().flatten().map(|pipe| (pipe.as_fd(), libc::POLLIN));
+    let input = program.feed.iter().map(|feed| (feed.as_fd(), libc::POLLOUT));
+    let all = [(socket.as_fd(), libc::POLLIN)].into_iter().chain(open).chain(input);
     let mut polled: Vec<libc::pollfd> =
-        all.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+        all.map(|(fd, events)| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }).collect();
     let left = time.map(|time| time.saturating_duration_since(Instant::now()));
     let left = left.map(|left| libc::timespec {
         tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
