@@ -8,7 +8,7 @@
 use std::ffi::CString;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -306,14 +306,20 @@ impl<'a> Runner<'a> {
     fn watch(&mut self, mut program: Program, request: &Request) -> Result<(Ending, bool), Gone> {
         let deadline = request.timeout.and_then(|time| program.began.checked_add(time));
         loop {
-            let has_gone = wait(&self.socket, &program, program.wait_until(deadline));
-            if has_gone {
+            let ready = wait(&self.socket, &program, program.wait_until(deadline));
+            if ready.has_gone {
                 program.end_now();
                 return Err(Gone);
             }
-            self.feed(&mut program);
-            self.read_out(&mut program, request.most_output);
-            self.read_err(&mut program);
+            if ready.input {
+                self.feed(&mut program);
+            }
+            if ready.out {
+                self.read_out(&mut program, request.most_output);
+            }
+            if ready.err {
+                self.read_err(&mut program);
+            }
             program.look();
             if program.is_over() {
                 break;
@@ -505,15 +511,32 @@ impl Program {
     }
 }
 
-/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most. Has the
-/// worker gone?
-fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> bool {
-    let streams = [program.out.pipe.as_ref(), program.err.pipe.as_ref()];
-    let open = streams.into_iter().flatten().map(|pipe| (pipe.as_fd(), libc::POLLIN));
-    let input = program.feed.iter().map(|feed| (feed.as_fd(), libc::POLLOUT));
-    let all = [(socket.as_fd(), libc::POLLIN)].into_iter().chain(open).chain(input);
-    let mut polled: Vec<libc::pollfd> =
-        all.map(|(fd, events)| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 }).collect();
+/// What there is to do.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    /// The worker has gone.
+    has_gone: bool,
+    /// Output can be read.
+    out: bool,
+    err: bool,
+    /// There is room for input.
+    input: bool,
+}
+
+/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most.
+fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> Ready {
+    // A number that is none is passed over.
+    let polled = |file: Option<BorrowedFd>, events| libc::pollfd {
+        fd: file.map_or(-1, |file| file.as_raw_fd()),
+        events,
+        revents: 0,
+    };
+    let mut polled = [
+        polled(Some(socket.as_fd()), libc::POLLIN),
+        polled(program.out.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
+        polled(program.err.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
+        polled(program.feed.as_ref().map(|feed| feed.as_fd()), libc::POLLOUT),
+    ];
     let left = time.map(|time| time.saturating_duration_since(Instant::now()));
     let left = left.map(|left| libc::timespec {
         tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -527,8 +550,9 @@ fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> bool {
         libc::sigemptyset(&mut none);
         libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, left, &none)
     };
-    // Between requests nothing is sent but an end.
-    ready > 0 && polled[0].revents != 0
+    // Where it was interrupted, nothing is said of them. Between requests the worker sends nothing but an end.
+    let [has_gone, out, err, input] = polled.map(|polled| ready > 0 && polled.revents != 0);
+    Ready { has_gone, out, err, input }
 }
 
 /// Holds a signal back in this thread.

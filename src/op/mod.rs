@@ -229,7 +229,7 @@ const NAMELESS: &str = "input";
 pub struct BlockResult {
     /// Bytes of answer written to the front of the room.
     pub bytes: usize,
-    /// Items answered: values, or lines of the section.
+    /// Items answered: values, or lines of the section, or the section where a command reads it.
     pub items: u64,
     /// Bytes of input worked through.
     pub input_bytes: u64,
