@@ -27,7 +27,7 @@ use crate::base::{isolate, signals};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Bytes that are read at once.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// How long the spawner may take to end all that it has started.
 const TO_END: Duration = Duration::from_secs(2);

@@ -46,9 +46,7 @@ impl Feed {
     pub(super) fn new(parts: &[Range<u64>]) -> Result<(Self, OwnedFd), Errno> {
         let (of_program, pipe) = pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&pipe, true)?;
-        // A user may have only so many pages in pipes; less will do.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::pipe::fcntl_setpipe_size(&pipe, WAITING);
+        widen(&pipe);
         Ok((Self { pipe, parts: parts.iter().cloned().collect(), copies: false }, of_program))
     }
 
@@ -78,6 +76,15 @@ impl Feed {
         }
         Fed::All
     }
+}
+
+/// Has a pipe hold more than it does at first.
+pub(super) fn widen(pipe: &OwnedFd) {
+    // A user may have only so many pages in pipes; less will do.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, WAITING);
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 impl AsFd for Feed {

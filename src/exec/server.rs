@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
 use super::child::{self, Start};
-use super::feed::{Feed, Fed};
+use super::feed::{Fed, Feed, widen};
 use super::message::Report;
 use super::{Ending, Input, Outcome, Request};
 
@@ -40,8 +40,11 @@ const MOST_TICKS: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(20);
 
-/// Bytes that are read at once, and that are gathered before they are sent.
-const PIECE: usize = 64 * 1024;
+/// Bytes that are read at once, and that are gathered before they are sent: four times what a pipe holds at first.
+const PIECE: usize = 256 * 1024;
+
+/// What a pipe holds at first.
+const FIRST: usize = 64 * 1024;
 
 /// Bytes of a line that are passed on as one, where it has no end.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -357,6 +360,10 @@ impl<'a> Runner<'a> {
             match read(pipe, &mut self.room) {
                 Some(0) => program.out.pipe = None,
                 Some(count) => {
+                    // Who prints much is not to wait for every bit of it to be taken.
+                    if count >= FIRST && program.printed < FIRST as u64 {
+                        widen(pipe);
+                    }
                     program.printed += count as u64;
                     if program.printed <= most {
                         Report::Out(&self.room[..count]).put(&mut self.reports);

@@ -33,7 +33,7 @@ const VALUES: u64 = 64 * 1024;
 /// Bytes of a section whose text is gathered.
 const SECTION: u64 = 1024 * 1024;
 /// Bytes of what a command has printed that are handed over at once, where that costs little.
-const PRINTED: u64 = 256 * 1024;
+const PRINTED: u64 = 4 * 1024 * 1024;
 /// How much larger blocks are where handing them out costs more: between nodes, where a round costs
 /// milliseconds, and for ranks that start threads for each round.
 const LARGER: u64 = 16;

@@ -19,6 +19,9 @@ use crate::job::command::{Limits, Pipe};
 use crate::job::input::TextFile;
 use crate::op::{BlockResult, Operator, Worker};
 
+/// Bytes of what a command has printed whose memory the next one gets: as much as most print of what they read.
+const KEPT: usize = 80 << 20;
+
 /// A command for sections, bound to a file. The same on every rank.
 #[derive(Debug, Clone)]
 pub struct BoundPipe {
@@ -124,8 +127,9 @@ impl PipeSections {
         if self.handed_over < self.made.len() {
             return BlockResult { bytes, more: true, ..BlockResult::default() };
         }
-        // A long one is not kept for ever.
-        self.made = Vec::new();
+        if self.made.capacity() > KEPT {
+            self.made = Vec::new();
+        }
         BlockResult { bytes, ..std::mem::take(&mut self.rest) }
     }
 }
