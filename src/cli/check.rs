@@ -5,12 +5,12 @@
 //! a task is opened, on rank 0.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::base::atomic_file::is_descriptor;
 use crate::base::blocking::STDIN;
 use crate::base::error::{Error, Result, did_you_mean, nearest};
 use crate::base::fmt::listed;
+use crate::cli::commands::{self, limits};
 use crate::cli::together::{check_together, part_of_all};
 use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
 use crate::data::dtype::Dtype;
@@ -18,7 +18,7 @@ use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::data::schema::{ColumnType, Schema};
 use crate::input::hdf5_library;
-use crate::job::command::{Function, Limits, size, time};
+use crate::job::command::Function;
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, splits};
@@ -28,7 +28,7 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::ShardMode;
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
 use crate::job::values::{Range, Typed};
-use crate::job::{self, Job, RETRIES, Reductions, Task, Unit, Work};
+use crate::job::{self, Action, Job, RETRIES, Reductions, Task, Unit, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
@@ -242,11 +242,11 @@ impl Task {
                 .map_err(|_| Error::Usage(format!("--retries {n}: it is a number from 0")))?,
             None => RETRIES,
         };
+        let schedule =
+            shared.schedule.as_deref().map_or(Ok(Schedule::default()), |text| schedule(text, &work))?;
+        commands::check_sections(schedule, &work)?;
         Ok(Self {
-            schedule: shared
-                .schedule
-                .as_deref()
-                .map_or(Ok(Schedule::default()), |text| schedule(text, &work))?,
+            schedule,
             workers,
             threads,
             keep_going: shared.keep_going || halt.is_some(),
@@ -302,12 +302,20 @@ fn format(path: &Path, work: &Work) -> Result<Format> {
     let wrong = |why: &str| Err(Error::Usage(format!("-o {}: {why}", path.display())));
     match (Format::of_name(path), work) {
         (Some(Format::Hdf5), _) if !cfg!(feature = "hdf5") => Err(hdf5_library::missing()),
-        (Some(Format::Hdf5 | Format::Npy), Work::Read { action, .. }) if answers_lines(action) => wrong(
-            "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
-        ),
+        (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Action::Pipe(_), .. }) => {
+            wrong("what commands print is written as it is, to a file of any other name")
+        }
+        (_, Work::Read { action: Action::Pipe(_), .. }) => Ok(Format::Text),
+        (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Action::Named(name), .. })
+            if answers_lines(name) =>
+        {
+            wrong(
+                "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
+            )
+        }
         (Some(Format::Npy), Work::Read { .. }) => wrong("counts go to .txt, .csv, .json, .jsonl or .h5"),
         // Lines are passed on as they are, whatever they are.
-        (_, Work::Read { action, .. }) if answers_lines(action) => Ok(Format::Text),
+        (_, Work::Read { action: Action::Named(name), .. }) if answers_lines(name) => Ok(Format::Text),
         (Some(Format::Npy), Work::Map { who: true, .. }) => {
             wrong("a .npy file has no columns for --who; .csv, .json and .h5 have")
         }
@@ -419,55 +427,6 @@ fn columns(spec: &MapSpec) -> Option<Vec<String>> {
     Some(columns).filter(|columns| !columns.is_empty())
 }
 
-/// What `--exec` and what belongs to it say.
-fn command(spec: &MapSpec) -> Result<Option<job::command::Command>> {
-    let MapSpec { exec, shell, raw, answers, .. } = spec;
-    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
-    let Some(program) = exec.first() else {
-        return match (shell, raw, answers) {
-            (false, false, None) => Ok(None),
-            _ => wrong("--shell, --raw and --answers are for a command: --exec CMD ARGS"),
-        };
-    };
-    if program.0.is_empty() {
-        return wrong("--exec: say which command is to be run, as in --exec echo {}");
-    }
-    if spec.function.is_some() {
-        return wrong("give a function (-f), or a command (--exec), but not both");
-    }
-    if spec.dtype.is_some() {
-        return wrong(
-            "--dtype is of numbers, and a command is given items as they are; --answers is of what it prints",
-        );
-    }
-    Ok(Some(job::command::Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers }))
-}
-
-/// What an item may take, and what is done when it fails.
-fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
-    let limits = Limits {
-        timeout: shared.timeout.as_deref().map(|text| time("--timeout", text)).transpose()?,
-        memory: shared.memory.as_deref().map(|text| size("--memory", text)).transpose()?,
-        retries: 0,
-        delay: shared
-            .retry_delay
-            .as_deref()
-            .map_or(Ok(Duration::ZERO), |text| time("--retry-delay", text))?,
-    };
-    if limits.timeout.is_some_and(|time| time.is_zero()) {
-        return Err(Error::Usage("--timeout 0: no command ends in no time".into()));
-    }
-    let is_command = matches!(work, Work::Map { function: Some(Function::Command(_)), .. });
-    if limits != Limits::default() && !is_command {
-        return Err(Error::Usage(
-            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS".into(),
-        ));
-    }
-    // For others it is what killed workers had that is run again.
-    let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok());
-    Ok(Limits { retries: retries.unwrap_or(0), ..limits })
-}
-
 impl Work {
     /// A command over items, which are texts.
     fn command(spec: &MapSpec, command: job::command::Command, reduce: Option<Reductions>) -> Result<Self> {
@@ -491,7 +450,7 @@ impl Work {
             (None, Some(_)) => None,
             (function, _) => Some(function.as_deref().unwrap_or("square")),
         };
-        if let Some(command) = command(spec)? {
+        if let Some(command) = commands::of_map(spec)? {
             return Self::command(spec, command, reduce);
         }
         function.map_or(Ok(()), Formula::check)?;
@@ -554,7 +513,11 @@ impl Work {
                 "read -: a pipe cannot be read by sections; save it to a file first".into(),
             ));
         }
-        Self::lines_of(TextFile::Path(spec.file.clone()), spec.action.as_deref())
+        let file = TextFile::Path(spec.file.clone());
+        match commands::of_read(spec)? {
+            Some(pipe) => Ok(Self::Read { file, action: Action::Pipe(pipe) }),
+            None => Self::lines_of(file, spec.action.as_deref()),
+        }
     }
 
     /// What is done with the lines of `file`, by its name.
@@ -569,7 +532,7 @@ impl Work {
             let there = listed(names());
             return Err(Error::Usage(format!("--do {action}: unknown operation; there are {there}{near}")));
         }
-        Ok(Self::Read { file, action: action.to_owned() })
+        Ok(Self::Read { file, action: Action::Named(action.to_owned()) })
     }
 }
 

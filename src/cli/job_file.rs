@@ -199,7 +199,7 @@ impl Task {
         let mut task = Self::checked(work, &shared)?;
         task.scale = spec.scale.unwrap_or_default();
         if people {
-            let is_text = task.work.action().is_none_or(lines::answers_lines);
+            let is_text = task.work.action().is_none_or(lines::answers_lines) && task.work.pipe().is_none();
             if task.work.is_of_stdin() || !is_text {
                 return Err(Error::Usage(
                     "output = \"people\" tells of values from a file or typed, and of texts".into(),

@@ -8,6 +8,7 @@ use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::spec::{MapSpec, NumberArg, ReadSpec};
 
 mod check;
+mod commands;
 mod job_file;
 mod together;
 
@@ -146,6 +147,9 @@ Examples:
 Examples:
   parpy read book.txt                        the same bytes as the file
   parpy read book.txt --do count             lines, words and bytes, as wc
+  parpy read big.log --pipe grep -c ERROR    a command for each section: a number for each of them
+  parpy read big.csv --header -o out.txt --pipe python3 clean.py   each reads the first line, too
+  parpy read big.log --block 16M --shell --pipe 'sort | uniq -c > part-{#}.txt'
   mpirun -n 4 parpy read big.log -o copy.log --report
   parpy read big.log --do count -o n.csv --part 3/4   the third of 4 parts, and when there are all 4:
   parpy read big.log --do count -o n.csv --join 4
@@ -168,9 +172,10 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, halt, unordered, retries, retry_delay, timeout, memory, joblog, failed, repeat, compress and part; map may
-have values, range, from, lines, no_header, text, delimiter, function, exec (a list of words), shell,
-raw, answers, dtype, columns, reduce, by, ddof and who; read has file and do. They are the flags of the
+keep_going, halt, unordered, retries, repeat, compress and part; where commands are run, also timeout,
+memory, retry_delay, joblog and failed. map may have values, range, from, lines, no_header, text,
+delimiter, function, exec (a list of words), shell, raw, answers, dtype, columns, reduce, by, ddof and
+who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
 command line, which come before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
@@ -500,7 +505,7 @@ impl FromStr for WorkerCounts {
 
 /// The words of the command line as the parser of [`parser`] takes them.
 pub fn split_words(words: Vec<OsString>) -> Vec<OsString> {
-    mark_numbers(join_report(join_exec(words)))
+    mark_numbers(join_report(join_command(words)))
 }
 
 /// What stands before a word that is a number below 0 while clap reads the words: clap takes most such numbers for
@@ -573,18 +578,21 @@ fn unmarked(word: &mut PathBuf) {
     }
 }
 
-/// The flag behind which all words are a command's.
-const EXEC: &str = "--exec";
+/// The flags behind which all words are a command's.
+const OF_COMMANDS: [&str; 2] = ["--exec", "--pipe"];
 
 /// The words of the command line, where each word of a command, which may look like a flag of parpy, is joined to a flag
 /// of its own: `--exec echo -n` to `--exec=echo --exec=-n`.
-fn join_exec(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+fn join_command(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = words.into_iter().collect();
-    let Some(at) = joined.iter().position(|word| word == EXEC).filter(|at| at + 1 < joined.len()) else {
+    let is_one = |word: &OsString| OF_COMMANDS.iter().any(|flag| word == flag);
+    let Some(at) = joined.iter().position(is_one).filter(|at| at + 1 < joined.len()) else {
         return joined;
     };
-    for word in joined.split_off(at).into_iter().skip(1) {
-        let mut flag = OsString::from(EXEC);
+    let mut command = joined.split_off(at).into_iter();
+    let name = command.next().unwrap_or_default();
+    for word in command {
+        let mut flag = name.clone();
         flag.push("=");
         flag.push(word);
         joined.push(flag);

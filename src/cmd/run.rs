@@ -125,13 +125,16 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
 /// Will commands be run? Of a job file that can be read only once, or that rank 0 alone may see, nobody knows yet.
 fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
     let is_plain = |path: &Path| matches!(Format::of_name(path), Some(Format::Text) | None) && path.is_file();
-    let has_none = |path: &Path| {
-        input::read_small(path).is_ok_and(|text| memchr::memmem::find(&text, b"exec").is_none())
+    let names_one = |text: &[u8]| {
+        ["exec", "pipe"].iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
     };
+    let has_none = |path: &Path| input::read_small(path).is_ok_and(|text| !names_one(&text));
     let of_job_file = |path: &Path| over_ranks || !is_plain(path) || !has_none(path);
     match &cli.command {
         Some(Command::Map(map)) => !map.exec.is_empty(),
+        Some(Command::Read(read)) => !read.pipe.is_empty(),
         Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => !map.exec.is_empty(),
+        Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Read(read)), .. })) => !read.pipe.is_empty(),
         _ => cli.job_file().is_some_and(of_job_file),
     }
 }

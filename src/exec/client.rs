@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ use crate::base::{isolate, signals};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Bytes that are read at once.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// How long the spawner may take to end all that it has started.
 const TO_END: Duration = Duration::from_secs(2);
@@ -111,17 +111,18 @@ pub enum Ended {
 }
 
 impl Runner {
-    /// A new one, of the spawner that [`begin`] has started.
+    /// A new one, of the spawner that [`begin`] has started. Parts of `file` are what programs may be given to read: the
+    /// file itself, and not its name, so that it is the one that the worker has looked at.
     ///
     /// # Errors
     /// The spawner has gone, or the system has no room.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(file: Option<BorrowedFd>) -> io::Result<Self> {
         let spawner = spawner();
         let (spawner, _) =
             spawner.as_ref().ok_or_else(|| io::Error::other("there is nobody who starts programs"))?;
         let (ours, theirs) = UnixStream::pair()?;
-        let files = [theirs.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let files: Vec<BorrowedFd> = [theirs.as_fd()].into_iter().chain(file).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut sent = SendAncillaryBuffer::new(&mut space);
         sent.push(SendAncillaryMessage::ScmRights(&files));
         sendmsg(spawner, &[IoSlice::new(&[1])], &mut sent, SendFlags::NOSIGNAL)?;
@@ -215,7 +216,7 @@ mod tests {
             }
             *spawner() = Some((ours, Pid::from_raw(pid).unwrap()));
         });
-        Runner::start().unwrap()
+        Runner::start(None).unwrap()
     }
 
     fn words(words: &[&str]) -> Vec<Vec<u8>> {

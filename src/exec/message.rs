@@ -2,9 +2,10 @@
 //! length.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::time::Duration;
 
-use super::{Ending, Outcome, Request};
+use super::{Ending, Input, Outcome, Request};
 
 /// Bytes of a message at the most: more than the arguments of a program may have.
 const MOST: usize = 64 << 20;
@@ -31,6 +32,11 @@ const NOT_STARTED: u8 = 2;
 const TIMED_OUT: u8 = 3;
 const TOO_LONG: u8 = 4;
 const STOPPED: u8 = 5;
+const UNFED: u8 = 6;
+
+/// Kinds of [`Input`].
+const NOTHING: u64 = 0;
+const PARTS: u64 = 1;
 
 /// What is no message of this kind.
 fn garbled() -> io::Error {
@@ -45,6 +51,18 @@ fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 fn put_list(out: &mut Vec<u8>, list: &[Vec<u8>]) {
     out.extend_from_slice(&(list.len() as u64).to_le_bytes());
     list.iter().for_each(|bytes| put_bytes(out, bytes));
+}
+
+fn put_input(out: &mut Vec<u8>, input: &Input) {
+    let mut put = |number: u64| out.extend_from_slice(&number.to_le_bytes());
+    match input {
+        Input::Nothing => put(NOTHING),
+        Input::Parts(parts) => {
+            put(PARTS);
+            put(parts.len() as u64);
+            parts.iter().flat_map(|part| [part.start, part.end]).for_each(put);
+        }
+    }
 }
 
 /// Takes one thing after the other off the front of a message.
@@ -67,6 +85,18 @@ impl<'a> Reader<'a> {
             .map(|_| self.number().and_then(|len| self.bytes(len as usize)).map(<[u8]>::to_vec))
             .collect()
     }
+
+    fn input(&mut self) -> io::Result<Input> {
+        match self.number()? {
+            NOTHING => Ok(Input::Nothing),
+            PARTS => {
+                let count = self.number()?;
+                let parts = (0..count).map(|_| Ok(self.number()?..self.number()?));
+                parts.collect::<io::Result<Vec<Range<u64>>>>().map(Input::Parts)
+            }
+            _ => Err(garbled()),
+        }
+    }
 }
 
 impl Request {
@@ -82,6 +112,7 @@ impl Request {
         for number in [timeout, self.memory.unwrap_or(0), self.most_output] {
             message.extend_from_slice(&number.to_le_bytes());
         }
+        put_input(&mut message, &self.input);
         let len = message.len() as u64 - 8;
         message[..8].copy_from_slice(&len.to_le_bytes());
         to.write_all(&message)
@@ -106,7 +137,8 @@ impl Request {
         let (argv, env) = (reader.list()?, reader.list()?);
         let [timeout, memory, most_output] = [reader.number()?, reader.number()?, reader.number()?];
         let timeout = (timeout > 0).then(|| Duration::from_nanos(timeout));
-        Ok(Some(Self { argv, env, timeout, memory: (memory > 0).then_some(memory), most_output }))
+        let (memory, input) = ((memory > 0).then_some(memory), reader.input()?);
+        Ok(Some(Self { argv, env, timeout, memory, most_output, input }))
     }
 }
 
@@ -130,6 +162,7 @@ impl Report<'_> {
                     Ending::TimedOut => (TIMED_OUT, 0),
                     Ending::TooLong => (TOO_LONG, 0),
                     Ending::Stopped(signal) => (STOPPED, signal),
+                    Ending::Unfed(errno) => (UNFED, errno),
                 };
                 let mut message = vec![kind, u8::from(outcome.leaves_process)];
                 message.extend_from_slice(&i64::from(number).to_le_bytes());
@@ -171,6 +204,7 @@ fn outcome(bytes: &[u8]) -> io::Result<Outcome> {
         TIMED_OUT => Ending::TimedOut,
         TOO_LONG => Ending::TooLong,
         STOPPED => Ending::Stopped(number),
+        UNFED => Ending::Unfed(number),
         _ => return Err(garbled()),
     };
     let (began, took) = (reader.number()?, Duration::from_nanos(reader.number()?));
@@ -191,10 +225,11 @@ mod tests {
         #[test]
         fn requests_arrive_as_they_were_sent(
             argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>, most_output: u64, memory in prop::option::of(1u64..),
-            timeout in prop::option::of(1u64..1 << 60),
+            timeout in prop::option::of(1u64..1 << 60), parts in prop::option::of(any::<Vec<Range<u64>>>()),
         ) {
-            let request =
-                Request { argv, env, timeout: timeout.map(Duration::from_nanos), memory, most_output };
+            let input = parts.map_or(Input::Nothing, Input::Parts);
+            let timeout = timeout.map(Duration::from_nanos);
+            let request = Request { argv, env, timeout, memory, most_output, input };
             let mut sent = Vec::new();
             request.send(&mut sent).unwrap();
             request.send(&mut sent).unwrap();
@@ -223,6 +258,7 @@ mod tests {
             Ending::TimedOut,
             Ending::TooLong,
             Ending::Stopped(19),
+            Ending::Unfed(5),
         ];
         let mut sent = Vec::new();
         Report::Out(b"out").put(&mut sent);

@@ -6,13 +6,16 @@
 //! before MPI is initialised ([`begin`]); for each worker it forks a runner ([`Runner`] is the worker's end of it), which
 //! starts one program after the other and ends them all when its worker has gone.
 //!
-//! What programs are run for, and what becomes of their output, is not known here.
+//! What programs are run for, and what becomes of their output, is not known here. What they read is nothing, or parts of
+//! a file that a runner hands on as the system has them, without a copy by the worker or the runner ([`feed`]).
 
 mod child;
 mod client;
+mod feed;
 mod message;
 mod server;
 
+use std::ops::Range;
 use std::time::Duration;
 
 pub use client::{Ended, Runner, begin, end};
@@ -30,6 +33,18 @@ pub struct Request {
     pub memory: Option<u64>,
     /// Bytes that it may print.
     pub most_output: u64,
+    /// What it reads.
+    pub input: Input,
+}
+
+/// What a program reads on its standard input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Input {
+    /// Nothing: it is at its end.
+    #[default]
+    Nothing,
+    /// Parts of the file that [`Runner::start`] was given, one behind the other. A program need not read all of them.
+    Parts(Vec<Range<u64>>),
 }
 
 /// How a program has ended.
@@ -47,6 +62,8 @@ pub enum Ending {
     TooLong,
     /// It was stopped by this signal, nobody let it go on, and it was killed.
     Stopped(i32),
+    /// Its input could not be read, for this reason (`errno`), or ended before it should (0), and it was killed.
+    Unfed(i32),
 }
 
 /// What has become of a program.

@@ -18,8 +18,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
 use super::child::{self, Start};
+use super::feed::{Fed, Feed, widen};
 use super::message::Report;
-use super::{Ending, Outcome, Request};
+use super::{Ending, Input, Outcome, Request};
 
 /// How long a program that has been asked to end (SIGTERM) may take.
 const TO_END: Duration = Duration::from_secs(2);
@@ -39,8 +40,11 @@ const MOST_TICKS: u32 = 50;
 const PATIENCE: Duration = Duration::from_secs(5);
 const NAP: Duration = Duration::from_millis(20);
 
-/// Bytes that are read at once, and that are gathered before they are sent.
-const PIECE: usize = 64 * 1024;
+/// Bytes that are read at once, and that are gathered before they are sent: four times what a pipe holds at first.
+const PIECE: usize = 256 * 1024;
+
+/// What a pipe holds at first.
+const FIRST: usize = 64 * 1024;
 
 /// Bytes of a line that are passed on as one, where it has no end.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -92,12 +96,12 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
     let path = path.unwrap_or(b"/usr/local/bin:/usr/bin:/bin").to_vec();
     if let Ok(nothing) = let_go_of_all(control) {
         let heritage = Heritage { env, path, ignored, nothing };
-        while let Some(socket) = next_worker(control) {
+        while let Some((socket, file)) = next_worker(control) {
             // SAFETY: this process has one thread. The child leaves by `_exit`, and drops nothing of its parent's.
             if unsafe { libc::fork() } == 0 {
                 // SAFETY: the child's copy, which nothing uses or drops any more.
                 unsafe { libc::close(control.as_raw_fd()) };
-                let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket).serve());
+                let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket, file).serve());
                 let outcome = std::panic::catch_unwind(run);
                 // SAFETY: ends this process and nothing else.
                 unsafe { libc::_exit(i32::from(outcome.is_err())) }
@@ -132,11 +136,12 @@ fn let_go_of_all(control: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(nothing)
 }
 
-/// What the next worker that wants a runner listens to; `None` when there can be no more.
-fn next_worker(control: &OwnedFd) -> Option<UnixStream> {
+/// What the next worker that wants a runner listens to, and the file of which its programs read parts, where there is one;
+/// `None` when there can be no more.
+fn next_worker(control: &OwnedFd) -> Option<(UnixStream, Option<OwnedFd>)> {
     loop {
         let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut received = RecvAncillaryBuffer::new(&mut space);
         let mut room = [io::IoSliceMut::new(&mut byte)];
         match recvmsg(control, &mut room, &mut received, RecvFlags::CMSG_CLOEXEC) {
@@ -145,12 +150,13 @@ fn next_worker(control: &OwnedFd) -> Option<UnixStream> {
             Err(Errno::INTR) => continue,
             Err(_) => return None,
         }
-        let sockets = received.drain().filter_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut files) => files.next(),
+        let files = received.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
             _ => None,
         });
-        if let Some(socket) = sockets.last() {
-            return Some(socket.into());
+        let mut files = files.flatten();
+        if let Some(socket) = files.next() {
+            return Some((socket.into(), files.next()));
         }
     }
 }
@@ -162,6 +168,8 @@ struct Gone;
 struct Runner<'a> {
     heritage: &'a Heritage,
     socket: UnixStream,
+    /// Of which programs read parts.
+    file: Option<OwnedFd>,
     /// What is to be sent.
     reports: Vec<u8>,
     room: Vec<u8>,
@@ -178,6 +186,8 @@ struct Stream {
 /// A program at work.
 struct Program {
     pid: Pid,
+    /// What it is still to be given.
+    feed: Option<Feed>,
     out: Stream,
     err: Stream,
     began: Instant,
@@ -195,10 +205,10 @@ struct Program {
 }
 
 impl<'a> Runner<'a> {
-    fn new(heritage: &'a Heritage, socket: UnixStream) -> Self {
+    fn new(heritage: &'a Heritage, socket: UnixStream, file: Option<OwnedFd>) -> Self {
         set_action(libc::SIGCHLD, wake as *const () as libc::sighandler_t);
         hold_back(libc::SIGCHLD);
-        Self { heritage, socket, reports: vec![], room: vec![0; PIECE] }
+        Self { heritage, socket, file, reports: vec![], room: vec![0; PIECE] }
     }
 
     /// Runs what the worker wants to be run, until it has gone.
@@ -255,7 +265,15 @@ impl<'a> Runner<'a> {
         let program = child::find(request.argv.first().map_or(&b""[..], |name| name), path)?;
         let (out, out_of_child) = pipe_with(PipeFlags::CLOEXEC)?;
         let (err, err_of_child) = pipe_with(PipeFlags::CLOEXEC)?;
-        let streams = [nothing.as_fd(), out_of_child.as_fd(), err_of_child.as_fd()];
+        let (feed, input_of_child) = match &request.input {
+            Input::Nothing => (None, None),
+            Input::Parts(parts) => {
+                let (feed, of_child) = Feed::new(parts)?;
+                (Some(feed), Some(of_child))
+            }
+        };
+        let input_of_child = input_of_child.as_ref().unwrap_or(nothing);
+        let streams = [input_of_child.as_fd(), out_of_child.as_fd(), err_of_child.as_fd()];
         for pipe in [&out, &err] {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
@@ -274,6 +292,7 @@ impl<'a> Runner<'a> {
         let stream = |pipe| Stream { pipe: Some(pipe), line: Vec::new() };
         Ok(Program {
             pid,
+            feed,
             out: stream(out),
             err: stream(err),
             began,
@@ -290,13 +309,20 @@ impl<'a> Runner<'a> {
     fn watch(&mut self, mut program: Program, request: &Request) -> Result<(Ending, bool), Gone> {
         let deadline = request.timeout.and_then(|time| program.began.checked_add(time));
         loop {
-            let has_gone = wait(&self.socket, &program, program.wait_until(deadline));
-            if has_gone {
+            let ready = wait(&self.socket, &program, program.wait_until(deadline));
+            if ready.has_gone {
                 program.end_now();
                 return Err(Gone);
             }
-            self.read_out(&mut program, request.most_output);
-            self.read_err(&mut program);
+            if ready.input {
+                self.feed(&mut program);
+            }
+            if ready.out {
+                self.read_out(&mut program, request.most_output);
+            }
+            if ready.err {
+                self.read_err(&mut program);
+            }
             program.look();
             if program.is_over() {
                 break;
@@ -313,12 +339,31 @@ impl<'a> Runner<'a> {
         Ok((program.bury(), program.leaves_process))
     }
 
+    /// Gives a program what it has room for now.
+    fn feed(&mut self, program: &mut Program) {
+        let Some(feed) = &mut program.feed else { return };
+        match feed.give(self.file.as_ref(), &mut self.room) {
+            Fed::Some => {}
+            Fed::All => program.feed = None,
+            Fed::Failed(errno) => {
+                // Before its input ends, which it would take for the end of all that there is.
+                program.end(Ending::Unfed(errno));
+                program.kill();
+                program.feed = None;
+            }
+        }
+    }
+
     /// Reads what there is on standard output.
     fn read_out(&mut self, program: &mut Program, most: u64) {
         while let Some(pipe) = &program.out.pipe {
             match read(pipe, &mut self.room) {
                 Some(0) => program.out.pipe = None,
                 Some(count) => {
+                    // Who prints much is not to wait for every bit of it to be taken.
+                    if count >= FIRST && program.printed < FIRST as u64 {
+                        widen(pipe);
+                    }
                     program.printed += count as u64;
                     if program.printed <= most {
                         Report::Out(&self.room[..count]).put(&mut self.reports);
@@ -473,13 +518,32 @@ impl Program {
     }
 }
 
-/// Waits for a worker that has gone, output, or the end of a program, until `time` at the most. Has the worker gone?
-fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> bool {
-    let streams = [program.out.pipe.as_ref(), program.err.pipe.as_ref()];
-    let open = streams.into_iter().flatten().map(|pipe| pipe.as_fd());
-    let all: Vec<BorrowedFd> = [socket.as_fd()].into_iter().chain(open).collect();
-    let mut polled: Vec<libc::pollfd> =
-        all.iter().map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }).collect();
+/// What there is to do.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    /// The worker has gone.
+    has_gone: bool,
+    /// Output can be read.
+    out: bool,
+    err: bool,
+    /// There is room for input.
+    input: bool,
+}
+
+/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most.
+fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> Ready {
+    // A number that is none is passed over.
+    let polled = |file: Option<BorrowedFd>, events| libc::pollfd {
+        fd: file.map_or(-1, |file| file.as_raw_fd()),
+        events,
+        revents: 0,
+    };
+    let mut polled = [
+        polled(Some(socket.as_fd()), libc::POLLIN),
+        polled(program.out.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
+        polled(program.err.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
+        polled(program.feed.as_ref().map(|feed| feed.as_fd()), libc::POLLOUT),
+    ];
     let left = time.map(|time| time.saturating_duration_since(Instant::now()));
     let left = left.map(|left| libc::timespec {
         tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
@@ -493,8 +557,9 @@ fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> bool {
         libc::sigemptyset(&mut none);
         libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, left, &none)
     };
-    // Between requests nothing is sent but an end.
-    ready > 0 && polled[0].revents != 0
+    // Where it was interrupted, nothing is said of them. Between requests the worker sends nothing but an end.
+    let [has_gone, out, err, input] = polled.map(|polled| ready > 0 && polled.revents != 0);
+    Ready { has_gone, out, err, input }
 }
 
 /// Holds a signal back in this thread.

@@ -36,6 +36,8 @@ pub struct BlockSource {
     /// Blocks handed out in rounds so far, of those that all is cut into.
     parts: std::ops::Range<u64>,
     ended: bool,
+    /// Blocks end where this is a divisor of, and nowhere else, whoever works on them.
+    fixed: Option<u64>,
     /// Of a row, or 1 for bytes.
     item_bytes: u64,
     /// Columns of rows that travel.
@@ -65,7 +67,7 @@ impl BlockSource {
                 ));
             }
         };
-        let share = task.share.of(total);
+        let share = source.share(task, total);
         if let Some(source) = &mut source.stream
             && source.skip(share.start)? < share.start
         {
@@ -80,6 +82,18 @@ impl BlockSource {
         Ok((source, info))
     }
 
+    /// The values, or bytes, of `total` that `task` works on.
+    fn share(&self, task: &Task, total: u64) -> std::ops::Range<u64> {
+        match (self.fixed, task.portion) {
+            // A part has whole sections: those that it would have where there are no parts.
+            (Some(section), ShardMode::Shard(_)) => {
+                let share = task.share.of(total.div_ceil(section));
+                share.start.saturating_mul(section).min(total)..share.end.saturating_mul(section).min(total)
+            }
+            _ => task.share.of(total),
+        }
+    }
+
     fn open_whole(task: &Task) -> Result<(Self, InputInfo)> {
         let of = |stream, end, schema: &Schema| Self {
             stream,
@@ -88,6 +102,7 @@ impl BlockSource {
             next: 0,
             parts: 0..0,
             ended: end == Some(0),
+            fixed: end.and_then(|total| task.fixed_section(total)),
             item_bytes: if schema.is_empty() { 1 } else { 8 * schema.len() as u64 },
             schema: schema.clone(),
             enough: batch::TEXT,
@@ -149,6 +164,20 @@ impl BlockSource {
     pub fn next_round(&mut self, workers: usize, most: u64, buf: &mut [u8]) -> Result<Option<Vec<Block>>> {
         let workers = workers as u64;
         match (&mut self.stream, self.end) {
+            (None, Some(end)) if self.fixed.is_some() => {
+                let mut round = Vec::new();
+                while (round.len() as u64) < workers
+                    && let Some(block) = self.next_block(most, buf)?
+                {
+                    round.push(block);
+                }
+                if round.is_empty() {
+                    return Ok(None);
+                }
+                // The others have none.
+                round.resize(workers as usize, Block { start: end, end });
+                Ok(Some(round))
+            }
             (None, Some(end)) => {
                 let total = end - self.first;
                 if self.parts.end == 0 {
@@ -191,7 +220,10 @@ impl BlockSource {
                 batch.set_rows(count);
                 count as u64
             }
-            None => self.left().unwrap_or(0).min(most),
+            None => {
+                let most = self.fixed.map_or(most, |section| section - self.next % section);
+                self.left().unwrap_or(0).min(most)
+            }
         };
         // A short fill can also mean that a fault comes next, or nothing yet: only an empty one is the end.
         if count == 0 {

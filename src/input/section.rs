@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,30 @@ impl SectionReader {
     pub fn line_from(&mut self, at: u64) -> Result<u64> {
         self.start(&Block { start: at, end: self.file_len })?;
         Ok(if self.ended { self.file_len } else { self.at })
+    }
+
+    /// The bytes of the lines that start in `block`, which may be none. Reads no more of them than it takes to find both
+    /// ends.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn range(&mut self, block: &Block) -> Result<Range<u64>> {
+        self.start(block)?;
+        if self.ended {
+            return Ok(block.start..block.start);
+        }
+        let start = self.at;
+        Ok(start..self.line_from(block.end)?)
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Its name.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Goes to the first line that starts in `block`.
@@ -212,7 +237,10 @@ mod tests {
         let mut joined = Vec::new();
         for i in 0..k {
             let part = partition::part(bytes.len() as u64, k, i);
-            let got = section(&mut reader, Block { start: part.start, end: part.end }, buf);
+            let block = Block { start: part.start, end: part.end };
+            let got = section(&mut reader, block, buf);
+            let range = reader.range(&block).unwrap();
+            assert_eq!(&bytes[range.start as usize..range.end as usize], &got[..], "section {i} of {k}");
             if !got.is_empty() {
                 let start = joined.len();
                 assert!(part.contains(&(start as u64)), "section {i} starts at {start}, not in {part:?}");

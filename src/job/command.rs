@@ -72,9 +72,48 @@ pub struct Command {
 impl Command {
     /// The words as a message shows them.
     pub fn text(&self) -> String {
-        let words = self.words.iter().map(|Word(word)| String::from_utf8_lossy(word.as_bytes()));
-        words.collect::<Vec<_>>().join(" ")
+        shown(&self.words)
     }
+}
+
+/// A command for each section of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipe {
+    /// The program and its arguments, in which placeholders stand for the section's number.
+    pub words: Vec<Word>,
+    /// All of them are one line for a shell.
+    pub shell: bool,
+    /// The first line of the file stands before each section.
+    pub header: bool,
+    /// Bytes of a section, where the user has said it.
+    pub block: Option<u64>,
+}
+
+/// Into how many sections a file is cut where nothing is said: so many that none has to wait long for the last of them,
+/// whoever runs them.
+const SECTIONS: u64 = 64;
+
+/// Bytes of such a section at least, as starting a command takes as long as reading some of them, and at the most.
+const SMALLEST_SECTION: u64 = 64 << 10;
+const LARGEST_SECTION: u64 = 64 << 20;
+
+impl Pipe {
+    /// The words as a message shows them.
+    pub fn text(&self) -> String {
+        shown(&self.words)
+    }
+
+    /// Bytes of a section of a file of so many bytes: of these alone, so that it is cut in the same places however it is
+    /// run.
+    pub fn section(&self, total: u64) -> u64 {
+        self.block.unwrap_or_else(|| total.div_ceil(SECTIONS).clamp(SMALLEST_SECTION, LARGEST_SECTION))
+    }
+}
+
+/// Words as a message shows them.
+fn shown(words: &[Word]) -> String {
+    let words = words.iter().map(|Word(word)| String::from_utf8_lossy(word.as_bytes()));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// What is done with each row of a map.

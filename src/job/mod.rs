@@ -22,7 +22,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::job::command::{AnswerType, Function, Limits};
+use crate::job::command::{AnswerType, Function, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
@@ -114,9 +114,28 @@ pub enum Work {
     Read {
         /// The file.
         file: TextFile,
-        /// What is done with its lines, by its name.
-        action: String,
+        /// What is done with its lines.
+        action: Action,
     },
+}
+
+/// What is done with the lines of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// An operation, by its name.
+    Named(String),
+    /// Each section is what a command reads.
+    Pipe(Pipe),
+}
+
+impl Action {
+    /// In a few words.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Named(name) => name.clone(),
+            Self::Pipe(pipe) => pipe.text(),
+        }
+    }
 }
 
 /// What the rows of a map are reduced to.
@@ -161,11 +180,11 @@ impl Work {
         }
     }
 
-    /// What is done with these lines.
+    /// The operation on these lines, by its name, where it is one.
     pub fn action(&self) -> Option<&str> {
         match self {
-            Self::Map { .. } => None,
-            Self::Read { action, .. } => Some(action),
+            Self::Read { action: Action::Named(name), .. } => Some(name),
+            Self::Read { action: Action::Pipe(_), .. } | Self::Map { .. } => None,
         }
     }
 
@@ -175,6 +194,20 @@ impl Work {
             return false;
         };
         matches!(command.answers, None | Some(AnswerType::Text))
+    }
+
+    /// The command that reads sections of these lines, where there is one.
+    pub fn pipe(&self) -> Option<&Pipe> {
+        match self {
+            Self::Read { action: Action::Pipe(pipe), .. } => Some(pipe),
+            Self::Read { action: Action::Named(_), .. } | Self::Map { .. } => None,
+        }
+    }
+
+    /// Are commands run?
+    pub fn runs_commands(&self) -> bool {
+        let is_function = matches!(self, Self::Map { function: Some(Function::Command(_)), .. });
+        is_function || self.pipe().is_some()
     }
 
     /// Do answers say who has given them?
@@ -267,9 +300,16 @@ impl Task {
                 }
             }
             Work::Read { file, action } => {
-                format!("read {} ({action})", names::readable(&file.name()))
+                format!("read {} ({})", names::readable(&file.name()), action.text())
             }
         }
+    }
+
+    /// Bytes of the sections of a file of so many bytes, where each is cut at such and no other places: those that commands
+    /// read.
+    pub fn fixed_section(&self, total: u64) -> Option<u64> {
+        let pipe = self.work.pipe()?;
+        Some(self.schedule.block.unwrap_or_else(|| pipe.section(total)))
     }
 
     /// Is an HDF5 file read or written?
@@ -334,7 +374,15 @@ impl Task {
                 (Some(spec), None)
             }
             Work::Read { file, action } => {
-                (None, Some(ReadSpec { file: path(&file.name()).into(), action: Some(action.clone()) }))
+                let file = path(&file.name()).into();
+                let spec = match action.clone() {
+                    Action::Named(name) => ReadSpec { file, action: Some(name), ..ReadSpec::default() },
+                    Action::Pipe(Pipe { words, shell, header, block }) => {
+                        let block = block.map(|bytes| bytes.to_string());
+                        ReadSpec { file, action: None, pipe: words, shell, header, block }
+                    }
+                };
+                (None, Some(spec))
             }
         };
         let task = TaskSpec {

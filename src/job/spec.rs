@@ -114,6 +114,25 @@ pub struct ReadSpec {
     #[arg(long = "do", value_name = "WHAT")]
     #[serde(rename = "do", skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// Run a command for each section of the file, which has the section's lines on its standard input: all words behind
+    /// --pipe are its own, so that it comes last. What the commands print comes out in the order of the sections. {#} stands
+    /// for the number of the section (from 1), {row} for the same from 0, {slot} for the worker. No shell is involved,
+    /// unless --shell
+    #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "action")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pipe: Vec<Word>,
+    /// The words behind --pipe are a line for a shell (sh -c)
+    #[arg(long, requires = "pipe")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shell: bool,
+    /// The first line of the file is given to each command, before the lines of its section
+    #[arg(long, requires = "pipe")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub header: bool,
+    /// Bytes of a section of --pipe (K, M, G: 1024s); lines are never cut [default: a 64th of the file, from 64K to 64M]
+    #[arg(long, value_name = "SIZE", requires = "pipe")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<String>,
 }
 
 /// How a task of a job file is timed.

@@ -28,7 +28,7 @@ use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
-use crate::op::command::BoundCommand;
+use crate::op::command::{BoundCommand, BoundPipe};
 use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::lines::{Answers, LineOp};
@@ -49,6 +49,8 @@ pub struct Bound {
     pub reduce: Option<Reduce>,
     /// What a `read` does with lines.
     pub lines: Option<&'static LineOp>,
+    /// The command that reads each section of lines, where a `read` has one.
+    pub pipe: Option<BoundPipe>,
     /// Results say who has answered.
     pub says_who: bool,
 }
@@ -60,6 +62,10 @@ impl Bound {
     /// As those of [`Formula::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
+            if let (Some(pipe), Some(section)) = (task.work.pipe(), task.fixed_section(info.total)) {
+                let pipe = Some(BoundPipe::bind(pipe, task.limits, section, task.keep_going));
+                return Ok(Self { info, pipe, ..Self::default() });
+            }
             let action = task.work.action().unwrap_or(lines::DEFAULT);
             let unknown = || Error::Usage(format!("--do {action}: unknown operation"));
             let lines = Some(lines::by_name(action).ok_or_else(unknown)?);
@@ -141,7 +147,12 @@ impl Bound {
 
     /// Does an item take its time, nobody knows how much?
     pub fn is_costly(&self) -> bool {
-        self.function.as_ref().is_some_and(BoundFunction::is_costly)
+        self.pipe.is_some() || self.function.as_ref().is_some_and(BoundFunction::is_costly)
+    }
+
+    /// Is a block one item, which cannot be halved?
+    pub fn has_whole_blocks(&self) -> bool {
+        self.pipe.is_some()
     }
 
     /// What the columns of the input of a `map` are called in results.
@@ -160,6 +171,9 @@ impl Bound {
         let schema = &self.info.schema;
         if let Some(reduce) = &self.reduce {
             return reduce.table(schema);
+        }
+        if self.pipe.is_some() {
+            return Schema::default();
         }
         match self.lines.map(|op| op.answers) {
             Some(Answers::States { table, .. }) => return table(),
@@ -226,7 +240,7 @@ const NAMELESS: &str = "input";
 pub struct BlockResult {
     /// Bytes of answer written to the front of the room.
     pub bytes: usize,
-    /// Items answered: values, or lines of the section.
+    /// Items answered: values, or lines of the section, or the section where a command reads it.
     pub items: u64,
     /// Bytes of input worked through.
     pub input_bytes: u64,

@@ -128,6 +128,7 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &'a Bound) -> Result<Box<dyn
         (_, Some(Answers::Lines)) => {
             return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?));
         }
+        _ if bound.pipe.is_some() => return Ok(Box::new(FromFile::open(path, b"", Rule::Lines)?)),
         (Format::Npy, _) => return Ok(Box::new(npy::FromNpy::open(task, path, bound)?)),
         (Format::Json, _) => Box::new(json::FromJson::open(task, path, longest)?),
         (Format::Csv, _) => {

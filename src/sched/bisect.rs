@@ -68,7 +68,7 @@ impl<T: Transport, R: Results> Scheduler<'_, T, R> {
                 if let Some(bisection) = &mut self.bisection {
                     (bisection.current, bisection.known_as) = (Some((block, deaths)), known_as);
                 }
-            } else if block.len() > 1 {
+            } else if block.len() > 1 && !self.bound.has_whole_blocks() {
                 let middle = block.start + block.len() / 2;
                 bisection.rest.push((Block { start: middle, ..block }, 0));
                 bisection.rest.push((Block { end: middle, ..block }, 0));

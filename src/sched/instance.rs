@@ -73,6 +73,9 @@ fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn
     if let (Some(op), Some(file)) = (bound.lines, task.work.text()) {
         return (op.open)(file, info, lanes);
     }
+    if let (Some(pipe), Some(file)) = (&bound.pipe, task.work.text()) {
+        return Ok(Box::new(pipe.open(file, info, place(task, rank))?));
+    }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);
     let worker = place(task, rank);

@@ -102,8 +102,8 @@ pub fn threads(task: &Task, attempt: &Attempt) -> Result<Report> {
     };
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, left, grain);
     let kind = kind_of(task, &opened.bound);
-    let pace = pace(task, kind, workers, asked.is_none().then_some(THREAD_START))
-        .with_cost(opened.bound.is_costly());
+    let start = (asked.is_none() && !opened.bound.is_costly()).then_some(THREAD_START);
+    let pace = pace(task, kind, workers, start).with_cost(opened.bound.is_costly());
     let varies = matches!(kind, ScheduleKind::Guided | ScheduleKind::Adaptive);
     let block = if varies { layout.smallest } else { layout.block };
     let blocks = left.map(|left| left.div_ceil(block));
@@ -141,8 +141,8 @@ pub fn pool(task: &Task, attempt: &Attempt) -> Result<Report> {
     let workers = task.workers.unwrap_or_else(cpus::usable);
     let layout = BlockSizing::one_by_one(task, &opened.bound, workers, opened.source.left(), PROCESS_GRAIN);
     let kind = kind_of(task, &opened.bound);
-    let pace = pace(task, kind, workers, task.workers.is_none().then_some(PROCESS_START))
-        .with_cost(opened.bound.is_costly());
+    let start = (task.workers.is_none() && !opened.bound.is_costly()).then_some(PROCESS_START);
+    let pace = pace(task, kind, workers, start).with_cost(opened.bound.is_costly());
     over_processes(task, &layout, opened, (Lifetime::Run, pace), attempt)
 }
 

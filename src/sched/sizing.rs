@@ -33,6 +33,8 @@ pub struct BlockSizing {
 const VALUES: u64 = 64 * 1024;
 /// Bytes of a section whose text is gathered.
 const SECTION: u64 = 1024 * 1024;
+/// Bytes of what a command has printed that are handed over at once, where that costs little.
+const PRINTED: u64 = 4 * 1024 * 1024;
 /// How much larger blocks are where handing them out costs more: between nodes, where a round costs
 /// milliseconds, and for ranks that start threads for each round.
 const LARGER: u64 = 16;
@@ -87,6 +89,8 @@ fn rows_of_block(task: &Task, bound: &Bound, kind: ScheduleKind, blocks: usize, 
 pub fn kind_of(task: &Task, bound: &Bound) -> ScheduleKind {
     match task.schedule.kind {
         Some(kind) => kind,
+        // Of one size, whatever they take.
+        None if bound.has_whole_blocks() => ScheduleKind::Dynamic,
         None if bound.is_costly() && task.schedule.block.is_none() => ScheduleKind::Adaptive,
         None => ScheduleKind::Dynamic,
     }
@@ -126,10 +130,20 @@ impl BlockSizing {
         Self { workers, block, smallest, buf, ..Self::default() }
     }
 
+    /// Of sections that commands read, which are as large as the file wants it. What they print is longer or shorter:
+    /// `buf` bytes of it are handed over at once.
+    fn of_pipe(workers: usize, section: u64, buf: u64) -> Self {
+        let buf = (buf as usize).min(ROUND_MEMORY / 2 / workers).max(4096);
+        Self { run_ahead: ROUND_MEMORY, ..Self::of_sections(workers, section, section, buf) }
+    }
+
     /// Blocks that are handed out in rounds, one to each of `workers`. They are larger where a round
     /// `costs_more`.
     pub fn in_rounds(task: &Task, bound: &Bound, workers: usize, costs_more: bool) -> Self {
         let larger = if costs_more { LARGER } else { 1 };
+        if let Some(pipe) = &bound.pipe {
+            return Self::of_pipe(workers, pipe.section(), SECTION * larger);
+        }
         match bound.lines.map(|_| bound.state_of_section()) {
             None => {
                 let rows = rows_of_block(task, bound, ScheduleKind::Static, workers, VALUES * larger);
@@ -151,6 +165,9 @@ impl BlockSizing {
     /// Blocks that are handed out one by one to whoever is free, or by turns. `left` is how many values or
     /// bytes there are, and `grain` how many values are worth handing out; 1 also makes sections small.
     pub fn one_by_one(task: &Task, bound: &Bound, workers: usize, left: Option<u64>, grain: u64) -> Self {
+        if let Some(pipe) = &bound.pipe {
+            return Self::of_pipe(workers, pipe.section(), PRINTED);
+        }
         let kind = kind_of(task, bound);
         let share = match kind {
             ScheduleKind::Static => 1,

@@ -29,6 +29,7 @@ mod map;
 mod names;
 mod own;
 mod part;
+mod pipe;
 mod python;
 mod read;
 mod readme;

@@ -161,7 +161,11 @@ impl Plan {
         }
         Ok(Self {
             title: spec.title.clone().unwrap_or_else(|| task.title()),
-            unit: if task.work.unit() == Unit::Values { "value" } else { "line" },
+            unit: match task.work.unit() {
+                Unit::Values => "value",
+                Unit::Bytes if task.work.pipe().is_some() => "section",
+                Unit::Bytes => "line",
+            },
             of_mpi: spots.iter().filter(|spot| spot.is_mpi()).copied().collect(),
             spots,
             weak,

@@ -52,7 +52,7 @@ fn heading(study: &Study) -> String {
 }
 
 fn points(study: &Study) -> String {
-    let is_file = study.unit == "line";
+    let is_file = study.unit != "value";
     let mut table = table::headed(
         &[
             "pattern",

@@ -244,7 +244,7 @@ impl Point {
 /// So many values, or a file of so many bytes.
 fn amount(study: &Study, items: u64, bytes: u64) -> String {
     match &*study.unit {
-        "line" => format!("a file of {}", size(bytes as f64)),
+        "line" | "section" => format!("a file of {}", size(bytes as f64)),
         unit => counted(items, unit),
     }
 }
@@ -252,7 +252,7 @@ fn amount(study: &Study, items: u64, bytes: u64) -> String {
 /// The same, of which no more than two digits are known.
 fn about(study: &Study, items: f64, bytes: f64) -> String {
     match &*study.unit {
-        "line" => format!("a file of about {}", size(rough(bytes) as f64)),
+        "line" | "section" => format!("a file of about {}", size(rough(bytes) as f64)),
         unit => format!("about {}", counted(rough(items), unit)),
     }
 }

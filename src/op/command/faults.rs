@@ -32,6 +32,7 @@ pub(super) fn of(ending: Ending, timeout: Option<Duration>, most: u64) -> String
             format!("it was stopped by {}, nobody let it go on, and it was killed", name(signal))
         }
         Ending::NotStarted(errno) => format!("it cannot be started: {}", why_not(errno)),
+        Ending::Unfed(errno) => format!("its input cannot be read: {}", unread(errno)),
     }
 }
 
@@ -47,6 +48,14 @@ fn name(signal: i32) -> String {
 
 fn seconds(time: Duration) -> String {
     format!("{} s", time.as_secs_f64())
+}
+
+/// Why a file could not be handed on: 0 where it ended too early.
+pub(super) fn unread(errno: i32) -> String {
+    match errno {
+        0 => "it has been cut short since the run began".to_owned(),
+        errno => crate::base::error::plain(&std::io::Error::from_raw_os_error(errno)),
+    }
 }
 
 fn why_not(errno: i32) -> String {

@@ -1,47 +1,34 @@
-//! A command for each row of a map: what it prints is the answer.
+//! A command for each row of a map: what it prints is the answer. Or for each section of a file ([`pipe`]).
 //!
 //! The command's words are a template that is filled with the row's values as they are ([`template`]); a runner
-//! ([`crate::exec`]) starts it, one after the other for each worker. Standard error is passed on, each line behind the item
-//! that it is of.
+//! ([`crate::exec`]) starts it, one after the other for each worker ([`tries`]). Standard error is passed on, each line
+//! behind the item that it is of.
 
 mod faults;
+mod pipe;
 mod template;
+mod tries;
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::base::blocking::Stderr;
-use crate::base::error::{Error, Result, plain};
+use crate::base::error::Result;
+use crate::base::escape;
 use crate::base::fmt::shown;
-use crate::base::{escape, signals};
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
-use crate::exec::{Ended, Ending, Outcome, Request, Runner};
+use crate::exec::Input;
 use crate::job::command::{Command, Limits};
 use crate::op::expr::Faults;
 use crate::op::record::{Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 use template::{Item, Template};
+use tries::{Place, Tries};
 
-/// Bytes that a command may print.
-const MOST_OUTPUT: u64 = 256 << 20;
-
-/// Bytes of standard error that are kept to say why a command has failed.
-const MOST_SAID: usize = 2048;
-
-/// The exit code of what has none, as GNU parallel has it.
-const NO_EXIT: i32 = -1;
+pub use pipe::BoundPipe;
 
 /// Letters of an item before the lines of its standard error.
 const MOST_ITEM: usize = 40;
-
-/// How often an item is run again whose runner was killed.
-const RUNNERS: usize = 2;
-
-/// Variables that say how many threads a program may start, as the libraries have them that many programs use.
-const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 
 /// A command bound to the columns of an input. The same on every rank.
 #[derive(Debug, Clone)]
@@ -72,21 +59,37 @@ impl BoundCommand {
         self.answers
     }
 
+    /// The answer that it has given with what it has printed, which is all of `made` from `begin` on.
+    fn read(&self, made: &mut Vec<u8>, begin: usize) -> Answer {
+        let printed = &made[begin..];
+        let Some(dtype) = self.answers.number() else {
+            let end = match printed.strip_suffix(b"\n") {
+                Some(line) if !self.raw => begin + line.len(),
+                _ => made.len(),
+            };
+            made.truncate(end);
+            return last_of(made, begin).ok_or_else(|| "it has printed too much".to_owned());
+        };
+        let word = std::str::from_utf8(printed).ok().map(str::trim);
+        match word.and_then(|word| dtype.parse(word)) {
+            Some(bits) => Ok(bits),
+            None if printed.trim_ascii().is_empty() => {
+                Err(format!("it has printed nothing, and no {}", dtype.name()))
+            }
+            None => {
+                Err(format!("it has printed '{}', which is no {}", shown(printed.trim_ascii()), dtype.name()))
+            }
+        }
+    }
+
     /// The same, ready to be run by `worker`.
     pub fn function(&self, worker: Worker) -> CommandFunction {
-        let env = |name: &str, value: usize| format!("{name}={value}").into_bytes();
-        let threads = THREADS.into_iter().filter(|name| std::env::var_os(name).is_none());
-        let mut env_of_worker: Vec<Vec<u8>> = threads.map(|name| env(name, worker.cpus)).collect();
-        env_of_worker.extend([env("PARPY_SLOT", worker.slot), env("PARPY_RANK", worker.rank)]);
         CommandFunction {
             command: self.clone(),
-            slot: worker.slot,
-            env: env_of_worker,
-            runner: None,
+            place: Place::of(worker),
+            tries: Tries::new(self.limits, worker),
             made: Vec::new(),
             fault: None,
-            tried: Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() },
-            said: Vec::new(),
         }
     }
 
@@ -100,18 +103,12 @@ impl BoundCommand {
 /// Runs a command for each row. One per worker.
 pub struct CommandFunction {
     command: BoundCommand,
-    slot: usize,
-    /// Variables of all of its commands.
-    env: Vec<Vec<u8>>,
-    /// Started when it is needed.
-    runner: Option<Runner>,
+    place: Place,
+    tries: Tries,
     /// What the last has printed.
     made: Vec<u8>,
     /// Why the last has failed.
     fault: Option<String>,
-    /// How the last was worked on, and the last of what it has said.
-    tried: Tried,
-    said: Vec<u8>,
 }
 
 impl RowFunction for CommandFunction {
@@ -133,8 +130,7 @@ impl RowFunction for CommandFunction {
         self.fault = None;
         let mut faults: Option<Faults> = None;
         for (row, answer) in answers.iter_mut().enumerate() {
-            self.tried = Tried { rank: self.tried.rank, slot: self.slot, exit: NO_EXIT, ..Tried::default() };
-            self.said.clear();
+            self.tries.forget();
             if rows.lacks(row) {
                 continue;
             }
@@ -158,7 +154,7 @@ impl RowFunction for CommandFunction {
     }
 
     fn tried(&self) -> Option<(&Tried, &[u8])> {
-        Some((&self.tried, &self.said))
+        Some(self.tries.last())
     }
 }
 
@@ -177,120 +173,11 @@ impl CommandFunction {
                 shown(value)
             )));
         }
-        let mut env = self.env.clone();
-        env.push(format!("PARPY_ITEM={number}").into_bytes());
-        let Limits { timeout, memory, retries, delay } = self.command.limits;
-        let request = Request {
-            argv: self.command.template.fill(&Item { values: &values, row: number, slot: self.slot }),
-            env,
-            timeout,
-            memory,
-            most_output: MOST_OUTPUT,
-        };
+        let Self { command, place, tries, made, .. } = self;
+        let argv = command.template.fill(&Item { values: &values, row: number, slot: place.slot });
+        let request = tries.request(argv, place.env(number), Input::Nothing);
         let before = before_line(&values, number);
-        let begin = self.made.len();
-        let mut tried = 0;
-        loop {
-            self.made.truncate(begin);
-            let mut said = Vec::new();
-            let outcome = self.run(&request, &before, &mut said, is_wanted)?;
-            self.note(&outcome, self.made.len() - begin);
-            let answer = self.read(&outcome, begin);
-            let fault = match answer {
-                Ok(word) => return Ok(Ok(word)),
-                Err(fault) => fault,
-            };
-            self.made.truncate(begin);
-            tried += 1;
-            if tried > retries {
-                let fault = faults::with_said(fault, &said);
-                self.said = said;
-                return Ok(Err(fault));
-            }
-            wait(delay, is_wanted)?;
-        }
-    }
-
-    /// Notes what a try has come to.
-    fn note(&mut self, outcome: &Outcome, printed: usize) {
-        let (exit, signal) = match outcome.ending {
-            Ending::Exited(code) => (code, 0),
-            Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
-            // As a shell has it.
-            Ending::NotStarted(libc::ENOENT) => (127, 0),
-            Ending::NotStarted(_) => (126, 0),
-            Ending::TimedOut | Ending::TooLong => (NO_EXIT, libc::SIGKILL),
-        };
-        let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
-        self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
-    }
-
-    /// Runs the command once. What it prints is behind what has been made, and the last of what it says is `said`.
-    fn run(
-        &mut self,
-        request: &Request,
-        before: &[u8],
-        said: &mut Vec<u8>,
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Outcome> {
-        let cannot = |why: &str| Error::Failed(format!("cannot run commands: {why}"));
-        let begin = self.made.len();
-        for _ in 0..=RUNNERS {
-            let runner = match &mut self.runner {
-                Some(runner) => runner,
-                None => self.runner.insert(Runner::start().map_err(|e| cannot(&plain(&e)))?),
-            };
-            let keep = |lines: &[u8]| {
-                pass_on(before, lines);
-                said.extend_from_slice(lines);
-                let surplus = said.len().saturating_sub(MOST_SAID);
-                said.drain(..surplus);
-            };
-            match runner.run(request, &mut self.made, keep, is_wanted) {
-                Ok(outcome) => return Ok(outcome),
-                Err(Ended::Signal(signal)) => {
-                    self.runner = None;
-                    return Err(signal);
-                }
-                Err(Ended::Unwanted) => {
-                    self.runner = None;
-                    return Err(Error::Failed("nobody wants the answer any more".into()));
-                }
-                // Somebody has killed it: that says nothing of the command.
-                Err(Ended::Gone) => {
-                    self.runner = None;
-                    self.made.truncate(begin);
-                    said.clear();
-                }
-            }
-        }
-        Err(cannot("what starts them was killed, again and again"))
-    }
-
-    /// The answer that a command has given with what it has printed, which is all from `begin` on.
-    fn read(&mut self, outcome: &Outcome, begin: usize) -> Answer {
-        if outcome.ending != Ending::Exited(0) {
-            return Err(faults::of(outcome.ending, self.command.limits.timeout, MOST_OUTPUT));
-        }
-        let printed = &self.made[begin..];
-        let Some(dtype) = self.command.answers.number() else {
-            let end = match printed.strip_suffix(b"\n") {
-                Some(line) if !self.command.raw => begin + line.len(),
-                _ => self.made.len(),
-            };
-            self.made.truncate(end);
-            return last_of(&self.made, begin).ok_or_else(|| "it has printed too much".to_owned());
-        };
-        let word = std::str::from_utf8(printed).ok().map(str::trim);
-        match word.and_then(|word| dtype.parse(word)) {
-            Some(bits) => Ok(bits),
-            None if printed.trim_ascii().is_empty() => {
-                Err(format!("it has printed nothing, and no {}", dtype.name()))
-            }
-            None => {
-                Err(format!("it has printed '{}', which is no {}", shown(printed.trim_ascii()), dtype.name()))
-            }
-        }
+        tries.run((&request, None), &before, made, is_wanted, |made, begin| command.read(made, begin))
     }
 
     /// A value as it was typed.
@@ -314,27 +201,4 @@ fn before_line(values: &[Cow<[u8]>], number: u64) -> Vec<u8> {
         }
         _ => format!("no. {}: ", number + 1).into_bytes(),
     }
-}
-
-/// Passes on lines of standard error, all at once, so that no line stands within another.
-fn pass_on(before: &[u8], lines: &[u8]) {
-    let mut text = Vec::new();
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        text.extend_from_slice(before);
-        text.extend_from_slice(line);
-    }
-    // Nobody listens: that is no fault of the command.
-    let _ = Stderr.write_all(&text);
-}
-
-/// Waits before an item is tried again.
-fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
-    let began = std::time::Instant::now();
-    while began.elapsed() < delay && is_wanted() {
-        signals::check()?;
-        let left = delay.saturating_sub(began.elapsed());
-        // A signal ends it: the next look says which.
-        let _ = signals::sleep(left.min(Duration::from_millis(50)));
-    }
-    signals::check()
 }

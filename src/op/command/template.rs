@@ -1,4 +1,5 @@
-//! The words of a command with the parts of an item in place of placeholders, as GNU parallel has them.
+//! The words of a command with the parts of an item in place of placeholders, as GNU parallel has them; of a section of a
+//! file only its number and its worker, as it has no value.
 
 use std::borrow::Cow;
 
@@ -84,12 +85,17 @@ pub struct Template {
 impl Template {
     /// Of `words`, in which columns of `schema` may be named. Where they have no placeholder at all, the item comes last.
     pub fn new<'w>(words: impl Iterator<Item = &'w [u8]>, shell: bool, schema: &Schema) -> Self {
-        let mut words: Vec<Vec<Part>> = words.map(|word| parse(word, schema)).collect();
+        let mut words: Vec<Vec<Part>> = words.map(|word| parse(word, Some(schema))).collect();
         let is_plain = |parts: &Vec<Part>| parts.iter().all(|part| matches!(part, Part::Text(_)));
         if words.iter().all(is_plain) {
             words.push(vec![Part::Value(None, Trim::Nothing)]);
         }
         Self { words, shell, columns: schema.len() }
+    }
+
+    /// Of `words` for sections of a file: what stands for a value is left as it is, and nothing is added.
+    pub fn of_sections<'w>(words: impl Iterator<Item = &'w [u8]>, shell: bool) -> Self {
+        Self { words: words.map(|word| parse(word, None)).collect(), shell, columns: 0 }
     }
 
     /// The columns whose values it needs.
@@ -178,8 +184,8 @@ fn quoted(word: &[u8]) -> Cow<'_, [u8]> {
     quoted.into()
 }
 
-/// The parts of a word.
-fn parse(word: &[u8], schema: &Schema) -> Vec<Part> {
+/// The parts of a word, in which columns of `schema` may be named; without one nothing stands for a value.
+fn parse(word: &[u8], schema: Option<&Schema>) -> Vec<Part> {
     let (mut parts, mut text, mut at) = (Vec::new(), Vec::new(), 0);
     while at < word.len() {
         let end = if word[at] == b'{' { memchr::memchr(b'}', &word[at..]).map(|end| at + end) } else { None };
@@ -205,7 +211,12 @@ fn parse(word: &[u8], schema: &Schema) -> Vec<Part> {
 }
 
 /// What stands for `{name}`; `None` where that is left as it is.
-fn placeholder(name: &str, schema: &Schema) -> Option<Part> {
+fn placeholder(name: &str, schema: Option<&Schema>) -> Option<Part> {
+    let schema = match schema {
+        Some(schema) => schema,
+        None if ["#", "row", "slot"].contains(&name) => &Schema::default(),
+        None => return None,
+    };
     let column = |name: &str| {
         let by_number = || name.parse::<usize>().ok()?.checked_sub(1).filter(|column| *column < schema.len());
         schema.position(name).filter(|_| !name.is_empty()).or_else(by_number)
@@ -280,6 +291,14 @@ mod tests {
         // Without any placeholder the item comes last.
         assert_eq!(filled(&["p", "{b}"]), ["p", "{b}", "1", "2", "3/4.5"]);
         assert_eq!(filled(&["p", "{#}"]), ["p", "7"]);
+    }
+
+    #[test]
+    fn sections_have_a_number_and_no_value() {
+        let words = ["awk", "{print} {} {/} {1}", "{#}-{row}-{slot}"];
+        let template = Template::of_sections(words.iter().map(|word| word.as_bytes()), false);
+        let filled = template.fill(&Item { values: &[], row: 6, slot: 3 });
+        assert_eq!(filled, ["awk", "{print} {} {/} {1}", "7-6-3"].map(|word| word.as_bytes().to_vec()));
     }
 
     #[test]

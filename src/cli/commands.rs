@@ -1,0 +1,103 @@
+//! What was typed of commands, checked: those of `map --exec` and `read --pipe`, and their limits.
+
+use std::time::Duration;
+
+use crate::base::error::{Error, Result};
+use crate::cli::Shared;
+use crate::job::Work;
+use crate::job::command::{Command, Limits, Pipe, size, time};
+use crate::job::schedule::{Schedule, ScheduleKind};
+use crate::job::spec::{MapSpec, ReadSpec};
+
+/// What `--exec` and what belongs to it say.
+pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Command>> {
+    let MapSpec { exec, shell, raw, answers, .. } = spec;
+    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
+    let Some(program) = exec.first() else {
+        return match (shell, raw, answers) {
+            (false, false, None) => Ok(None),
+            _ => wrong("--shell, --raw and --answers are for a command: --exec CMD ARGS"),
+        };
+    };
+    if program.0.is_empty() {
+        return wrong("--exec: say which command is to be run, as in --exec echo {}");
+    }
+    if spec.function.is_some() {
+        return wrong("give a function (-f), or a command (--exec), but not both");
+    }
+    if spec.dtype.is_some() {
+        return wrong(
+            "--dtype is of numbers, and a command is given items as they are; --answers is of what it prints",
+        );
+    }
+    Ok(Some(Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers }))
+}
+
+/// What `--pipe` and what belongs to it say.
+///
+/// # Errors
+/// There is no command, or something is said of one and there is none.
+pub(super) fn of_read(spec: &ReadSpec) -> Result<Option<Pipe>> {
+    let ReadSpec { pipe, shell, header, block, action, .. } = spec;
+    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
+    let Some(program) = pipe.first() else {
+        return match (shell, header, block) {
+            (false, false, None) => Ok(None),
+            _ => wrong("--shell, --header and --block are for a command: --pipe CMD ARGS"),
+        };
+    };
+    if program.0.is_empty() {
+        return wrong("--pipe: say which command is to read each section, as in --pipe wc -l");
+    }
+    if action.is_some() {
+        return wrong("give an operation (--do), or a command (--pipe), but not both");
+    }
+    let block = block.as_deref().map(|text| size("--block", text)).transpose()?;
+    Ok(Some(Pipe { words: pipe.clone(), shell: *shell, header: *header, block }))
+}
+
+/// Checks how the sections that commands read are handed out: they are of one size, so that what comes out does not hang on
+/// time.
+///
+/// # Errors
+/// The schedule makes blocks of several sizes, or their size is said twice.
+pub(super) fn check_sections(schedule: Schedule, work: &Work) -> Result<()> {
+    let Some(pipe) = work.pipe() else { return Ok(()) };
+    match schedule {
+        Schedule { kind: Some(ScheduleKind::Guided | ScheduleKind::Adaptive), .. } => Err(Error::Usage(
+            "--schedule: sections for --pipe are all of one size (--block), which guided and adaptive do not make; \
+             give dynamic or static"
+                .into(),
+        )),
+        Schedule { block: Some(_), .. } if pipe.block.is_some() => Err(Error::Usage(
+            "--block and the block of --schedule are the same here; give one of them".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What an item may take, and what is done when it fails.
+pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
+    let limits = Limits {
+        timeout: shared.timeout.as_deref().map(|text| time("--timeout", text)).transpose()?,
+        memory: shared.memory.as_deref().map(|text| size("--memory", text)).transpose()?,
+        retries: 0,
+        delay: shared
+            .retry_delay
+            .as_deref()
+            .map_or(Ok(Duration::ZERO), |text| time("--retry-delay", text))?,
+    };
+    if limits.timeout.is_some_and(|time| time.is_zero()) {
+        return Err(Error::Usage("--timeout 0: no command ends in no time".into()));
+    }
+    let is_command = work.runs_commands();
+    if limits != Limits::default() && !is_command {
+        return Err(Error::Usage(
+            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS, or --pipe CMD ARGS"
+                .into(),
+        ));
+    }
+    // For others it is what killed workers had that is run again.
+    let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok());
+    Ok(Limits { retries: retries.unwrap_or(0), ..limits })
+}

@@ -1,0 +1,159 @@
+//! A command for each section of a file, whose lines it reads on its standard input: what the commands print is passed on
+//! as it is, in the order of the sections.
+//!
+//! A section is the same however it is run: its number, its bounds and so what comes out depend on the file's size and the
+//! size of sections alone, never on who runs what. Its bytes do not pass through the worker ([`crate::exec`]).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::template::{Item, Template};
+use super::tries::{Place, Tries};
+use crate::base::error::{Error, Result};
+use crate::data::batch::BatchRef;
+use crate::data::block::Block;
+use crate::exec::Input;
+use crate::input::InputInfo;
+use crate::input::section::SectionReader;
+use crate::job::command::{Limits, Pipe};
+use crate::job::input::TextFile;
+use crate::op::{BlockResult, Operator, Worker};
+
+/// Bytes of what a command has printed whose memory the next one gets: as much as most print of what they read.
+const KEPT: usize = 80 << 20;
+
+/// A command for sections, bound to a file. The same on every rank.
+#[derive(Debug, Clone)]
+pub struct BoundPipe {
+    template: Arc<Template>,
+    header: bool,
+    keep_going: bool,
+    limits: Limits,
+    /// Bytes of a section, before its ends move to starts of lines.
+    section: u64,
+}
+
+impl BoundPipe {
+    /// `pipe`, within `limits`, for sections of `section` bytes. With `keep_going`, sections whose command fails are passed
+    /// over.
+    pub fn bind(pipe: &Pipe, limits: Limits, section: u64, keep_going: bool) -> Self {
+        let words = pipe.words.iter().map(|word| word.0.as_encoded_bytes());
+        let template = Arc::new(Template::of_sections(words, pipe.shell));
+        Self { template, header: pipe.header, keep_going, limits, section }
+    }
+
+    /// Bytes of a section, before its ends move to starts of lines.
+    pub fn section(&self) -> u64 {
+        self.section
+    }
+
+    /// The same, ready to be run by `worker` over `file`.
+    ///
+    /// # Errors
+    /// As those of [`SectionReader::open`]; or the file's first line cannot be read.
+    pub fn open(&self, file: &TextFile, info: &InputInfo, worker: Worker) -> Result<PipeSections> {
+        let mut reader = SectionReader::open(file, info)?;
+        let header = if self.header { 0..reader.line_from(1.min(info.total))? } else { 0..0 };
+        Ok(PipeSections {
+            pipe: self.clone(),
+            reader,
+            header,
+            place: Place::of(worker),
+            tries: Tries::new(self.limits, worker),
+            made: Vec::new(),
+            handed_over: 0,
+            rest: BlockResult::default(),
+        })
+    }
+}
+
+/// Runs a command for each section. One per worker.
+pub struct PipeSections {
+    pipe: BoundPipe,
+    reader: SectionReader,
+    /// Where the line is that all sections begin with; empty where there is none.
+    header: Range<u64>,
+    place: Place,
+    tries: Tries,
+    /// What the last command has printed, and how much of that has been handed over.
+    made: Vec<u8>,
+    handed_over: usize,
+    /// What is said with the last of it: so each section counts once, whoever gives some of its pieces again.
+    rest: BlockResult,
+}
+
+impl PipeSections {
+    /// Runs the command for a section, and keeps what it prints.
+    fn run(&mut self, block: &Block, is_wanted: &dyn Fn() -> bool) -> Result<BlockResult> {
+        let Self { pipe, reader, header, place, tries, made, .. } = self;
+        let section = reader.range(block)?;
+        if section.is_empty() {
+            // A line that begins before it goes on behind it.
+            return Ok(BlockResult::default());
+        }
+        // Blocks are all of that size but the last.
+        let number = block.start / pipe.section;
+        let argv = pipe.template.fill(&Item { values: &[], row: number, slot: place.slot });
+        // The first section has it already.
+        let header = if section.start == 0 { 0..0 } else { header.clone() };
+        let parts = [header, section.clone()].into_iter().filter(|part| !part.is_empty()).collect();
+        let request = tries.request(argv, place.env(number), Input::Parts(parts));
+        let before = format!("section {}: ", number + 1);
+        let run = (&request, Some((reader.file(), reader.path())));
+        let done = tries.run(run, before.as_bytes(), made, is_wanted, |_, _| Ok(()))?;
+        let input_bytes = section.end - section.start;
+        let Err(fault) = done else {
+            return Ok(BlockResult { items: 1, input_bytes, ..BlockResult::default() });
+        };
+        let (Range { start, end }, name) = (section, reader.path().display());
+        let fault = format!("section {} (bytes {start} to {end} of {name}): {fault}", number + 1);
+        match pipe.keep_going {
+            true => Ok(BlockResult {
+                failed: 1,
+                first_failed: Some(fault),
+                input_bytes,
+                ..BlockResult::default()
+            }),
+            false => Err(Error::Item(fault)),
+        }
+    }
+
+    /// Hands over as much as there is room for.
+    fn hand_over(&mut self, room: &mut [u8]) -> BlockResult {
+        let left = &self.made[self.handed_over..];
+        let bytes = left.len().min(room.len());
+        room[..bytes].copy_from_slice(&left[..bytes]);
+        self.handed_over += bytes;
+        if self.handed_over < self.made.len() {
+            return BlockResult { bytes, more: true, ..BlockResult::default() };
+        }
+        if self.made.capacity() > KEPT {
+            self.made = Vec::new();
+        }
+        BlockResult { bytes, ..std::mem::take(&mut self.rest) }
+    }
+}
+
+impl Operator for PipeSections {
+    fn apply(
+        &mut self,
+        block: &Block,
+        _rows: Option<BatchRef>,
+        buf: &mut [u8],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> BlockResult {
+        self.made.clear();
+        self.handed_over = 0;
+        match self.run(block, is_wanted) {
+            Ok(rest) => {
+                self.rest = rest;
+                self.hand_over(buf)
+            }
+            Err(error) => BlockResult::failed(error),
+        }
+    }
+
+    fn more(&mut self, room: &mut [u8]) -> BlockResult {
+        self.hand_over(room)
+    }
+}

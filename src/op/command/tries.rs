@@ -1,0 +1,219 @@
+//! Commands of one worker, run one after the other, and again where they fail: with what they need to know of the worker,
+//! and with what they say on standard error passed on. What a command is run for is not known here.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use super::faults;
+use crate::base::blocking::Stderr;
+use crate::base::error::{Error, Result, plain};
+use crate::base::signals;
+use crate::exec::{Ended, Ending, Input, Outcome, Request, Runner};
+use crate::job::command::Limits;
+use crate::op::Worker;
+use crate::op::record::Tried;
+
+/// Bytes that a command may print.
+const MOST_OUTPUT: u64 = 256 << 20;
+
+/// The exit code of what has none, as GNU parallel has it.
+const NO_EXIT: i32 = -1;
+
+/// Bytes of standard error that are kept to say why a command has failed.
+const MOST_SAID: usize = 2048;
+
+/// How often an item is run again whose runner was killed.
+const RUNNERS: usize = 2;
+
+/// Variables that say how many threads a program may start, as the libraries have them that many programs use.
+const THREADS: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
+
+/// A worker, as its commands know it.
+pub(super) struct Place {
+    /// The worker's number.
+    pub slot: usize,
+    /// Variables of all of its commands.
+    env: Vec<Vec<u8>>,
+}
+
+impl Place {
+    pub(super) fn of(worker: Worker) -> Self {
+        let env = |name: &str, value: usize| format!("{name}={value}").into_bytes();
+        let threads = THREADS.into_iter().filter(|name| std::env::var_os(name).is_none());
+        let mut all: Vec<Vec<u8>> = threads.map(|name| env(name, worker.cpus)).collect();
+        all.extend([env("PARPY_SLOT", worker.slot), env("PARPY_RANK", worker.rank)]);
+        Self { slot: worker.slot, env: all }
+    }
+
+    /// Variables of the command for an item, whose number is counted from 0.
+    pub(super) fn env(&self, item: u64) -> Vec<Vec<u8>> {
+        let own = format!("PARPY_ITEM={item}").into_bytes();
+        self.env.iter().cloned().chain([own]).collect()
+    }
+}
+
+/// Runs commands.
+pub(super) struct Tries {
+    limits: Limits,
+    /// Started when it is needed.
+    runner: Option<Runner>,
+    /// How the last was run, and the last of what it has said where it has failed.
+    tried: Tried,
+    said: Vec<u8>,
+}
+
+/// What is run, and the file of which it reads parts, with its name.
+pub(super) type Run<'a> = (&'a Request, Option<(&'a File, &'a Path)>);
+
+impl Tries {
+    /// Those of `worker`, each of which may take so much.
+    pub(super) fn new(limits: Limits, worker: Worker) -> Self {
+        let tried = Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() };
+        Self { limits, runner: None, tried, said: Vec::new() }
+    }
+
+    /// How the last was run, and the last of what it has said where it has failed.
+    pub(super) fn last(&self) -> (&Tried, &[u8]) {
+        (&self.tried, &self.said)
+    }
+
+    /// None has been run.
+    pub(super) fn forget(&mut self) {
+        self.tried =
+            Tried { rank: self.tried.rank, slot: self.tried.slot, exit: NO_EXIT, ..Tried::default() };
+        self.said.clear();
+    }
+
+    /// Notes what a try has come to.
+    fn note(&mut self, outcome: &Outcome, printed: usize) {
+        let (exit, signal) = match outcome.ending {
+            Ending::Exited(code) => (code, 0),
+            Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
+            // As a shell has it.
+            Ending::NotStarted(libc::ENOENT) => (127, 0),
+            Ending::NotStarted(_) => (126, 0),
+            Ending::Unfed(_) => (NO_EXIT, 0),
+            Ending::TimedOut | Ending::TooLong => (NO_EXIT, libc::SIGKILL),
+        };
+        let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
+        self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
+    }
+
+    /// What is to be run, within these limits.
+    pub(super) fn request(&self, argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>, input: Input) -> Request {
+        let Limits { timeout, memory, .. } = self.limits;
+        Request { argv, env, timeout, memory, most_output: MOST_OUTPUT, input }
+    }
+
+    /// Runs a command, again and again as far as that is wanted. What it prints is put behind what is in `made`, and
+    /// `answer` makes an answer of it, from where it is told on. `before` stands before each line that the command says on
+    /// standard error. Returns the answer, or why there is none; `made` is as it was then.
+    ///
+    /// # Errors
+    /// It cannot go on: a signal has come, what runs commands has gone, or the file cannot be read.
+    pub(super) fn run<T>(
+        &mut self,
+        run: Run,
+        before: &[u8],
+        made: &mut Vec<u8>,
+        is_wanted: &dyn Fn() -> bool,
+        answer: impl Fn(&mut Vec<u8>, usize) -> std::result::Result<T, String>,
+    ) -> Result<std::result::Result<T, String>> {
+        let begin = made.len();
+        let mut tried = 0;
+        loop {
+            let mut said = Vec::new();
+            let outcome = self.run_once(run, before, (&mut *made, &mut said), is_wanted)?;
+            self.note(&outcome, made.len() - begin);
+            let fault = match outcome.ending {
+                Ending::Exited(0) => match answer(made, begin) {
+                    Ok(answer) => return Ok(Ok(answer)),
+                    Err(fault) => fault,
+                },
+                Ending::Unfed(errno) => {
+                    // That says nothing of the command.
+                    let name = run.1.map_or(Path::new(""), |(_, name)| name).display();
+                    return Err(Error::Failed(format!("cannot read {name}: {}", faults::unread(errno))));
+                }
+                ending => faults::of(ending, self.limits.timeout, MOST_OUTPUT),
+            };
+            made.truncate(begin);
+            tried += 1;
+            if tried > self.limits.retries {
+                let fault = faults::with_said(fault, &said);
+                self.said = said;
+                return Ok(Err(fault));
+            }
+            wait(self.limits.delay, is_wanted)?;
+        }
+    }
+
+    /// Runs a command once. What it prints is behind what has been made, and the last of what it says is said.
+    fn run_once(
+        &mut self,
+        (request, file): Run,
+        before: &[u8],
+        (made, said): (&mut Vec<u8>, &mut Vec<u8>),
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Outcome> {
+        let cannot = |why: &str| Error::Failed(format!("cannot run commands: {why}"));
+        let begin = made.len();
+        for _ in 0..=RUNNERS {
+            let start = || Runner::start(file.map(|(file, _)| file.as_fd()));
+            let runner = match &mut self.runner {
+                Some(runner) => runner,
+                None => self.runner.insert(start().map_err(|e| cannot(&plain(&e)))?),
+            };
+            let keep = |lines: &[u8]| {
+                pass_on(before, lines);
+                said.extend_from_slice(lines);
+                let surplus = said.len().saturating_sub(MOST_SAID);
+                said.drain(..surplus);
+            };
+            match runner.run(request, made, keep, is_wanted) {
+                Ok(outcome) => return Ok(outcome),
+                Err(Ended::Signal(signal)) => {
+                    self.runner = None;
+                    return Err(signal);
+                }
+                Err(Ended::Unwanted) => {
+                    self.runner = None;
+                    return Err(Error::Failed("nobody wants the answer any more".into()));
+                }
+                // Somebody has killed it: that says nothing of the command.
+                Err(Ended::Gone) => {
+                    self.runner = None;
+                    made.truncate(begin);
+                    said.clear();
+                }
+            }
+        }
+        Err(cannot("what starts them was killed, again and again"))
+    }
+}
+
+/// Passes on lines of standard error, all at once, so that no line stands within another.
+fn pass_on(before: &[u8], lines: &[u8]) {
+    let mut text = Vec::new();
+    for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        text.extend_from_slice(before);
+        text.extend_from_slice(line);
+    }
+    // Nobody listens: that is no fault of the command.
+    let _ = Stderr.write_all(&text);
+}
+
+/// Waits before an item is tried again.
+fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
+    let began = std::time::Instant::now();
+    while began.elapsed() < delay && is_wanted() {
+        signals::check()?;
+        let left = delay.saturating_sub(began.elapsed());
+        // A signal ends it: the next look says which.
+        let _ = signals::sleep(left.min(Duration::from_millis(50)));
+    }
+    signals::check()
+}
