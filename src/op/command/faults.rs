@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use signal_hook::low_level::signal_name;
 
-use crate::base::fmt::{counted, shown};
+use crate::base::fmt::counted;
 use crate::exec::Ending;
 
 /// The exit code by which shells say that there is no such program, and that it may not be run.
 const NO_PROGRAM: i32 = 127;
 const NO_RIGHT: i32 = 126;
+
+/// Letters of the last line that a message shows.
+const LONGEST_LINE: usize = 200;
 
 /// What an ending that is none in good order means.
 pub(super) fn of(ending: Ending, timeout: Option<Duration>, most: u64) -> String {
@@ -39,7 +42,10 @@ pub(super) fn of(ending: Ending, timeout: Option<Duration>, most: u64) -> String
 /// The same, with the last line of what it has said.
 pub(super) fn with_said(fault: String, said: &[u8]) -> String {
     let last = said.split(|byte| *byte == b'\n').rfind(|line| !line.trim_ascii().is_empty());
-    last.map_or_else(|| fault.clone(), |line| format!("{fault}: {}", shown(line.trim_ascii())))
+    let text = |line: &[u8]| {
+        String::from_utf8_lossy(line.trim_ascii()).chars().take(LONGEST_LINE).collect::<String>()
+    };
+    last.map_or_else(|| fault.clone(), |line| format!("{fault}: {}", text(line)))
 }
 
 fn name(signal: i32) -> String {
