@@ -427,7 +427,8 @@ pub struct Shared {
     /// (SIGTERM), and killed two seconds later
     #[arg(long, global = true, value_name = "TIME")]
     pub timeout: Option<String>,
-    /// Memory that each process of a command may have: 512M, 2G
+    /// Memory that each process of a command may have: 512M, 2G. None is begun while the machine has less, for a minute at
+    /// the most
     #[arg(long, global = true, value_name = "SIZE")]
     pub memory: Option<String>,
     /// Write the items that have failed: their columns, number (row, from 0), exit code, signal, and why, or the last that

@@ -97,14 +97,17 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
     if let Ok(nothing) = let_go_of_all(control) {
         let heritage = Heritage { env, path, ignored, nothing };
         while let Some((socket, file)) = next_worker(control) {
-            // SAFETY: this process has one thread. The child leaves by `_exit`, and drops nothing of its parent's.
-            if unsafe { libc::fork() } == 0 {
-                // SAFETY: the child's copy, which nothing uses or drops any more.
-                unsafe { libc::close(control.as_raw_fd()) };
-                let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket, file).serve());
-                let outcome = std::panic::catch_unwind(run);
-                // SAFETY: ends this process and nothing else.
-                unsafe { libc::_exit(i32::from(outcome.is_err())) }
+            match fork() {
+                Ok(true) => {
+                    // SAFETY: the child's copy, which nothing uses or drops any more.
+                    unsafe { libc::close(control.as_raw_fd()) };
+                    let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket, file).serve());
+                    let outcome = std::panic::catch_unwind(run);
+                    // SAFETY: ends this process and nothing else.
+                    unsafe { libc::_exit(i32::from(outcome.is_err())) }
+                }
+                Ok(false) => {}
+                Err(errno) => refuse(socket, errno),
             }
         }
     }
@@ -113,6 +116,34 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
     while let Err(Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
     // SAFETY: as above.
     unsafe { libc::_exit(0) }
+}
+
+/// Forks this process: true in the child. Where the system has no room for it, it may have in a moment.
+fn fork() -> Result<bool, Errno> {
+    let began = Instant::now();
+    loop {
+        // SAFETY: this process has one thread. The child leaves by `_exit`, and drops nothing of its parent's.
+        match unsafe { libc::fork() } {
+            0 => return Ok(true),
+            -1 => {
+                let error = Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::AGAIN);
+                if began.elapsed() > PATIENCE {
+                    return Err(error);
+                }
+                std::thread::sleep(NAP);
+            }
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// Says to a worker, whatever it will want to be run, that it cannot be.
+fn refuse(mut socket: UnixStream, errno: Errno) {
+    let mut report = Vec::new();
+    let ending = Ending::NotStarted(errno.raw_os_error());
+    Report::Done(Outcome { ending, began: 0, took: Duration::ZERO, leaves_process: false }).put(&mut report);
+    // It has gone.
+    let _ = socket.write_all(&report);
 }
 
 /// Closes all files of the process that this one was forked from, so that they end when that process ends them; its

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::faults;
 use crate::base::blocking::Stderr;
@@ -24,6 +24,10 @@ const NO_EXIT: i32 = -1;
 
 /// Bytes of standard error that are kept to say why a command has failed.
 const MOST_SAID: usize = 2048;
+
+/// How long to wait at the most until there is memory for a command, and how often to look.
+const FOR_MEMORY: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How often an item is run again whose runner was killed.
 const RUNNERS: usize = 2;
@@ -151,6 +155,17 @@ impl Tries {
         }
     }
 
+    /// Waits until the machine has as much memory as a command may have: others may end. Not for ever, as it may be that
+    /// nothing of this run has what is lacking.
+    fn wait_for_memory(&self, is_wanted: &dyn Fn() -> bool) -> Result<()> {
+        let Some(wanted) = self.limits.memory else { return Ok(()) };
+        let began = Instant::now();
+        while available_memory().is_some_and(|bytes| bytes < wanted) && began.elapsed() < FOR_MEMORY {
+            wait(LOOK, is_wanted)?;
+        }
+        Ok(())
+    }
+
     /// Runs a command once. What it prints is behind what has been made, and the last of what it says is said.
     fn run_once(
         &mut self,
@@ -159,6 +174,7 @@ impl Tries {
         (made, said): (&mut Vec<u8>, &mut Vec<u8>),
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Outcome> {
+        self.wait_for_memory(is_wanted)?;
         let cannot = |why: &str| Error::Failed(format!("cannot run commands: {why}"));
         let begin = made.len();
         for _ in 0..=RUNNERS {
@@ -195,6 +211,13 @@ impl Tries {
     }
 }
 
+/// Bytes of memory that there are for a program that is started, as Linux estimates it.
+fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
 /// Passes on lines of standard error, all at once, so that no line stands within another.
 fn pass_on(before: &[u8], lines: &[u8]) {
     let mut text = Vec::new();
@@ -208,7 +231,7 @@ fn pass_on(before: &[u8], lines: &[u8]) {
 
 /// Waits before an item is tried again.
 fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     while began.elapsed() < delay && is_wanted() {
         signals::check()?;
         let left = delay.saturating_sub(began.elapsed());
