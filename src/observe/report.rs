@@ -61,6 +61,8 @@ pub struct OverMpi {
     pub ranks: usize,
     /// Threads of each.
     pub threads: usize,
+    /// How blocks got to them: in `rounds` of all ranks, or as `tasks` to whoever was free.
+    pub transport: &'static str,
 }
 
 /// Seconds on rank 0. The start-up of MPI is in none of them.
