@@ -192,6 +192,27 @@ pub fn check() -> Result<()> {
     }
 }
 
+/// Nobody wants what this process works on: the run has ended elsewhere.
+static UNWANTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on, does anybody want what this process works on?
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+pub fn set_wanted(is_wanted: bool) {
+    UNWANTED.store(!is_wanted, Ordering::Relaxed);
+}
+
+/// Is the work worth going on with? To be asked between two items of which each may take long.
+///
+/// # Errors
+/// A signal has come, as those of [`check`], or the run has ended elsewhere, so that nobody hears of the error.
+pub fn check_wanted() -> Result<()> {
+    check()?;
+    if UNWANTED.load(Ordering::Relaxed) {
+        return Err(Error::Failed("is not wanted any more".into()));
+    }
+    Ok(())
+}
+
 /// What becomes readable when a signal comes; `None` where nobody watches.
 pub fn descriptor() -> Option<BorrowedFd<'static>> {
     WATCH.get().map(|watch| watch.pipe.as_fd())

@@ -231,8 +231,9 @@ impl Report {
     /// As a table for people.
     pub fn table(&self) -> String {
         let Seconds { load, map, write, total } = self.seconds;
+        let transport = self.mpi.as_ref().map_or(String::new(), |over| format!(" ({})", over.transport));
         let mut text = format!(
-            "{}, {}: {}, {}{}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
+            "{}{transport}, {}: {}, {}{}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
             self.pattern,
             counted(self.workers as u64, "worker"),
             counted(self.items, "item"),

@@ -40,6 +40,7 @@ mod show;
 mod signals;
 mod streams;
 mod tables;
+mod tasks;
 mod texts;
 mod trace;
 mod workers;

@@ -54,12 +54,16 @@ fn is_prime(x: i64) -> bool {
     }
 }
 
-/// Ends early when a signal comes, which whoever asked for the answer then hears of.
+/// How often it looks whether anybody still waits for it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Ends early when a signal comes, which whoever asked for the answer then hears of, or when nobody wants it any more.
 fn sleep(seconds: f64) -> Result<(), &'static str> {
     let time = Duration::try_from_secs_f64(seconds).map_err(|_| "is no time to sleep")?;
     let began = Instant::now();
-    while let left @ 1.. = time.saturating_sub(began.elapsed()).as_nanos() {
-        if signals::sleep(Duration::from_nanos(u64::try_from(left).unwrap_or(u64::MAX))).is_err() {
+    loop {
+        let left = time.saturating_sub(began.elapsed());
+        if left.is_zero() || signals::sleep(left.min(LOOK)).is_err() || signals::check_wanted().is_err() {
             break;
         }
     }

@@ -350,9 +350,9 @@ impl Operator for MapRows {
                 // Of many at once each takes no time. A block that has been worked through is whole.
                 if window == 1
                     && room.done() > 0
-                    && let Err(interrupted) = signals::check()
+                    && let Err(ended) = signals::check_wanted()
                 {
-                    room.answer.failure = Some(interrupted);
+                    room.answer.failure = Some(ended);
                     break 'block;
                 }
                 let end = found.min(start.saturating_add(window));

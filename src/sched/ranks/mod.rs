@@ -341,7 +341,6 @@ impl<'a> RankContext<'a> {
         let command = Command { kind, number, ..Command::zeroed() };
         self.scatter_commands(&vec![command; self.mpi.ranks() * self.threads]);
     }
-
 }
 
 /// Memory for `workers` workers, each of which has a slot and a buffer. One batch of the rows of all of them takes no more

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use bytemuck::Zeroable;
 use mpi::traits::*;
 
-use super::super::{NOT_ON_EVERY_NODE, RankContext};
 use super::super::command::{Command, MORE, WAIT, WORK};
+use super::super::{NOT_ON_EVERY_NODE, RankContext};
 use super::NUMBER;
 use crate::base::error::{Error, Result};
 use crate::base::signals::Waiting;

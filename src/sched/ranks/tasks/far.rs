@@ -111,7 +111,8 @@ impl<'m> FarRanks<'m> {
 
     /// Gives the block in a slot, with its rows where they travel, to one of them.
     pub fn give(&mut self, to: usize, slot: usize, block: Block, rows: Option<(BatchRef, &Schema)>) {
-        let rows = rows.map_or(Vec::new(), |(rows, schema)| pack(&rows.rows(0..block.len() as usize), schema));
+        let rows =
+            rows.map_or(Vec::new(), |(rows, schema)| pack(&rows.rows(0..block.len() as usize), schema));
         let rank = &mut self.ranks[to];
         rank.given += 1;
         rank.open += 1;
@@ -154,14 +155,19 @@ impl<'m> FarRanks<'m> {
 
     fn read(&mut self, rank: usize, message: Rc<Vec<u64>>) {
         let mut at = 0;
-        while let Some((Answer { kind, key, thread, header }, start)) = message::next_answer(&message, &mut at) {
+        while let Some((Answer { kind, key, thread, header }, start)) =
+            message::next_answer(&message, &mut at)
+        {
             match kind {
                 BYE => self.gone += 1,
                 HEARD => self.heard = Some(key as i32),
                 DONE => {
-                    let Some(given) = self.blocks.get_mut(key as usize).and_then(Option::as_mut) else { continue };
+                    let Some(given) = self.blocks.get_mut(key as usize).and_then(Option::as_mut) else {
+                        continue;
+                    };
                     let from = &mut self.ranks[given.to];
-                    given.worker = rank * from.workers + (thread as usize).min(from.workers.saturating_sub(1));
+                    given.worker =
+                        rank * from.workers + (thread as usize).min(from.workers.saturating_sub(1));
                     if !header.goes_on() {
                         from.open = from.open.saturating_sub(1);
                     }

@@ -38,8 +38,8 @@ use crate::sched::pace::Pace;
 use crate::sched::scheduler::Scheduler;
 use crate::sched::sizing::{BlockSizing, kind_of};
 use crate::sched::transport::arena::{Arena, Shape};
-use crate::sched::transport::local::TaskContext;
 use crate::sched::transport::deaths;
+use crate::sched::transport::local::TaskContext;
 use crate::sched::transport::protocol::{Words, WorkerSide};
 use crate::sched::transport::worker::{Start, Worker};
 
@@ -111,6 +111,7 @@ impl RankContext<'_> {
         let bound = self.bound.clone();
         let context = TaskContext { task: self.task, bound: &bound, layout: &layout, arena: &arena };
         let (teller, own) = (self.mpi.teller(), self.workers_of(0));
+        signals::set_wanted(true);
         let (outcome, share) = thread::scope(|scope| {
             let transport = Tasks::new(context, &workers, far);
             let pace = Pace::new(kind, layout.workers, None);
@@ -122,6 +123,7 @@ impl RankContext<'_> {
             };
             (outcome, count(threads.unwrap_or_default()))
         });
+        signals::set_wanted(true);
         self.add_share(share);
         outcome
     }
@@ -147,6 +149,7 @@ impl RankContext<'_> {
         let bound = std::mem::take(&mut self.bound);
         let context = TaskContext { task: self.task, bound: &bound, layout: &layout, arena: &arena };
         let (mpi, teller) = (self.mpi, self.mpi.teller());
+        signals::set_wanted(true);
         let share = thread::scope(|scope| match part {
             Part::Near(_) => {
                 let threads = start(scope, context, (workers, rank), teller);
@@ -165,6 +168,7 @@ impl RankContext<'_> {
                 count(threads.unwrap_or_default())
             }
         });
+        signals::set_wanted(true);
         self.bound = bound;
         self.add_share(share);
     }
@@ -223,4 +227,5 @@ fn attend(arena: &Arena) {
         }
         futex::wait(arena.closed(), 0, LOOK);
     }
+    signals::set_wanted(!arena.is_stopped());
 }

@@ -74,9 +74,15 @@ pub fn wake_for_block(arena: &Arena, workers: impl IntoIterator<Item = usize>) {
     }
 }
 
-/// Nobody wants any more answers, or where it has not `failed` there are no more blocks: tells all workers, whoever sleeps.
+/// Nobody wants any more answers, or where it has not `failed` there are no more blocks: tells all workers, those who sleep
+/// and those who work.
 pub fn close(arena: &Arena, places: Range<usize>, failed: bool) {
-    if failed { arena.stop() } else { arena.close() }
+    if failed {
+        arena.stop()
+    } else {
+        arena.close()
+    }
+    signals::set_wanted(!failed);
     for worker in places {
         arena.wakes(worker);
         wake(arena, worker);
