@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytemuck::Zeroable;
 
 use super::credit::{Cost, Share};
-use super::mail::Mail;
+use super::mail::{Mail, SHORT};
 use super::message::{self, Answer, BYE, DONE, HEARD, LAST, MORE, Order, STOP, WORK};
 use crate::base::signals::Waiting;
 use crate::data::batch::BatchRef;
@@ -19,12 +19,6 @@ use crate::data::schema::Schema;
 use crate::mpi::linked::Mpi;
 use crate::sched::result_header::{MESSAGE, ResultHeader};
 use crate::sched::transport::State;
-
-/// Words of a message that is sent although more could be added.
-const ENOUGH: usize = 32 * 1024;
-
-/// Orders of one.
-const MANY: usize = 64;
 
 /// How long to sleep while others are about to take leave.
 const NAP: Duration = Duration::from_micros(200);
@@ -38,9 +32,8 @@ struct FarRank {
     given: u64,
     /// Blocks that it has not answered.
     open: usize,
-    /// Orders that have not been sent, and how many.
+    /// Orders that have not been sent.
     orders: Vec<u64>,
-    count: usize,
 }
 
 /// A block that one of these ranks has.
@@ -78,7 +71,7 @@ pub struct FarRanks<'m> {
 impl<'m> FarRanks<'m> {
     /// Of such ranks, each with so many workers, and blocks in so many slots.
     pub fn new(mpi: &'m Mpi, ranks: impl Iterator<Item = (usize, usize)>, slots: usize) -> Self {
-        let rank = |(rank, workers)| FarRank { rank, workers, given: 0, open: 0, orders: vec![], count: 0 };
+        let rank = |(rank, workers)| FarRank { rank, workers, given: 0, open: 0, orders: vec![] };
         let blocks = (0..slots).map(|_| None).collect();
         let ranks = ranks.map(rank).collect();
         Self { mpi, mail: Mail::new(mpi), ranks, blocks, cost: Cost::default(), heard: None, gone: 0 }
@@ -122,20 +115,23 @@ impl<'m> FarRanks<'m> {
     }
 
     fn order(&mut self, to: usize, order: Order, rows: &[u64]) {
-        let rank = &mut self.ranks[to];
-        message::put_order(&mut rank.orders, order, rows);
-        rank.count += 1;
-        if rank.count >= MANY || rank.orders.len() >= ENOUGH {
+        // Several of them in a message, as long as that stays short.
+        if self.ranks[to].orders.len() + message::words_of_order(rows) > SHORT {
             self.send(to);
         }
+        message::put_order(&mut self.ranks[to].orders, order, rows);
     }
 
     fn send(&mut self, to: usize) {
         let rank = &mut self.ranks[to];
-        if rank.count > 0 {
-            rank.count = 0;
+        if !rank.orders.is_empty() {
             self.mail.send(rank.rank, std::mem::take(&mut rank.orders));
         }
+    }
+
+    /// Is something on its way that comes on only when rank 0 looks?
+    pub fn is_busy(&self) -> bool {
+        self.mail.is_busy()
     }
 
     /// Sends all orders that have not been sent.

@@ -56,6 +56,16 @@ pub fn put_order(message: &mut Vec<u64>, order: Order, rows: &[u64]) {
     message.extend_from_slice(rows);
 }
 
+/// How much longer an order with these rows makes a message, in words.
+pub fn words_of_order(rows: &[u64]) -> usize {
+    size_of::<Order>() / size_of::<u64>() + rows.len()
+}
+
+/// How much longer an answer with these bytes makes a message, in words.
+pub fn words_of_answer(bytes: &[u8]) -> usize {
+    (size_of::<Answer>() + bytes.len()).div_ceil(size_of::<u64>())
+}
+
 /// The order at word `at` of a message, with its rows; `at` moves on. `None` at the end.
 pub fn next_order<'m>(message: &'m [u64], at: &mut usize) -> Option<(Order, &'m [u64])> {
     let order: Order = take(message, at)?;

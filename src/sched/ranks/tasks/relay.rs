@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytemuck::Zeroable;
 
-use super::mail::Mail;
+use super::mail::{Mail, SHORT};
 use super::message::{self, Answer, BYE, DONE, HEARD, LAST, MORE, STOP, WORK};
 use super::waker;
 use crate::base::error::Error;
@@ -20,9 +20,6 @@ use crate::sched::transport::State;
 use crate::sched::transport::arena::Arena;
 use crate::sched::transport::protocol::ManagerSide;
 use crate::sched::transport::slots::SlotTable;
-
-/// Words of a message that is sent although more could be added.
-const ENOUGH: usize = 32 * 1024;
 
 /// How long the main thread sleeps before it looks for messages again: so long when something has just happened, and twice
 /// as long each time when nothing has.
@@ -86,7 +83,8 @@ impl<'a> Relay<'a> {
             some |= self.collect();
             self.listen();
             self.send();
-            nap = if some { FIRST_NAP } else { (nap * 2).min(LAST_NAP) };
+            let is_moving = some || self.mail.is_busy();
+            nap = if is_moving { FIRST_NAP } else { (nap * 2).min(LAST_NAP) };
             self.sleep(nap);
         };
         // Nothing more comes from here: rank 0 need not wait for a worker that is in the middle of a block.
@@ -168,10 +166,12 @@ impl<'a> Relay<'a> {
             let (header, buf) = arena.answer(slot);
             let goes_on = header.goes_on();
             let answer = Answer { kind: DONE, key: open.key, thread: worker as u64, header: *header };
-            message::put_answer(answers, &answer, &buf[..header.len()]);
-            if answers.len() >= ENOUGH {
+            let bytes = &buf[..header.len()];
+            // Several of them in a message, as long as that stays short.
+            if !answers.is_empty() && answers.len() + message::words_of_answer(bytes) > SHORT {
                 mail.send(ROOT as usize, std::mem::take(answers));
             }
+            message::put_answer(answers, &answer, bytes);
             open.is_sent = goes_on;
             if !goes_on {
                 slots.remove(open.number);

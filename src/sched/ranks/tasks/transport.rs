@@ -31,6 +31,10 @@ const LOOK: Duration = Duration::from_millis(20);
 /// As often as so many blocks have been handed out, it looks for messages and signals although there is room for more.
 const MANY: usize = 32;
 
+/// How long it does not look for messages again where something else is to be done: to look when there are none takes long
+/// where MPI, having nothing to do, lets others have the CPU.
+const UNASKED: Duration = Duration::from_micros(200);
+
 /// The ranks as those who do tasks.
 pub struct Tasks<'a, 'm> {
     context: TaskContext<'a>,
@@ -41,15 +45,26 @@ pub struct Tasks<'a, 'm> {
     given: u64,
     far: FarRanks<'m>,
     naps: Naps,
-    /// Blocks handed out since it last looked for messages.
+    /// Blocks handed out since it last looked for signals.
     unlooked: usize,
+    /// When it last looked for messages.
+    asked: Instant,
 }
 
 impl<'a, 'm> Tasks<'a, 'm> {
     /// For these workers that share the arena of `context`, and those of ranks that do not.
     pub fn new(context: TaskContext<'a>, near: &'a [usize], far: FarRanks<'m>) -> Self {
         let slots = SlotTable::new(context.arena.shape().slots);
-        Self { context, slots, near, given: 0, far, naps: Naps::default(), unlooked: 0 }
+        Self {
+            context,
+            slots,
+            near,
+            given: 0,
+            far,
+            naps: Naps::default(),
+            unlooked: 0,
+            asked: Instant::now(),
+        }
     }
 
     fn arena(&self) -> &'a Arena {
@@ -83,17 +98,22 @@ impl<'a, 'm> Tasks<'a, 'm> {
         self.far.state(slot).unwrap_or_else(|| self.arena().state(slot))
     }
 
-    /// Takes the messages that are there, and listens to signals everywhere. Were there messages?
+    /// Takes the messages that are there, unless it has done so a moment ago and there `is_other` work to do, and listens to
+    /// signals everywhere. Were there messages?
     ///
     /// # Errors
     /// A signal has come, to this rank or to another.
-    fn look(&mut self) -> Result<bool> {
+    fn look(&mut self, is_other: bool) -> Result<bool> {
         self.unlooked = 0;
         signals::check()?;
-        let some = !self.far.is_empty() && {
+        let mut some = false;
+        if !self.far.is_empty() {
             self.far.flush();
-            self.far.serve()
-        };
+            if !is_other || self.asked.elapsed() >= UNASKED {
+                some = self.far.serve();
+                self.asked = Instant::now();
+            }
+        }
         match self.arena().heard().or(self.far.heard) {
             Some(signal) => Err(Error::Interrupted(signal)),
             None => Ok(some),
@@ -113,10 +133,10 @@ impl<'a, 'm> Tasks<'a, 'm> {
             let left = most.map(|most| most.saturating_sub(began.elapsed()));
             let is_done = || self.is_done(number);
             if waker::sleep_until_done(self.arena(), number, is_done, left.unwrap_or(nap).min(nap)) {
-                self.look()?;
+                self.look(true)?;
                 return Ok(Event::Look);
             }
-            if self.look()? {
+            if self.look(false)? {
                 return Ok(Event::Look);
             }
             if input.is_some_and(|input| signals::is_readable_within(input, Duration::ZERO)) {
@@ -125,7 +145,7 @@ impl<'a, 'm> Tasks<'a, 'm> {
             if most.is_some_and(|most| began.elapsed() >= most) {
                 return Ok(Event::Idle);
             }
-            nap = (nap * 2).min(last);
+            nap = if self.far.is_busy() { FIRST_NAP } else { (nap * 2).min(last) };
         }
     }
 }
@@ -159,7 +179,7 @@ impl Transport for Tasks<'_, '_> {
         }
         self.unlooked += 1;
         if self.unlooked >= MANY {
-            self.look()?;
+            self.look(true)?;
         }
         Ok(())
     }
@@ -217,7 +237,7 @@ impl Transport for Tasks<'_, '_> {
     }
 
     fn poll(&mut self, wait: Wait) -> Result<Event> {
-        if self.look()? || wait.input.is_none() && spin(|| self.is_done(wait.head)) {
+        if self.look(true)? || wait.input.is_none() && spin(|| self.is_done(wait.head)) {
             return Ok(Event::Look);
         }
         let slots = &self.slots;
