@@ -7,6 +7,7 @@ pub mod error;
 pub mod escape;
 pub mod fmt;
 pub mod fork_join;
+pub mod futex;
 pub mod isolate;
 pub mod lanes;
 pub mod names;

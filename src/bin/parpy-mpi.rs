@@ -3,6 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    parpy::sched::rounds::provide();
+    parpy::sched::ranks::provide();
     parpy::cmd::entry::main(&parpy::mpi::linked::LINKED)
 }

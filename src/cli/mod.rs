@@ -399,9 +399,9 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub threads: Option<i64>,
     /// How blocks are handed out: as OpenMP has it, static (by turns), dynamic (to whoever is free) or
-    /// guided (dynamic, large blocks first); or adaptive (dynamic, blocks of some 20 ms); under mpi always static. BLOCK is
+    /// guided (dynamic, large blocks first); or adaptive (dynamic, blocks of some 20 ms). BLOCK is
     /// the size of a block (with guided and adaptive: of the smallest) in values, or in bytes of a file (K, M, G: 1024s)
-    /// [default: adaptive for functions that take their time, else dynamic; mpi: static]
+    /// [default: adaptive for functions that take their time, else dynamic, and static under mpi]
     #[arg(long, global = true, value_name = "static|dynamic|guided|adaptive[,BLOCK]")]
     pub schedule: Option<String>,
     /// Pass over items that have no answer, or no value, or that kill their workers, and leave an empty line for

@@ -40,7 +40,7 @@ pub fn run_with(functions: &'static [Function]) -> ExitCode {
     }
     #[cfg(feature = "mpi")]
     let backend = {
-        crate::sched::rounds::provide();
+        crate::sched::ranks::provide();
         &crate::mpi::linked::LINKED
     };
     #[cfg(not(feature = "mpi"))]

@@ -16,7 +16,6 @@ use crate::exec;
 use crate::input::{self, hdf5_library};
 use crate::job::output::{Output, ReportTo};
 use crate::job::pattern::PatternName;
-use crate::job::schedule::ScheduleKind;
 use crate::job::shard::{Shard, ShardMode};
 use crate::job::{Job, Task};
 use crate::mpi::communicator::{Backend, Communicator};
@@ -278,10 +277,6 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
             task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
         }
         check_workers(task, launch)?;
-        let by_turns = matches!(task.schedule.kind, None | Some(ScheduleKind::Static));
-        if task.pattern == PatternName::Mpi && !by_turns && launch.rank == 0 {
-            tracing::warn!("--schedule: ranks get their blocks in rounds, which is static; so it is here");
-        }
     }
     let has = |patterns: &[PatternName]| job.tasks.iter().any(|task| patterns.contains(&task.pattern));
     let over_ranks = has(&[PatternName::Mpi]);

@@ -395,6 +395,12 @@ impl<'a> BatchRef<'a> {
         self.buf
     }
 
+    /// Bytes of the whole batch that these rows are of: more than they take as a batch of their own, or as many.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub fn bytes_of_all(&self) -> usize {
+        read_header(self.buf).end as usize
+    }
+
     /// Writes these rows as a batch of their own to the front of `buf`, which is aligned to 8 bytes at least; how many
     /// bytes. `None` where it is too small.
     pub fn pack(&self, schema: &Schema, buf: &mut [u8]) -> Option<usize> {

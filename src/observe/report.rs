@@ -61,6 +61,8 @@ pub struct OverMpi {
     pub ranks: usize,
     /// Threads of each.
     pub threads: usize,
+    /// How blocks got to them: in `rounds` of all ranks, or as `tasks` to whoever was free.
+    pub transport: &'static str,
 }
 
 /// Seconds on rank 0. The start-up of MPI is in none of them.
@@ -229,8 +231,9 @@ impl Report {
     /// As a table for people.
     pub fn table(&self) -> String {
         let Seconds { load, map, write, total } = self.seconds;
+        let transport = self.mpi.as_ref().map_or(String::new(), |over| format!(" ({})", over.transport));
         let mut text = format!(
-            "{}, {}: {}, {}{}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
+            "{}{transport}, {}: {}, {}{}\nseconds: load {load:.6}, map {map:.6}, write {write:.6}, total {total:.6}\n",
             self.pattern,
             counted(self.workers as u64, "worker"),
             counted(self.items, "item"),

@@ -16,15 +16,29 @@ use crate::sched::map::{MapRows, MapSettings};
 pub struct Instance {
     /// The worker's number, or its rank.
     rank: usize,
+    /// Its number among the threads of its rank, and how many these are.
+    thread: usize,
+    threads: usize,
     pid: u32,
     lanes: Lanes,
     operator: Option<Box<dyn Operator>>,
 }
 
 impl Instance {
-    /// Of worker, or rank, number `rank`, in this process, which computes with `lanes`.
-    pub fn of(rank: usize, lanes: Lanes) -> Self {
-        Self { rank, pid: std::process::id(), lanes, operator: None }
+    /// Of worker, or rank, number `rank`, in this process, which computes with `lanes`; of a rank the worker number `thread`
+    /// of so many.
+    pub fn of(rank: usize, (thread, threads): (usize, usize), lanes: Lanes) -> Self {
+        Self { rank, thread, threads, pid: std::process::id(), lanes, operator: None }
+    }
+
+    /// Who this is, as commands know it.
+    fn worker(&self, task: &Task) -> Worker {
+        if task.pattern == PatternName::Mpi {
+            let slot = cpus::local_rank().unwrap_or(self.rank) * self.threads + self.thread;
+            return Worker { rank: self.rank, slot, cpus: (cpus::usable() / self.threads).max(1) };
+        }
+        let workers = task.workers.or(task.threads).unwrap_or_else(cpus::usable).max(1);
+        Worker { rank: 0, slot: self.rank, cpus: (cpus::usable() / workers).max(1) }
     }
 
     /// The process that they belong to.
@@ -39,7 +53,7 @@ impl Instance {
     pub fn open(&mut self, task: &Task, bound: &Bound) -> Result<&mut dyn Operator> {
         let operator = match self.operator.take() {
             Some(operator) => operator,
-            None => make(task, bound, self.rank, self.lanes)?,
+            None => make(task, bound, self.rank, self.lanes, self.worker(task))?,
         };
         Ok(&mut **self.operator.insert(operator))
     }
@@ -68,27 +82,16 @@ impl Instance {
 ///
 /// # Errors
 /// The worker cannot open the file.
-fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes) -> Result<Box<dyn Operator>> {
+fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes, worker: Worker) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
     if let (Some(op), Some(file)) = (bound.lines, task.work.text()) {
         return (op.open)(file, info, lanes);
     }
     if let (Some(pipe), Some(file)) = (&bound.pipe, task.work.text()) {
-        return Ok(Box::new(pipe.open(file, info, place(task, rank))?));
+        return Ok(Box::new(pipe.open(file, info, worker)?));
     }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);
-    let worker = place(task, rank);
     let function = bound.function.as_ref().map(|function| function.function(lanes, worker));
     Ok(Box::new(MapRows::new(settings, function, lanes, rank, source)))
-}
-
-/// Who worker (or rank) number `number` is.
-fn place(task: &Task, number: usize) -> Worker {
-    let workers = task.workers.or(task.threads).unwrap_or_else(cpus::usable).max(1);
-    let cpus = (cpus::usable() / workers).max(1);
-    match task.pattern {
-        PatternName::Mpi => Worker { rank: number, slot: 0, cpus: cpus::usable() },
-        _ => Worker { rank: 0, slot: number, cpus },
-    }
 }

@@ -10,9 +10,9 @@ pub mod map;
 pub mod merge;
 mod pace;
 pub mod patterns;
-mod result_header;
 #[cfg(feature = "mpi")]
-pub mod rounds;
+pub mod ranks;
+mod result_header;
 mod scheduler;
 pub mod sizing;
 mod transport;
@@ -46,7 +46,7 @@ impl Attempt {
     }
 }
 
-/// How the ranks of a run do a task together, as `rounds` has it in programs that are linked with MPI.
+/// How the ranks of a run do a task together, as `ranks` has it in programs that are linked with MPI.
 pub type OverRanks = fn(&dyn Communicator, &Task, &Job, &Attempt) -> Result<Option<Report>>;
 
 static OVER_RANKS: OnceLock<OverRanks> = OnceLock::new();

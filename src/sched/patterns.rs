@@ -1,5 +1,5 @@
 //! The patterns of one machine: who the workers are, how long they live, and how large blocks are begun with. Ranks have
-//! theirs in [`rounds`](super::rounds).
+//! theirs in [`ranks`](super::ranks).
 
 use std::io;
 use std::thread;

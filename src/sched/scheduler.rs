@@ -126,6 +126,16 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         outcome
     }
 
+    /// Runs nothing, because of `error`, which is returned. All workers are gone then.
+    ///
+    /// # Errors
+    /// Always `error`.
+    #[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+    pub fn give_up(mut self, error: Error) -> Result<()> {
+        self.transport.end(true);
+        Err(error)
+    }
+
     fn run_blocks(&mut self, source: &mut BlockSource) -> Result<()> {
         // How the input has ended. A fault in it counts when what stands before it has been answered.
         let mut end = None;

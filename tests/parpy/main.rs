@@ -42,6 +42,7 @@ mod show;
 mod signals;
 mod streams;
 mod tables;
+mod tasks;
 mod texts;
 mod trace;
 mod workers;

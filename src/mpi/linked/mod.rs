@@ -2,7 +2,7 @@
 //!
 //! Here: joining and leaving the MPI run, and what all ranks agree on; how ranks of one node share memory is in
 //! `segment`; `guard` stays to tell where MPI ends a process that joins, and `late` where others do not join. What
-//! they do together is in [`crate::sched::rounds`].
+//! they do together is in [`crate::sched::ranks`].
 //!
 //! Whatever fails, on whichever rank, travels to rank 0 in a result header and back as a command to stop, so that
 //! all ranks leave together and rank 0 alone speaks. Only a panic or a killed rank ends the run by force.

@@ -79,6 +79,20 @@ pub const MOST_WORKERS: usize = 4096;
 pub(crate) const LOCAL_RANKS: [&str; 3] =
     ["OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_SIZE"];
 
+/// Where launchers say which of the ranks of a node a process is, from 0.
+const LOCAL_RANK: [&str; 5] = [
+    "OMPI_COMM_WORLD_LOCAL_RANK",
+    "MPI_LOCALRANKID",
+    "MV2_COMM_WORLD_LOCAL_RANK",
+    "FLUX_TASK_LOCAL_ID",
+    "SLURM_LOCALID",
+];
+
+/// Which of the ranks of its node this process is, from 0; `None` where its launcher does not say.
+pub fn local_rank() -> Option<usize> {
+    LOCAL_RANK.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
 const LOGICAL: &str = "logical CPUs";
 const AFFINITY: &str = "affinity mask";
 const QUOTA: &str = "cgroup quota";

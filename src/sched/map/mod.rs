@@ -108,6 +108,13 @@ impl Room<'_> {
     }
 }
 
+/// Is the work worth going on with? Asked between two items of which each may take long.
+fn goes_on(is_wanted: &dyn Fn() -> bool) -> Result<()> {
+    signals::check()?;
+    // Nobody will hear of it.
+    if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
+}
+
 /// Is this row of a window without an answer?
 fn lacks(faults: Option<&Faults>, row: usize) -> bool {
     faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
@@ -441,9 +448,9 @@ impl Operator for MapRows {
                 // Of many at once each takes no time. A block that has been worked through is whole.
                 if window == 1
                     && room.done() > 0
-                    && let Err(interrupted) = signals::check()
+                    && let Err(ended) = goes_on(is_wanted)
                 {
-                    room.answer.failure = Some(interrupted);
+                    room.answer.failure = Some(ended);
                     break 'block;
                 }
                 let end = found.min(start.saturating_add(window));

@@ -9,7 +9,7 @@
 use std::any::Any;
 use std::io;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
@@ -28,6 +28,10 @@ struct Head {
     turns: AtomicU32,
     closed: AtomicU32,
     sleepers: Apart<AtomicU32>,
+    /// See [`Arena::bell`].
+    bell: Apart<AtomicU32>,
+    /// See [`Arena::hear`].
+    heard: AtomicU32,
 }
 
 #[repr(C, align(128))]
@@ -289,6 +293,26 @@ impl Arena {
             let header = &(*self.slot(slot)).header;
             (header, std::slice::from_raw_parts(self.buffer_at(worker, self.buffer(slot)), len))
         }
+    }
+}
+
+/// What is only for those who sleep on words of the arena.
+#[cfg_attr(not(feature = "mpi"), allow(dead_code))]
+impl Arena {
+    /// The word that the manager sleeps on: another number each time that it is woken.
+    pub fn bell(&self) -> &AtomicU32 {
+        &self.head().bell.0
+    }
+
+    /// Tells the manager that a signal has come where one of its workers is.
+    pub fn hear(&self, signal: i32) {
+        self.head().heard.store(signal as u32, Ordering::Release);
+    }
+
+    /// The signal that a worker has [told](Arena::hear) of.
+    pub fn heard(&self) -> Option<i32> {
+        let signal = self.head().heard.load(Ordering::Acquire) as i32;
+        (signal != 0).then_some(signal)
     }
 }
 

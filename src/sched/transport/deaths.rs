@@ -10,7 +10,7 @@ use signal_hook::low_level::signal_name;
 use crate::base::error::{Error, plain};
 
 /// No worker could be started.
-pub(super) fn no_worker(error: &io::Error) -> Error {
+pub fn no_worker(error: &io::Error) -> Error {
     Error::Failed(format!("cannot start a worker: {}{}", plain(error), remedy(error)))
 }
 

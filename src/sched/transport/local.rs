@@ -5,7 +5,6 @@
 //! what runs a task serially.
 
 use std::collections::VecDeque;
-use std::hint;
 use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::BorrowedFd;
@@ -16,6 +15,7 @@ use rustix::io::Errno;
 
 use super::arena::Arena;
 use super::deaths::{how, no_worker, remedy};
+use super::naps::{BRIEF, NAP, Naps, spin};
 use super::protocol::{Look, ManagerSide, Words, WorkerSide};
 use super::slots::SlotTable;
 use super::spawn::{Spawn, WorkerHandle};
@@ -42,18 +42,8 @@ pub enum Lifetime {
     Block,
 }
 
-/// How long the manager sleeps at the most while it waits for many small answers at once: not so long that
-/// anybody would notice, and long enough for thousands of them.
-const NAP: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
-
-/// How long it sleeps at the most where something could be done then.
-const BRIEF: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-
 /// Who dies sooner after its start would die again.
 const AT_ONCE: Duration = Duration::from_millis(100);
-
-/// How often to look for an answer before going to sleep.
-const SPIN_LIMIT: usize = 100;
 
 /// The number of a manager that works itself.
 const OWN: usize = 0;
@@ -107,9 +97,7 @@ pub struct Local<'a, S: Spawn> {
     in_parts: Option<(u64, usize)>,
     /// Workers that have died, of which nobody knows yet.
     lost: VecDeque<Event>,
-    /// The block that was awaited when the manager slept for a moment in the hope of many answers at once; then it sleeps
-    /// for one.
-    has_napped: Option<u64>,
+    naps: Naps,
 }
 
 impl<'a, S: Spawn> Local<'a, S> {
@@ -135,7 +123,7 @@ impl<'a, S: Spawn> Local<'a, S> {
             redo: vec![None; workers],
             in_parts: None,
             lost: VecDeque::new(),
-            has_napped: None,
+            naps: Naps::default(),
         };
         local.set_turns();
         local
@@ -349,7 +337,7 @@ impl<'a, S: Spawn> Local<'a, S> {
 
     /// Sleeps until block `number` is done, a worker has died, a signal has come, there is `input`, or the
     /// time is over.
-    fn sleep(&mut self, number: u64, most: Option<&Timespec>, input: Option<BorrowedFd>) -> Result<Event> {
+    fn sleep(&mut self, number: u64, most: Option<Duration>, input: Option<BorrowedFd>) -> Result<Event> {
         let arena = self.context.arena;
         arena.manager_sleeps(number);
         if self.is_done(number) {
@@ -363,7 +351,8 @@ impl<'a, S: Spawn> Local<'a, S> {
         descriptors.extend(input.as_ref().map(|input| PollFd::new(input, PollFlags::IN)));
         let signals = signals::descriptor();
         descriptors.extend(signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
-        let heard = match poll(&mut descriptors, most) {
+        let most = most.map(|most| Timespec { tv_sec: 0, tv_nsec: most.subsec_nanos().into() });
+        let heard = match poll(&mut descriptors, most.as_ref()) {
             Ok(count) => Ok(count),
             Err(Errno::INTR) => Ok(1),
             Err(errno) => Err(Error::Failed(format!("cannot wait for workers: {}", plain(&errno.into())))),
@@ -522,30 +511,20 @@ impl<S: Spawn> Transport for Local<'_, S> {
         if self.works_itself() {
             return Ok(Event::Look);
         }
-        let Wait { head, next, input, is_brief } = wait;
-        if input.is_none() {
-            for _ in 0..SPIN_LIMIT {
-                if self.is_done(head) {
-                    return Ok(Event::Look);
-                }
-                hint::spin_loop();
-            }
+        let Wait { head, input, is_brief, .. } = wait;
+        if input.is_none() && spin(|| self.is_done(head)) {
+            return Ok(Event::Look);
         }
-        let middle = head + (next - head) / 2;
-        let naps = input.is_none()
-            && self.stay == Lifetime::Run
-            && middle > head
-            && self.has_napped != Some(head)
-            && self.slots.find(middle).is_some();
-        if naps {
-            self.has_napped = Some(head);
-            return self.sleep(middle, Some(&NAP), None).map(|event| match event {
+        // For a block alone, nobody works on the next one.
+        let slots = &self.slots;
+        let may_nap = self.stay == Lifetime::Run;
+        match self.naps.middle(&wait, |number| may_nap && slots.find(number).is_some()) {
+            Some(middle) => self.sleep(middle, Some(NAP), None).map(|event| match event {
                 Event::Idle => Event::Look,
                 event => event,
-            });
+            }),
+            None => self.sleep(head, is_brief.then_some(BRIEF), input),
         }
-        self.has_napped = None;
-        self.sleep(head, is_brief.then_some(&BRIEF), input)
     }
 
     fn end(&mut self, failed: bool) -> Vec<Option<u32>> {

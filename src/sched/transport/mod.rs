@@ -5,10 +5,11 @@
 //! scheduler's.
 
 pub mod arena;
-mod deaths;
+pub mod deaths;
 #[cfg(test)]
 pub mod fake;
 pub mod local;
+pub mod naps;
 pub mod protocol;
 pub mod slots;
 pub mod spawn;

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
 
 use super::local::TaskContext;
-use super::worker::{Start, Worker};
+use super::worker::{ALONE, Start, Worker};
 use crate::base::error::{Error, Result};
 use crate::base::time::Timestamp;
 use crate::base::{isolate, signals};
@@ -62,7 +62,7 @@ impl Spawn for ThreadSpawner<'_, '_> {
         // Whether there is room for the file that it works on, too, as the system's own error.
         drop(theirs.try_clone()?);
         // Opened here and not in the thread, which other threads could leave without a descriptor.
-        let worker = Worker::new(context, start.number, Some(theirs)).ready().map_err(io::Error::other)?;
+        let worker = Worker::new(context, start.number, ALONE, theirs).ready().map_err(io::Error::other)?;
         let thread = std::thread::Builder::new().name(format!("worker {}", start.worker));
         thread.spawn_scoped(self.scope, move || worker.run(start))?;
         Ok(WorkerHandle {
@@ -208,7 +208,7 @@ fn be_a_worker(
     drop(signals);
     // The manager says what happened: it gets the text of a panic as the failure of the block.
     panic::set_hook(Box::new(|_| {}));
-    let worker = Worker::new(context, start.number, Some(waker));
+    let worker = Worker::new(context, start.number, ALONE, waker);
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(|| worker.run(start)));
     if outcome.is_ok() { 0 } else { PANICKED }
 }

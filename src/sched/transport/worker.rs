@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::arena::Arena;
 use super::local::TaskContext;
 use super::protocol::{Look, ManagerSide, WorkerSide};
 use crate::base::error::{Error, Result};
@@ -18,6 +19,9 @@ use crate::sched::result_header::{MESSAGE, ResultHeader};
 /// How often to look for work before going to sleep: some 20 µs, which is less than falling asleep and waking up takes.
 /// Measured: 10^8 squares by two threads in 15 ms, and in 17 ms where it was 100 times.
 const SPIN_LIMIT: usize = 2000;
+
+/// The only thread of its process.
+pub const ALONE: (usize, usize) = (0, 1);
 
 /// What a worker starts with.
 #[derive(Debug, Clone, Copy)]
@@ -34,18 +38,79 @@ pub struct Start {
     pub from: u64,
 }
 
+/// How a worker and its manager wake each other, and what else they say besides what stands in the arena.
+pub trait Waker: Send {
+    /// Sleeps until the manager has woken `worker`, which has said in its flag that it sleeps; perhaps not so long. False
+    /// when the manager has gone.
+    fn sleep(&mut self, arena: &Arena, worker: usize) -> bool;
+
+    /// Wakes the manager.
+    fn wake_manager(&mut self, arena: &Arena);
+
+    /// Is the worker to begin nothing more?
+    ///
+    /// # Errors
+    /// A signal has come, which the manager may not have heard of.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// A failure as the manager is to say it.
+    fn tell(&self, error: &Error) -> String {
+        error.to_string()
+    }
+}
+
+/// Wakes by a byte through a socket; ends when the manager does.
+impl Waker for UnixStream {
+    fn sleep(&mut self, _arena: &Arena, _worker: usize) -> bool {
+        let mut heard = [0; 64];
+        loop {
+            match self.read(&mut heard) {
+                Ok(count) => return count > 0,
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+    }
+
+    fn wake_manager(&mut self, _arena: &Arena) {
+        // Full, the socket wakes already; broken, nobody is there to hear it.
+        let _ = self.write(&[1]);
+    }
+}
+
+/// Of the manager itself as a worker: there is nobody to wake.
+struct Nobody;
+
+impl Waker for Nobody {
+    fn sleep(&mut self, _arena: &Arena, _worker: usize) -> bool {
+        false
+    }
+
+    fn wake_manager(&mut self, _arena: &Arena) {}
+}
+
 /// A worker at work.
 pub struct Worker<'a> {
     context: TaskContext<'a>,
-    /// Rings when there is work, and ends when the manager does; the other way round it wakes the manager.
-    waker: Option<UnixStream>,
+    waker: Box<dyn Waker + 'a>,
     instance: Instance,
+    /// Blocks and items done.
+    done: (u64, u64),
 }
 
 impl<'a> Worker<'a> {
-    /// Worker number `number`, for `context`.
-    pub fn new(context: TaskContext<'a>, number: usize, waker: Option<UnixStream>) -> Self {
-        Self { context, waker, instance: Instance::of(number, Lanes::best()) }
+    /// Worker number `number`, for `context`; or of the rank with that number the worker `thread`, as
+    /// [`Instance::of`] has it.
+    pub fn new(
+        context: TaskContext<'a>,
+        number: usize,
+        thread: (usize, usize),
+        waker: impl Waker + 'a,
+    ) -> Self {
+        let instance = Instance::of(number, thread, Lanes::best());
+        Self { context, waker: Box::new(waker), instance, done: (0, 0) }
     }
 
     /// The manager itself as worker 0, which computes with `lanes`.
@@ -53,7 +118,8 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// It cannot open the file.
     pub fn manager(context: TaskContext<'a>, lanes: Lanes) -> Result<Self> {
-        Self { context, waker: None, instance: Instance::of(0, lanes) }.ready()
+        let instance = Instance::of(0, ALONE, lanes);
+        Self { context, waker: Box::new(Nobody), instance, done: (0, 0) }.ready()
     }
 
     /// The same worker with all that it needs opened: threads share the limit of their process on open
@@ -66,22 +132,23 @@ impl<'a> Worker<'a> {
         Ok(self)
     }
 
-    /// Works until there are no more blocks, or nobody wants them.
-    pub fn run(mut self, start: Start) {
+    /// Works until there are no more blocks, or nobody wants them. Returns how many blocks and items it has done.
+    pub fn run(mut self, start: Start) -> (u64, u64) {
         let Start { worker, held, once, mut from, .. } = start;
         let arena = self.context.arena;
         if let Some((slot, number)) = held {
             let goes_on = !arena.take_held(slot, number, worker) || self.answer(slot, worker);
             if once || !goes_on {
-                return;
+                return self.done;
             }
         }
         let no_more = || arena.is_closed();
         while let Some((slot, _)) = self.wait_for(worker, || arena.take(worker, &mut from), no_more) {
             if !self.answer(slot, worker) {
-                return;
+                break;
             }
         }
+        self.done
     }
 
     /// Answers the block in a slot, chunk by chunk; false when nobody wants more.
@@ -113,15 +180,20 @@ impl<'a> Worker<'a> {
         let TaskContext { task, bound, .. } = self.context;
         let begun = new_block.then_some((&block, rows));
         let is_wanted = || !arena.is_stopped();
-        let work = || self.instance.answer(task, bound, begun, &mut buf[..space], &is_wanted);
+        let work = || match self.waker.check() {
+            Ok(()) => self.instance.answer(task, bound, begun, &mut buf[..space], &is_wanted),
+            Err(interrupted) => BlockResult::failed(interrupted),
+        };
         // A fault in parpy itself ends the run with a message, and not with a dead worker that is replaced.
         let answer =
             catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| BlockResult::failed(fault(&*panic)));
         let more = answer.more;
         let interval = Interval::since(began);
-        let header = ResultHeader::pack(answer, self.instance.pid(), interval, buf, Error::to_string);
+        let tell = |error: &Error| self.waker.tell(error);
+        let header = ResultHeader::pack(answer, self.instance.pid(), interval, buf, tell);
+        self.done = (self.done.0 + u64::from(new_block), self.done.1 + header.items());
         if arena.finish(slot, worker, header) {
-            self.wake_manager();
+            self.waker.wake_manager(arena);
         }
         more
     }
@@ -162,33 +234,13 @@ impl<'a> Worker<'a> {
                     return None;
                 }
                 Look::Nothing | Look::NoBuffer => {
-                    if !self.hear() {
+                    if !self.waker.sleep(arena, worker) {
                         arena.wakes(worker);
                         return None;
                     }
                 }
             }
             arena.wakes(worker);
-        }
-    }
-
-    /// Sleeps until the wake-up socket rings; false when the manager has gone.
-    fn hear(&mut self) -> bool {
-        let Some(waker) = &mut self.waker else { return false };
-        let mut heard = [0; 64];
-        loop {
-            match waker.read(&mut heard) {
-                Ok(count) => return count > 0,
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return false,
-            }
-        }
-    }
-
-    fn wake_manager(&mut self) {
-        // Full, the wake-up socket rings already; broken, nobody is there to hear it.
-        if let Some(waker) = &mut self.waker {
-            let _ = waker.write(&[1]);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::NUMBER;
+use super::rounds::NUMBER;
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
 use crate::data::block::Block;
@@ -26,12 +26,13 @@ pub(super) struct Command {
     /// In the first of a rank's commands: words of the message with the rows of all of them.
     pub(super) words: u64,
     /// With [`STOP`]: how the task has ended. With [`BEGIN`]: the threads of a rank. With [`WORK`] and
-    /// [`WAIT`]: how many values there are up to the end of the round. With [`CLOSE`]: how many stand.
+    /// [`WAIT`]: how many values there are up to the end of the round. With [`CLOSE`]: how many stand. With [`TASKS`]: how many
+    /// values or bytes there are, or [`u64::MAX`] where nobody knows.
     pub(super) number: u64,
 }
 
-/// Set up shared memory. Commands of this kind, [`NAME`], [`CLOCKS`], [`BEGIN`], [`OPEN`], [`CLOSE`], [`CHECK`]
-/// and [`STOP`] are the same for all ranks.
+/// Set up shared memory. Commands of this kind, [`NAME`], [`CLOCKS`], [`BEGIN`], [`OPEN`], [`CLOSE`], [`CHECK`],
+/// [`TASKS`] and [`STOP`] are the same for all ranks.
 pub(super) const SHARE: u64 = 1;
 /// Start on a block.
 pub(super) const WORK: u64 = 2;
@@ -54,6 +55,8 @@ pub(super) const CLOSE: u64 = 9;
 pub(super) const CLOCKS: u64 = 10;
 /// Say whether the input is still what it was.
 pub(super) const CHECK: u64 = 11;
+/// Work on tasks until rank 0 says that there are no more.
+pub(super) const TASKS: u64 = 12;
 
 pub(super) const COMMAND_WORDS: usize = size_of::<Command>() / 8;
 

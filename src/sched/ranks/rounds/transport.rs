@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use bytemuck::Zeroable;
 use mpi::traits::*;
 
-use super::command::{Command, MORE, WAIT, WORK};
-use super::{NUMBER, RankContext};
+use super::super::command::{Command, MORE, WAIT, WORK};
+use super::super::{NOT_ON_EVERY_NODE, RankContext};
+use super::NUMBER;
 use crate::base::error::{Error, Result};
 use crate::base::signals::Waiting;
 use crate::data::batch::BatchRef;
@@ -19,7 +20,7 @@ use crate::sched::transport::protocol::{ManagerSide, WorkerSide};
 use crate::sched::transport::{Event, State, Transport, Wait};
 
 /// The ranks, in rounds.
-pub(super) struct Rounds<'r, 'a> {
+pub struct Rounds<'r, 'a> {
     rank: &'r mut RankContext<'a>,
     /// The blocks of the round that have not been submitted, each with its worker.
     loaded: VecDeque<(usize, Block)>,
@@ -35,7 +36,7 @@ pub(super) struct Rounds<'r, 'a> {
 }
 
 impl<'r, 'a> Rounds<'r, 'a> {
-    pub(super) fn new(rank: &'r mut RankContext<'a>) -> Self {
+    pub fn new(rank: &'r mut RankContext<'a>) -> Self {
         let everybody = rank.mpi.ranks() * rank.threads;
         let commands = vec![Command { kind: WAIT, ..Command::zeroed() }; everybody];
         Self { rank, loaded: VecDeque::new(), submitted: vec![], commands, first: 0, end: 0, heard: Ok(()) }
@@ -96,11 +97,7 @@ impl<'r, 'a> Rounds<'r, 'a> {
             let (header, buf) = arena.answer_mut(first);
             header.add_to_message(buf, &also_failed(more));
             if header.is_unopened() && !one_node {
-                header.add_to_message(
-                    buf,
-                    "; rank 0 could open it, so it is not on every node: put it where all nodes see it \
-                     (parpy doctor FILE, started as this was, says which do)",
-                );
+                header.add_to_message(buf, NOT_ON_EVERY_NODE);
             }
         }
         let idle = commands.iter().zip(headers).filter(|(command, _)| command.kind == WAIT);

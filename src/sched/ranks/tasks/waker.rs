@@ -1,0 +1,90 @@
+//! How the workers of a rank and whoever hands out their blocks wake each other: by words in the memory that they share,
+//! whichever process they are in.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::base::error::{Error, Result};
+use crate::base::{futex, signals};
+use crate::mpi::linked::Teller;
+use crate::sched::transport::arena::Arena;
+use crate::sched::transport::protocol::{ManagerSide, Words};
+use crate::sched::transport::worker::Waker;
+
+/// How long a worker sleeps before it looks by itself whether anything has changed.
+const LONG: Duration = Duration::from_millis(500);
+
+/// How a worker of a rank is woken, and wakes.
+pub struct WordWaker {
+    /// How its failures are told.
+    pub teller: Teller,
+}
+
+impl Waker for WordWaker {
+    fn sleep(&mut self, arena: &Arena, worker: usize) -> bool {
+        let flag = arena.flag(worker);
+        let why = flag.load(Ordering::Acquire);
+        // Who has been woken in between is awake.
+        if why != 0 {
+            futex::wait(flag, why, LONG);
+        }
+        true
+    }
+
+    fn wake_manager(&mut self, arena: &Arena) {
+        arena.bell().fetch_add(1, Ordering::Release);
+        futex::wake(arena.bell(), 1);
+    }
+
+    fn check(&self) -> Result<()> {
+        signals::check()
+    }
+
+    fn tell(&self, error: &Error) -> String {
+        self.teller.tell(error)
+    }
+}
+
+/// Sleeps until block `number` is done, of which `is_done` says whether it is by now, or any behind it, or `most` is over.
+/// Has there been something?
+pub fn sleep_until_done(arena: &Arena, number: u64, is_done: impl Fn() -> bool, most: Duration) -> bool {
+    let before = arena.bell().load(Ordering::Acquire);
+    arena.manager_sleeps(number);
+    if is_done() {
+        arena.manager_wakes();
+        return true;
+    }
+    futex::wait(arena.bell(), before, most);
+    arena.manager_wakes();
+    arena.bell().load(Ordering::Acquire) != before
+}
+
+/// Wakes `worker`, which has been found to sleep.
+pub fn wake(arena: &Arena, worker: usize) {
+    futex::wake(arena.flag(worker), 1);
+}
+
+/// Wakes one of the workers that sleeps for a block, if any does.
+pub fn wake_for_block(arena: &Arena, workers: impl IntoIterator<Item = usize>) {
+    if arena.any_sleeps()
+        && let Some(worker) = workers.into_iter().find(|worker| arena.must_wake_for_block(*worker))
+    {
+        wake(arena, worker);
+    }
+}
+
+/// Nobody wants any more answers, or where it has not `failed` there are no more blocks: tells all workers, those who sleep
+/// and those who work.
+pub fn close(arena: &Arena, places: Range<usize>, failed: bool) {
+    if failed {
+        arena.stop()
+    } else {
+        arena.close()
+    }
+    for worker in places {
+        arena.wakes(worker);
+        wake(arena, worker);
+    }
+    futex::wake(arena.closed(), i32::MAX as u32);
+}
