@@ -310,7 +310,9 @@ fn format(path: &Path, work: &Work) -> Result<Format> {
         (Some(Format::Hdf5 | Format::Npy), Work::Read { action: Action::Named(name), .. })
             if answers_lines(name) =>
         {
-            wrong("lines are written as they are, to a file of any other name; .h5 holds their counts: --do count")
+            wrong(
+                "lines are written as they are, to a file of any other name; .h5 holds their counts: --do count",
+            )
         }
         (Some(Format::Npy), Work::Read { .. }) => wrong("counts go to .txt, .csv, .json, .jsonl or .h5"),
         // Lines are passed on as they are, whatever they are.

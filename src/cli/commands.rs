@@ -93,7 +93,8 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     let is_command = work.runs_commands();
     if limits != Limits::default() && !is_command {
         return Err(Error::Usage(
-            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS, or --pipe CMD ARGS".into(),
+            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS, or --pipe CMD ARGS"
+                .into(),
         ));
     }
     // For others it is what killed workers had that is run again.

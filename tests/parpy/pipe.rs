@@ -14,7 +14,8 @@ fn sections(text: &[u8], block: usize) -> Vec<(usize, Range<usize>)> {
         at if at >= text.len() => text.len(),
         at => text[at - 1..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |i| at + i),
     };
-    let bounds = (0..text.len().div_ceil(block)).map(|i| (i, line_from(i * block)..line_from((i + 1) * block)));
+    let bounds =
+        (0..text.len().div_ceil(block)).map(|i| (i, line_from(i * block)..line_from((i + 1) * block)));
     bounds.filter(|(_, range)| !range.is_empty()).collect()
 }
 
@@ -191,7 +192,8 @@ fn a_command_is_tried_again() {
     let file = dir.write("text", "a\nb\nc\n");
     let script = format!("cat; cd {}; test -e m{{#}} || {{ touch m{{#}}; exit 1; }}", dir.path("").display());
     for way in ["-p serial", "-p pool -j 2"] {
-        let run = read(&parpy(way), &file, "--block 2 --retries 1 --retry-delay 10ms", &["sh", "-c", &script]);
+        let run =
+            read(&parpy(way), &file, "--block 2 --retries 1 --retry-delay 10ms", &["sh", "-c", &script]);
         assert_eq!(run.text(), "a\nb\nc\n");
         (1..=3).for_each(|i| std::fs::remove_file(dir.path(&format!("m{i}"))).unwrap());
     }
@@ -212,7 +214,8 @@ fn a_command_need_not_read() {
 
 /// Three letters of each section.
 fn heads(text: &[u8], block: usize) -> String {
-    let head = |(_, section): (usize, Range<usize>)| String::from_utf8_lossy(&text[section][..3]).into_owned();
+    let head =
+        |(_, section): (usize, Range<usize>)| String::from_utf8_lossy(&text[section][..3]).into_owned();
     sections(text, block).into_iter().map(head).collect()
 }
 
@@ -236,7 +239,8 @@ fn a_command_may_print_more_than_it_reads() {
 fn a_command_that_takes_too_long() {
     let (dir, began) = (Dir::new(), Instant::now());
     let file = dir.write("text", text().repeat(40));
-    for words in [&["sleep", "100"][..], &["sh", "-c", "cat; sleep 100"], &["sh", "-c", "cat >&2; sleep 100"]] {
+    for words in [&["sleep", "100"][..], &["sh", "-c", "cat; sleep 100"], &["sh", "-c", "cat >&2; sleep 100"]]
+    {
         for way in ["-p threads", "-p pool -j 2"] {
             let done = read(&parpy(way), &file, "--block 1G --timeout 300ms", words).done();
             let told = done.said().join("");
@@ -253,7 +257,10 @@ fn nothing_is_left_of_a_run_that_is_stopped() {
     for way in ["-p serial", "-p threads -j 2", "-p pool -j 2", "-p process -j 2"] {
         let dir = Dir::new();
         let file = dir.write("text", text().repeat(40));
-        let script = format!("echo $$ > {}/pid.tmp.$$; mv {0}/pid.tmp.$$ {0}/pid.$$; sleep 1000; cat", dir.path("").display());
+        let script = format!(
+            "echo $$ > {}/pid.tmp.$$; mv {0}/pid.tmp.$$ {0}/pid.$$; sleep 1000; cat",
+            dir.path("").display()
+        );
         let run = read(&parpy(way), &file, "--block 1M -o none", &["sh", "-c", &script]);
         let child = run.start();
         let pids = || -> Vec<u32> {
@@ -301,7 +308,9 @@ fn a_file_that_is_cut_short_meanwhile() {
     for block in ["1G", "1M"] {
         let file = dir.write("text", text().repeat(100));
         let script = format!(": > {}; cat > /dev/null", file.display());
-        let done = read(&parpy("-p threads -j 1"), &file, &format!("--block {block}"), &["sh", "-c", &script]).done();
+        let done =
+            read(&parpy("-p threads -j 1"), &file, &format!("--block {block}"), &["sh", "-c", &script])
+                .done();
         done.fails(1, &["text", "cut short"]);
     }
 }
@@ -382,8 +391,14 @@ fn standard_input_that_is_a_file() {
     let dir = Dir::new();
     let file = dir.write("text", "a\nb\nc\n");
     for way in ["-p serial", "-p pool -j 2"] {
-        let mut command = read(&parpy(way), Path::new("/dev/stdin"), "--block 2", &["tr", "abc", "xyz"]).command();
+        let mut command =
+            read(&parpy(way), Path::new("/dev/stdin"), "--block 2", &["tr", "abc", "xyz"]).command();
         let output = command.stdin(File::open(&file).unwrap()).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "x\ny\nz\n", "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "x\ny\nz\n",
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
