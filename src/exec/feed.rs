@@ -182,13 +182,15 @@ mod tests {
     fn parts_of_a_file_one_behind_the_other() {
         let bytes: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         for copies in [false, true] {
-            for parts in [&[0..3_000_000][..], &[0..7, 7..7, 5..2_999_999], &[2_999_999..3_000_000], &[]] {
+            for parts in
+                [&[0..3_000_000, 0..0][..], &[0..7, 7..7, 5..2_999_999], &[8..8, 2_999_999..3_000_000], &[]]
+            {
                 let (read, fed) = given(parts, &bytes, copies);
                 let expected: Vec<u8> =
                     parts.iter().flat_map(|p| &bytes[p.start as usize..p.end as usize]).copied().collect();
                 assert!(read == expected && fed == Fed::All, "{parts:?}: {} bytes, {fed:?}", read.len());
             }
-            // It has become shorter.
+            // The file has become shorter.
             let (read, fed) = given(&[0..3, 2_999_990..3_000_001], &bytes, copies);
             assert_eq!((read.len(), fed), (13, Fed::Failed(0)));
         }
