@@ -101,3 +101,58 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok());
     Ok(Limits { retries: retries.unwrap_or(0), ..limits })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use crate::cli::{Cli, split_words};
+    use crate::job::{Job, Task};
+
+    fn task(words: &[&str], job_file: &str) -> Task {
+        let words = ["parpy"].iter().chain(words).map(OsString::from).collect();
+        let cli = Cli::parse_from(split_words(words)).unmarked();
+        Job::from_cli(&cli, |_: &Path| Ok(job_file.to_owned())).unwrap().tasks.remove(0)
+    }
+
+    #[test]
+    fn a_command_is_the_same_one_in_a_job_file() {
+        for (words, expected) in [
+            (&["read", "/x", "-k", "--pipe", "wc", "-l", "-o", "--", "--exec"][..], "wc -l -o -- --exec"),
+            (&["read", "/x", "--header", "--block", "3M", "--pipe", "a", "$1", "-5"], "a $1 -5"),
+            (
+                &["read", "/x", "--shell", "--timeout", "2m", "--retries", "3", "--pipe", "sort | uniq"],
+                "sort | uniq",
+            ),
+            (&["read", "/x", "--schedule", "static,4K", "--pipe", "--pipe"], "--pipe"),
+        ] {
+            let typed = task(words, "");
+            assert_eq!(typed.work.pipe().unwrap().text(), expected);
+            let saved = typed.to_toml();
+            let again = task(&["run", "job.toml"], &saved);
+            assert_eq!(again.work.pipe(), typed.work.pipe(), "{saved}");
+            assert_eq!((again.limits, again.schedule), (typed.limits, typed.schedule), "{saved}");
+            assert_eq!(again.to_toml(), saved);
+            assert!(typed.is_work_of(&saved) && typed.title().ends_with(&format!("/x ({expected})")));
+        }
+    }
+
+    #[test]
+    fn sections_follow_from_the_size_of_the_file() {
+        let section = |words: &[&str], total: u64| {
+            let words = [&["read", "/x"], words, &["--pipe", "cat"]].concat();
+            task(&words, "").fixed_section(total).unwrap()
+        };
+        for (total, expected) in
+            [(0, 1 << 16), (1 << 23, 1 << 17), ((1 << 23) + 1, (1 << 17) + 1), (u64::MAX, 1 << 26)]
+        {
+            assert_eq!(section(&[], total), expected);
+        }
+        assert_eq!(section(&["--block", "5"], 1 << 40), 5);
+        assert_eq!(section(&["--schedule", "dynamic,7K"], 1 << 40), 7 << 10);
+        assert_eq!(task(&["read", "/x"], "").fixed_section(7), None);
+    }
+}

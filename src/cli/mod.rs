@@ -68,7 +68,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// As it was typed, where clap has read what [`mark_numbers`] has made of it.
+    /// As it was typed, where clap has read what `mark_numbers` has made of it.
     pub fn unmarked(mut self) -> Self {
         let values = |map: &mut MapSpec| {
             for NumberArg(word) in &mut map.values {

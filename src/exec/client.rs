@@ -197,11 +197,16 @@ mod tests {
     use std::sync::Once;
 
     use super::*;
-    use crate::exec::Ending;
+    use crate::exec::{Ending, Input};
 
     /// A spawner of its own for a test, whose process has threads: what it may be forked with is held by no other thread
     /// for long, and what it does needs no lock but the allocator's, which survives a fork.
     fn runner() -> Runner {
+        runner_with(None)
+    }
+
+    /// The same, for programs that read parts of a file.
+    fn runner_with(file: Option<BorrowedFd>) -> Runner {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let flags = SocketFlags::CLOEXEC;
@@ -216,7 +221,7 @@ mod tests {
             }
             *spawner() = Some((ours, Pid::from_raw(pid).unwrap()));
         });
-        Runner::start(None).unwrap()
+        Runner::start(file).unwrap()
     }
 
     fn words(words: &[&str]) -> Vec<Vec<u8>> {
@@ -271,6 +276,40 @@ mod tests {
         let (outcome, printed, _) = run(runner, &sh("yes"));
         assert_eq!(outcome.ending, Ending::TooLong);
         assert!(printed.len() <= 1 << 20);
+    }
+
+    #[test]
+    fn programs_read_parts_of_a_file() {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        let line = |i: usize| format!("{i:07}\n");
+        std::fs::write(&path, (0..500_000).map(line).collect::<String>()).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let runner = &mut runner_with(Some(file.as_fd()));
+        let of = |script: &str, start: u64, end: u64| Request {
+            input: Input::Parts(vec![0..8, start * 8..end * 8]),
+            most_output: 1 << 30,
+            ..sh(script)
+        };
+        for (script, end, out) in [
+            ("wc -l", 500_000, "400001\n"),
+            ("head -n 2", 500_000, "0000000\n0100000\n"),
+            ("sort -r | head -n 1", 300_000, "0299999\n"),
+            // What prints before it reads, more than there is room for, and what does not read at all.
+            ("yes | head -c 3000000 | wc -c; tail -n 1", 400_000, "3000000\n0399999\n"),
+            ("yes | head -c 3000000; cat", 101_000, ""),
+            ("exec <&-; sleep 0.1; echo end", 500_000, "end\n"),
+            ("true", 500_000, ""),
+        ] {
+            let (outcome, printed, _) = run(runner, &of(script, 100_000, end));
+            assert_eq!(outcome.ending, Ending::Exited(0), "{script}");
+            assert!(printed == out || script.ends_with("; cat") && printed.len() == 3_008_008, "{script}");
+        }
+        let (outcome, printed, _) = run(runner, &of("cat", 499_999, 500_001));
+        assert_eq!((outcome.ending, printed.len() <= 16), (Ending::Unfed(0), true));
+        // Others read nothing.
+        assert_eq!(run(runner, &sh("cat")).1, "");
+        let (outcome, ..) = run(&mut runner_with(None), &of("cat", 0, 1));
+        assert_eq!(outcome.ending, Ending::Unfed(libc::EBADF));
     }
 
     #[test]

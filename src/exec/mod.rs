@@ -7,7 +7,7 @@
 //! starts one program after the other and ends them all when its worker has gone.
 //!
 //! What programs are run for, and what becomes of their output, is not known here. What they read is nothing, or parts of
-//! a file that a runner hands on as the system has them, without a copy by the worker or the runner ([`feed`]).
+//! a file that a runner hands on as the system has them, without a copy by the worker or the runner (`feed`).
 
 mod child;
 mod client;

@@ -18,7 +18,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpid};
 
 use super::child::{self, Start};
-use super::feed::{Fed, Feed, widen};
+use super::feed::{FIRST, Fed, Feed, widen};
 use super::message::Report;
 use super::{Ending, Input, Outcome, Request};
 
@@ -42,9 +42,6 @@ const NAP: Duration = Duration::from_millis(20);
 
 /// Bytes that are read at once, and that are gathered before they are sent: four times what a pipe holds at first.
 const PIECE: usize = 256 * 1024;
-
-/// What a pipe holds at first.
-const FIRST: usize = 64 * 1024;
 
 /// Bytes of a line that are passed on as one, where it has no end.
 const LONGEST_LINE: usize = 8 * 1024;
@@ -340,7 +337,8 @@ impl<'a> Runner<'a> {
     fn watch(&mut self, mut program: Program, request: &Request) -> Result<(Ending, bool), Gone> {
         let deadline = request.timeout.and_then(|time| program.began.checked_add(time));
         loop {
-            let ready = wait(&self.socket, &program, program.wait_until(deadline));
+            let rest = program.feed.as_mut().and_then(Feed::take_rest);
+            let ready = wait(&self.socket, &program, rest, program.wait_until(deadline));
             if ready.has_gone {
                 program.end_now();
                 return Err(Gone);
@@ -393,7 +391,7 @@ impl<'a> Runner<'a> {
                 Some(count) => {
                     // Who prints much is not to wait for every bit of it to be taken.
                     if count >= FIRST && program.printed < FIRST as u64 {
-                        widen(pipe);
+                        let _ = widen(pipe);
                     }
                     program.printed += count as u64;
                     if program.printed <= most {
@@ -561,8 +559,9 @@ struct Ready {
     input: bool,
 }
 
-/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most.
-fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> Ready {
+/// Waits for a worker that has gone, output, room for input, or the end of a program, until `time` at the most; with `rest`
+/// so long at the most, and not for room.
+fn wait(socket: &UnixStream, program: &Program, rest: Option<Duration>, time: Option<Instant>) -> Ready {
     // A number that is none is passed over.
     let polled = |file: Option<BorrowedFd>, events| libc::pollfd {
         fd: file.map_or(-1, |file| file.as_raw_fd()),
@@ -573,9 +572,10 @@ fn wait(socket: &UnixStream, program: &Program, time: Option<Instant>) -> Ready 
         polled(Some(socket.as_fd()), libc::POLLIN),
         polled(program.out.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
         polled(program.err.pipe.as_ref().map(|pipe| pipe.as_fd()), libc::POLLIN),
-        polled(program.feed.as_ref().map(|feed| feed.as_fd()), libc::POLLOUT),
+        polled(program.feed.as_ref().filter(|_| rest.is_none()).map(|feed| feed.as_fd()), libc::POLLOUT),
     ];
     let left = time.map(|time| time.saturating_duration_since(Instant::now()));
+    let left = left.into_iter().chain(rest).min();
     let left = left.map(|left| libc::timespec {
         tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
         tv_nsec: left.subsec_nanos().into(),

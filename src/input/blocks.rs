@@ -36,7 +36,7 @@ pub struct BlockSource {
     /// Blocks handed out in rounds so far, of those that all is cut into.
     parts: std::ops::Range<u64>,
     ended: bool,
-    /// Blocks end where this is a divisor of, and nowhere else, whoever works on them.
+    /// Blocks end at multiples of this, and nowhere else but at the end, whoever works on them.
     fixed: Option<u64>,
     /// Of a row, or 1 for bytes.
     item_bytes: u64,

@@ -19,7 +19,7 @@ pub struct Report {
     pub pattern: &'static str,
     /// How many workers took part.
     pub workers: usize,
-    /// Values, or lines, or of what commands read sections.
+    /// Values, lines, or sections that commands have read.
     pub items: u64,
     /// Bytes of input.
     pub bytes: u64,

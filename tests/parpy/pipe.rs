@@ -302,6 +302,31 @@ fn dead_workers_and_dead_runners() {
     }
 }
 
+/// A section is one item: it is not halved, as half of it would be another one.
+#[test]
+fn a_section_that_kills_every_worker() {
+    for (way, args) in [("-p pool -j 1", ""), ("-p pool -j 1", "-k"), ("-p process -j 1", "-k")] {
+        let dir = Dir::new();
+        let file = dir.write("text", "a\nb\nc\nd\n");
+        let path = dir.path("").display().to_string();
+        let script = format!("test {{#}} != 3 || {{ touch {path}/run.$$; sleep 100; }}; cat");
+        let child = read(&parpy(way), &file, &format!("--block 2 {args}"), &["sh", "-c", &script]).start();
+        for tries in 1..=2 {
+            let begun = || dir.names().iter().filter(|name| name.starts_with("run.")).count();
+            until(|| (begun() == tries).then_some(()));
+            let worker = children(child.id()).into_iter().rfind(|pid| children(*pid).is_empty()).unwrap();
+            kill("-9", worker);
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{way} {args}: {said}");
+        let told = format!("the lines that begin in bytes 4 to 6 of {} has killed 2 workers", file.display());
+        assert!(said.contains(&told), "{said}");
+        let expected = if args.is_empty() { "a\nb\n" } else { "a\nb\nd\n" };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{way} {args}: {said}");
+    }
+}
+
 #[test]
 fn a_file_that_is_cut_short_meanwhile() {
     let dir = Dir::new();

@@ -32,6 +32,9 @@ fn main() -> ExitCode {
         let name = format!("printed: {}", job.name());
         add(name, Box::new(move || prints_the_same(&job)));
     }
+    for job in pipes(&dir) {
+        add(format!("piped: {}", job.name()), Box::new(move || pipes_the_same(&job)));
+    }
     for pattern in ["serial", "simd", "threads", "pool", "process"] {
         let dir = dir.clone();
         let name = format!("blocks of one value or byte: -p {pattern}");
@@ -330,6 +333,47 @@ fn prints_the_same(job: &Run) {
     for run in runs {
         let got = run.done();
         // Not assert_eq: it would print all of both.
+        assert!(got.stdout == serial.stdout, "{:?}\n{}", run.command(), got.stderr);
+        assert_eq!(got.code, serial.code, "{:?}\n{}", run.command(), got.stderr);
+        assert_eq!(got.said(), serial.said(), "{:?}", run.command());
+    }
+}
+
+/// Sections that commands read. In job files, as all words behind a command are its own.
+fn pipes(dir: &Dir) -> Vec<Run> {
+    let sample = std::fs::read("jobs/sample.txt").unwrap();
+    let long_line = [b"short\n".to_vec(), b"long ".repeat(700), b"\nshort".to_vec()].concat();
+    let texts = [("p-empty", b"".to_vec()), ("p-long", long_line), ("p-sample", sample)];
+    let mut jobs = Vec::new();
+    for (name, bytes) in texts {
+        let file = dir.write(name, bytes).display().to_string();
+        let read = |more: &str| format!("[[task]]\nread = {{ file = '{file}', {more} }}\n");
+        let job = [
+            read("pipe = ['cat']"),
+            read("pipe = ['sh', '-c', 'echo {#} {row} $PARPY_ITEM; wc -lc'], block = '900'"),
+            read("pipe = ['sort | head -n 3'], shell = true, header = true, block = '1K'"),
+            read("pipe = ['sh', '-c', 'cat; exit 3'], block = '2K'") + "keep_going = true\n",
+            read("pipe = ['sh', '-c', 'cat; test {#} != 4'], block = '800'"),
+        ];
+        jobs.push(parpy("run").arg(dir.write(&format!("{name}.toml"), job.concat())));
+    }
+    jobs
+}
+
+/// They are of one size whoever runs them: so it is not for a schedule to say.
+fn pipes_the_same(job: &Run) {
+    let job = job.clone().args("-q");
+    let serial = job.clone().args("-p serial").done();
+    let local =
+        ["simd", "threads", "threads -j 3", "threads -j 2 --schedule static", "pool -j 2", "process -j 2"];
+    let mut runs: Vec<Run> = local.iter().map(|way| job.clone().args("-p").args(way)).collect();
+    runs.extend(counts_of_ranks().iter().map(|ranks| job.clone().args("-p mpi").ranks(*ranks)));
+    if has_mpi() {
+        runs.push(job.clone().args("--threads 3").ranks(2).var("PARPY_MPI_SHARED", "always"));
+        runs.push(job.clone().ranks(2).var("PARPY_MPI_SHARED", "never"));
+    }
+    for run in runs {
+        let got = run.done();
         assert!(got.stdout == serial.stdout, "{:?}\n{}", run.command(), got.stderr);
         assert_eq!(got.code, serial.code, "{:?}\n{}", run.command(), got.stderr);
         assert_eq!(got.said(), serial.said(), "{:?}", run.command());

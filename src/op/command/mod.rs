@@ -1,7 +1,7 @@
-//! A command for each row of a map: what it prints is the answer. Or for each section of a file ([`pipe`]).
+//! A command for each row of a map: what it prints is the answer. Or for each section of a file (`pipe`).
 //!
-//! The command's words are a template that is filled with the row's values as they are ([`template`]); a runner
-//! ([`crate::exec`]) starts it, one after the other for each worker ([`tries`]). Standard error is passed on, each line
+//! The command's words are a template that is filled with the row's values as they are (`template`); a runner
+//! ([`crate::exec`]) starts it, one after the other for each worker (`tries`). Standard error is passed on, each line
 //! behind the item that it is of.
 
 mod faults;
