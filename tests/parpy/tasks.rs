@@ -168,7 +168,8 @@ fn a_failure_is_not_kept_waiting() {
     }
     for way in WAYS {
         let began = Instant::now();
-        let done = over(3, way, "map -1 30 30 30 -f sleep --schedule dynamic,1").done();
+        let run = over(3, way, "map 0 30 31 32 --schedule dynamic,1 --exec sh -c");
+        let done = run.arg("sleep 0.5; sleep {}; exit $((1 - {} / 30))").done();
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert!(began.elapsed() < Duration::from_secs(15), "{way}: {:?}", began.elapsed());
     }
