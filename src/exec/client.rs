@@ -18,7 +18,7 @@ use rustix::net::{
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::message::Report;
-use super::server::be_spawner;
+use super::spawner::be_spawner;
 use super::{Outcome, Request};
 use crate::base::error::{Error, Result, plain};
 use crate::base::{isolate, signals};

@@ -13,7 +13,8 @@ mod child;
 mod client;
 mod feed;
 mod message;
-mod server;
+mod runner;
+mod spawner;
 
 use std::ops::Range;
 use std::time::Duration;
