@@ -18,7 +18,7 @@ use crate::data::format::Format;
 use crate::data::fraction::Fraction;
 use crate::data::schema::{ColumnType, Schema};
 use crate::input::hdf5_library;
-use crate::job::command::Function;
+use crate::job::command::{Function, Gpus};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TableLayout, TextFile, split_columns, splits};
@@ -156,6 +156,9 @@ impl Task {
         if shared.joblog.is_some() && !is_command {
             return Err(Error::Usage("--joblog is of commands: --exec CMD ARGS".into()));
         }
+        if shared.gpus.is_some() && !work.runs_commands() {
+            return Err(Error::Usage("--gpus is for commands: --exec CMD ARGS, or --pipe CMD ARGS".into()));
+        }
         if shared.failed.is_some() && work.unit() == Unit::Bytes {
             return Err(Error::Usage("--failed is of items: parpy map".into()));
         }
@@ -254,6 +257,7 @@ impl Task {
             unordered: shared.unordered,
             retries,
             limits: limits(shared, &work)?,
+            gpus: shared.gpus.as_deref().map(Gpus::parse).transpose()?,
             joblog: of_portion(shared.joblog.as_deref(), portion),
             failed: of_portion(shared.failed.as_deref(), portion),
             pattern: shared.pattern.unwrap_or(PatternName::Auto),

@@ -186,6 +186,7 @@ impl Task {
             retry_delay: flags.retry_delay.clone().or(spec.retry_delay),
             timeout: flags.timeout.clone().or(spec.timeout),
             memory: flags.memory.clone().or(spec.memory),
+            gpus: flags.gpus.clone().or(spec.gpus),
             joblog: flags.joblog.clone().or(spec.joblog.map(|path| paths.resolve(&path)).transpose()?),
             failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
             repeat: flags.repeat.or(spec.repeat),

@@ -177,7 +177,7 @@ A job file:
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
 keep_going, halt, unordered, retries, repeat, compress and part; where commands are run, also timeout,
-memory, retry_delay, joblog and failed. map may have values, range, from, lines, no_header, text,
+memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, no_header, text,
 delimiter, function, exec (a list of words), shell, raw, answers, dtype, columns, reduce, by, ddof and
 who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
 command line, which come before them.
@@ -431,6 +431,10 @@ pub struct Shared {
     /// the most
     #[arg(long, global = true, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Give each worker a graphics processor of its node, in CUDA_VISIBLE_DEVICES: all that there are, so many, or these, by
+    /// turns
+    #[arg(long, global = true, value_name = "all|N|LIST")]
+    pub gpus: Option<String>,
     /// Write the items that have failed: their columns, number (row, from 0), exit code, signal, and why, or the last that
     /// was said on standard error; CSV or JSON lines, as the name says, else with tabs. --from takes it again
     #[arg(long, global = true, value_name = "FILE")]

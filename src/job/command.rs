@@ -164,6 +164,58 @@ pub struct Limits {
     pub delay: Duration,
 }
 
+/// Graphics processors that workers take turns with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gpus {
+    /// All that there are on the node.
+    All,
+    /// These, by their numbers or names.
+    Some(Vec<String>),
+}
+
+impl Gpus {
+    /// Reads `all`, a number of them, or a list: `0,2,3`.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(text: &str) -> Result<Self> {
+        let is_name = |name: &&str| {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:/_.".contains(&b))
+        };
+        let names: Vec<&str> = text.split(',').collect();
+        match (text, text.parse::<usize>(), &names[..]) {
+            ("all", ..) => Ok(Self::All),
+            (_, Ok(count @ 1..=1024), [_]) => Ok(Self::Some((0..count).map(|gpu| gpu.to_string()).collect())),
+            (_, _, [_, _, ..]) if names.iter().all(is_name) => {
+                Ok(Self::Some(names.into_iter().map(str::to_owned).collect()))
+            }
+            _ => Err(Error::Usage(format!(
+                "--gpus {text}: it is all, or how many there are, or which, as in 0,1,3"
+            ))),
+        }
+    }
+
+    /// As typed.
+    pub fn text(&self) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Some(gpus) => match gpus.iter().enumerate().all(|(i, gpu)| *gpu == i.to_string()) {
+                true => gpus.len().to_string(),
+                false => gpus.join(","),
+            },
+        }
+    }
+
+    /// The one of the worker number `slot` of a node, of which `all` there are; `None` where there is none.
+    pub fn of_slot(&self, slot: usize, all: impl FnOnce() -> Vec<String>) -> Option<String> {
+        let of = |gpus: &[String]| gpus.get(slot % gpus.len().max(1)).cloned();
+        match self {
+            Self::All => of(&all()),
+            Self::Some(gpus) => of(gpus),
+        }
+    }
+}
+
 /// A time as typed: `1.5` seconds, `500ms`, `2m`, `1h30m`.
 ///
 /// # Errors
@@ -201,6 +253,22 @@ pub fn size(flag: &str, text: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn graphics_processors() {
+        for text in ["all", "2", "0,2,3", "GPU-8932f937,GPU-46d4b9e2"] {
+            assert_eq!(Gpus::parse(text).unwrap().text(), text);
+        }
+        for text in ["", "0", "-1", "a", "0,", "0;1", "2000"] {
+            assert!(Gpus::parse(text).is_err(), "{text}");
+        }
+        let of = |text: &str, slot| Gpus::parse(text).unwrap().of_slot(slot, || vec!["7".into(), "8".into()]);
+        assert_eq!(
+            [of("2", 0), of("2", 3), of("5,9", 1), of("all", 2)],
+            ["0", "1", "9", "7"].map(|gpu| Some(gpu.to_owned()))
+        );
+        assert_eq!(Gpus::All.of_slot(0, Vec::new), None);
+    }
 
     #[test]
     fn times_and_sizes_as_people_write_them() {

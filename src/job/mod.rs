@@ -22,7 +22,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::job::command::{AnswerType, Function, Limits, Pipe};
+use crate::job::command::{AnswerType, Function, Gpus, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
@@ -70,6 +70,8 @@ pub struct Task {
     pub retries: usize,
     /// What an item of user code may take, and what is done when it fails.
     pub limits: Limits,
+    /// Graphics processors that workers take turns with.
+    pub gpus: Option<Gpus>,
     /// Where a line on each item goes.
     pub joblog: Option<PathBuf>,
     /// Where items go that have failed.
@@ -404,6 +406,7 @@ impl Task {
             timeout: self.limits.timeout.map(command::time_text),
             retry_delay: Some(self.limits.delay).filter(|delay| !delay.is_zero()).map(command::time_text),
             memory: self.limits.memory.map(|bytes| bytes.to_string()),
+            gpus: self.gpus.as_ref().map(Gpus::text),
             joblog: self.joblog.as_deref().map(|file| path(file).into()),
             failed: self.failed.as_deref().map(|file| path(file).into()),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),

@@ -237,6 +237,7 @@ pub struct TaskSpec {
     pub retry_delay: Option<String>,
     pub timeout: Option<String>,
     pub memory: Option<String>,
+    pub gpus: Option<String>,
     pub joblog: Option<PathBuf>,
     pub failed: Option<PathBuf>,
     pub repeat: Option<i64>,

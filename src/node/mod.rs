@@ -1,5 +1,6 @@
 //! The node that this process is on: CPUs that it may use, file systems.
 
 pub mod cpus;
+pub mod gpus;
 pub mod host;
 pub mod mounts;

@@ -282,7 +282,7 @@ pub trait Operator: Send {
 }
 
 /// Who runs a function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
     /// The rank; 0 where there are none.
     pub rank: usize,
@@ -290,6 +290,8 @@ pub struct Worker {
     pub slot: usize,
     /// CPUs that it has for itself.
     pub cpus: usize,
+    /// Its graphics processor, where workers have some: empty where the node has none.
+    pub gpu: Option<String>,
 }
 
 /// Some rows, as a function sees them.

@@ -8,7 +8,7 @@ use crate::data::block::Block;
 use crate::input;
 use crate::job::Task;
 use crate::job::pattern::PatternName;
-use crate::node::cpus;
+use crate::node::{cpus, gpus};
 use crate::op::{BlockResult, Bound, Operator, Worker};
 use crate::sched::map::{MapRows, MapSettings};
 
@@ -35,10 +35,12 @@ impl Instance {
     fn worker(&self, task: &Task) -> Worker {
         if task.pattern == PatternName::Mpi {
             let slot = cpus::local_rank().unwrap_or(self.rank) * self.threads + self.thread;
-            return Worker { rank: self.rank, slot, cpus: (cpus::usable() / self.threads).max(1) };
+            let cpus = (cpus::usable() / self.threads).max(1);
+            return Worker { rank: self.rank, slot, cpus, gpu: gpu(task, slot) };
         }
         let workers = task.workers.or(task.threads).unwrap_or_else(cpus::usable).max(1);
-        Worker { rank: 0, slot: self.rank, cpus: (cpus::usable() / workers).max(1) }
+        let cpus = (cpus::usable() / workers).max(1);
+        Worker { rank: 0, slot: self.rank, cpus, gpu: gpu(task, self.rank) }
     }
 
     /// The process that they belong to.
@@ -94,4 +96,11 @@ fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes, worker: Worker) -
     let settings = MapSettings::of(task, bound);
     let function = bound.function.as_ref().map(|function| function.function(lanes, worker));
     Ok(Box::new(MapRows::new(settings, function, lanes, rank, source)))
+}
+
+/// The graphics processor of worker number `slot` of this node, where `task` gives workers some.
+fn gpu(task: &Task, slot: usize) -> Option<String> {
+    let gpus = task.gpus.as_ref()?;
+    // As CUDA has it, an empty list is none.
+    Some(gpus.of_slot(slot, gpus::all).unwrap_or_default())
 }

@@ -62,6 +62,19 @@ fn numbers_and_places_of_items() {
     prints("d/x.tar.gz y", &["echo", "{.} {/} {//} {/.}"], "d/x.tar x.tar.gz d x.tar\ny y . y\n");
     let slots = exec("a b c d -p pool -j 2 --schedule dynamic,1", &["echo", "{slot}"]).text();
     assert!(slots.lines().all(|slot| slot == "0" || slot == "1"), "{slots}");
+    // And its graphics processor.
+    let gpus = |flags: &str| {
+        exec(&format!("a b {flags} -p serial"), &["sh", "-c", "echo \"$CUDA_VISIBLE_DEVICES\" #{}"])
+    };
+    assert_eq!(gpus("--gpus 2").text(), "0\n0\n");
+    assert_eq!(gpus("--gpus GPU-5,GPU-6").text(), "GPU-5\nGPU-5\n");
+    assert_eq!(gpus("--gpus all").var("CUDA_VISIBLE_DEVICES", "3,4").text(), "3\n3\n");
+    if has_mpi() {
+        let two =
+            exec("a b c d --gpus 7,8 --schedule static,1", &["sh", "-c", "echo $CUDA_VISIBLE_DEVICES #{}"])
+                .ranks(2);
+        assert_eq!(two.text(), "7\n8\n7\n8\n");
+    }
     // Each worker knows how many CPUs it has, unless the user has said something else.
     let threads = |run: Run| run.text().trim().to_owned();
     let cpus = threads(exec("a -p serial", &["sh", "-c", "echo $OMP_NUM_THREADS #{}"]));

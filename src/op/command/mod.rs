@@ -86,8 +86,8 @@ impl BoundCommand {
     pub fn function(&self, worker: Worker) -> CommandFunction {
         CommandFunction {
             command: self.clone(),
-            place: Place::of(worker),
-            tries: Tries::new(self.limits, worker),
+            place: Place::of(&worker),
+            tries: Tries::new(self.limits, &worker),
             made: Vec::new(),
             fault: None,
         }

@@ -44,11 +44,12 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn of(worker: Worker) -> Self {
+    pub(super) fn of(worker: &Worker) -> Self {
         let env = |name: &str, value: usize| format!("{name}={value}").into_bytes();
         let threads = THREADS.into_iter().filter(|name| std::env::var_os(name).is_none());
         let mut all: Vec<Vec<u8>> = threads.map(|name| env(name, worker.cpus)).collect();
         all.extend([env("PARPY_SLOT", worker.slot), env("PARPY_RANK", worker.rank)]);
+        all.extend(worker.gpu.as_ref().map(|gpu| format!("CUDA_VISIBLE_DEVICES={gpu}").into_bytes()));
         Self { slot: worker.slot, env: all }
     }
 
@@ -74,7 +75,7 @@ pub(super) type Run<'a> = (&'a Request, Option<(&'a File, &'a Path)>);
 
 impl Tries {
     /// Those of `worker`, each of which may take so much.
-    pub(super) fn new(limits: Limits, worker: Worker) -> Self {
+    pub(super) fn new(limits: Limits, worker: &Worker) -> Self {
         let tried = Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() };
         Self { limits, runner: None, tried, said: Vec::new() }
     }
