@@ -105,9 +105,9 @@ impl Shape {
         size_of::<Head>()
     }
 
-    /// Of the flag of a worker and those of its buffers.
+    /// Of the flag of a worker, those of its buffers, and how many blocks it has taken.
     fn flag_bytes(&self) -> usize {
-        ((1 + self.buffers) * size_of::<AtomicU32>()).next_multiple_of(128)
+        ((2 + self.buffers) * size_of::<AtomicU32>()).next_multiple_of(128)
     }
 
     fn slots_start(&self) -> usize {
@@ -177,9 +177,9 @@ impl Arena {
         unsafe { &*self.base.cast::<Head>() }
     }
 
-    /// A number of `worker`: its flag, then that of each of its buffers.
+    /// A number of `worker`: its flag, then that of each of its buffers, then how many blocks it has taken.
     fn flag_at(&self, worker: usize, which: usize) -> &AtomicU32 {
-        assert!(worker < self.shape.places() && which <= self.shape.buffers);
+        assert!(worker < self.shape.places() && which <= 1 + self.shape.buffers);
         let start = self.shape.flags_start() + worker * self.shape.flag_bytes();
         // SAFETY: in bounds, aligned, and all zeros is valid.
         unsafe { &*self.base.add(start).cast::<AtomicU32>().add(which) }
@@ -302,6 +302,11 @@ impl Arena {
     /// The word that the manager sleeps on: another number each time that it is woken.
     pub fn bell(&self) -> &AtomicU32 {
         &self.head().bell.0
+    }
+
+    /// How many blocks `worker` has taken, as far as it says so itself.
+    pub fn taken(&self, worker: usize) -> &AtomicU32 {
+        self.flag_at(worker, 1 + self.shape.buffers)
     }
 
     /// Tells the manager that a signal has come where one of its workers is.

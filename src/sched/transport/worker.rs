@@ -47,6 +47,9 @@ pub trait Waker: Send {
     /// Wakes the manager.
     fn wake_manager(&mut self, arena: &Arena);
 
+    /// `worker` has answered one more block.
+    fn has_answered(&mut self, _arena: &Arena, _worker: usize) {}
+
     /// Is the worker to begin nothing more?
     ///
     /// # Errors
@@ -147,6 +150,7 @@ impl<'a> Worker<'a> {
             if !self.answer(slot, worker) {
                 break;
             }
+            self.waker.has_answered(arena, worker);
         }
         self.done
     }

@@ -15,6 +15,7 @@ mod transport;
 mod waker;
 
 use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -106,8 +107,7 @@ impl RankContext<'_> {
         let far = (0..self.mpi.ranks()).filter(|rank| !is_near(*rank));
         let far = far.map(|rank| (rank, if rank < ranks { threads } else { 0 }));
         let far = FarRanks::new(self.mpi, far, shape.slots);
-        let workers: Vec<usize> =
-            (0..ranks).filter(|rank| is_near(*rank)).flat_map(|rank| self.workers_of(rank)).collect();
+        let workers = self.workers_near(&near);
         let bound = self.bound.clone();
         let context = TaskContext { task: self.task, bound: &bound, layout: &layout, arena: &arena };
         let (teller, own) = (self.mpi.teller(), self.workers_of(0));
@@ -115,7 +115,7 @@ impl RankContext<'_> {
             let transport = Tasks::new(context, &workers, far);
             let pace = Pace::new(kind, layout.workers, None);
             let scheduler = Scheduler::new((self.task, &bound, &layout), transport, pace, collector);
-            let threads = start(scope, context, (own.clone(), 0), teller);
+            let threads = start(scope, context, (own.clone(), 0), (&workers, teller));
             let outcome = match &threads {
                 Ok(_) => scheduler.run(source),
                 Err(error) => scheduler.give_up(deaths::no_worker(error)),
@@ -144,12 +144,16 @@ impl RankContext<'_> {
                 Rc::new(get_memory(self.mpi, shape))
             }
         };
+        let mates = match &part {
+            Part::Near(_) => self.workers_near(&near),
+            Part::Far => (0..workers.len()).collect(),
+        };
         let bound = std::mem::take(&mut self.bound);
         let context = TaskContext { task: self.task, bound: &bound, layout: &layout, arena: &arena };
         let (mpi, teller) = (self.mpi, self.mpi.teller());
         let share = thread::scope(|scope| match part {
             Part::Near(_) => {
-                let threads = start(scope, context, (workers, rank), teller);
+                let threads = start(scope, context, (workers, rank), (&mates, teller));
                 if let Err(error) = &threads {
                     // The workers of others do the work.
                     tracing::warn!("{}", deaths::no_worker(error));
@@ -159,7 +163,7 @@ impl RankContext<'_> {
             }
             Part::Far => {
                 let workers = 0..workers.len();
-                let threads = start(scope, context, (workers.clone(), rank), teller);
+                let threads = start(scope, context, (workers.clone(), rank), (&mates, teller));
                 let lacks = threads.as_ref().err().map(|error| deaths::no_worker(error).to_string());
                 Relay::new(mpi, context.arena, workers.len(), lacks).run();
                 count(threads.unwrap_or_default())
@@ -169,8 +173,14 @@ impl RankContext<'_> {
         self.add_share(share);
     }
 
-    fn workers_of(&self, rank: usize) -> std::ops::Range<usize> {
+    fn workers_of(&self, rank: usize) -> Range<usize> {
         rank * self.threads..(rank + 1) * self.threads
+    }
+
+    /// The workers that share rank 0's memory, where `near` says which ranks do.
+    fn workers_near(&self, near: &[bool]) -> Vec<usize> {
+        let ranks = (0..self.ranks).filter(|rank| *rank == 0 || near[*rank]);
+        ranks.flat_map(|rank| self.workers_of(rank)).collect()
     }
 
     fn add_share(&mut self, (blocks, items): (u64, u64)) {
@@ -189,14 +199,15 @@ type Running<'scope> = ScopedJoinHandle<'scope, (u64, u64)>;
 fn start<'scope, 'env: 'scope>(
     scope: &'scope Scope<'scope, 'env>,
     context: TaskContext<'scope>,
-    (places, rank): (std::ops::Range<usize>, usize),
-    teller: Teller,
+    (places, rank): (Range<usize>, usize),
+    (mates, teller): (&[usize], Teller),
 ) -> io::Result<Vec<Running<'scope>>> {
     let mut running = Vec::new();
     let threads = places.len();
     for (thread, place) in places.enumerate() {
         let start = Start { worker: place, number: rank, held: None, once: false, from: 0 };
-        let worker = Worker::new(context, rank, (thread, threads), WordWaker { teller });
+        let waker = WordWaker::new(mates.to_vec(), teller);
+        let worker = Worker::new(context, rank, (thread, threads), waker);
         let builder = thread::Builder::new().name(format!("worker {place}"));
         match builder.spawn_scoped(scope, move || worker.run(start)) {
             Ok(handle) => running.push(handle),

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
@@ -15,10 +16,32 @@ use crate::sched::transport::worker::Waker;
 /// How long a worker sleeps before it looks by itself whether anything has changed.
 const LONG: Duration = Duration::from_millis(500);
 
+/// After so many blocks a worker looks how many others have taken.
+const LEG: u32 = 64;
+
+/// It lets them have the next ones where one has taken so many fewer: of many small blocks, each worker is to have its
+/// share, although one that is awake could do them all, and although one has no CPU as long as others do not sleep.
+const LEAD: i32 = 256;
+
+/// Who is farther behind is busy with something long, and is not waited for.
+const LOST: i32 = 1 << 16;
+
+/// For how long it does so.
+const STEP_ASIDE: Duration = Duration::from_micros(50);
+
 /// How a worker of a rank is woken, and wakes.
 pub struct WordWaker {
     /// How its failures are told.
-    pub teller: Teller,
+    teller: Teller,
+    /// The workers with which it shares an arena.
+    mates: Vec<usize>,
+}
+
+impl WordWaker {
+    /// Of one of these workers, whose failures are told by `teller`.
+    pub fn new(mates: Vec<usize>, teller: Teller) -> Self {
+        Self { teller, mates }
+    }
 }
 
 impl Waker for WordWaker {
@@ -35,6 +58,22 @@ impl Waker for WordWaker {
     fn wake_manager(&mut self, arena: &Arena) {
         arena.bell().fetch_add(1, Ordering::Release);
         futex::wake(arena.bell(), 1);
+    }
+
+    fn has_answered(&mut self, arena: &Arena, worker: usize) {
+        let taken = arena.taken(worker).fetch_add(1, Ordering::Relaxed) + 1;
+        if !taken.is_multiple_of(LEG) {
+            return;
+        }
+        // The number goes round, and the difference is right all the same.
+        let lead = |mate: usize| taken.wrapping_sub(arena.taken(mate).load(Ordering::Relaxed)) as i32;
+        let is_behind = |mate: &usize| (LEAD..LOST).contains(&lead(*mate));
+        if let Some(mate) = self.mates.iter().copied().filter(is_behind).max_by_key(|mate| lead(*mate)) {
+            if arena.must_wake(mate) {
+                wake(arena, mate);
+            }
+            thread::sleep(STEP_ASIDE);
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -66,9 +105,9 @@ pub fn wake(arena: &Arena, worker: usize) {
 }
 
 /// Wakes one of the workers that sleeps for a block, if any does.
-pub fn wake_for_block(arena: &Arena, workers: impl IntoIterator<Item = usize>) {
+pub fn wake_for_block(arena: &Arena, mut workers: impl Iterator<Item = usize>) {
     if arena.any_sleeps()
-        && let Some(worker) = workers.into_iter().find(|worker| arena.must_wake_for_block(*worker))
+        && let Some(worker) = workers.find(|worker| arena.must_wake_for_block(*worker))
     {
         wake(arena, worker);
     }
