@@ -100,7 +100,7 @@ impl RowFunction for Program {
         rows: &RowsOf,
         answers: &mut [u64],
         _is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Faults>> {
+    ) -> Result<Option<Box<Faults>>> {
         Ok(Self::answer(self, rows.columns, rows.memory, answers))
     }
 

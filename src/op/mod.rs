@@ -331,7 +331,7 @@ pub trait RowFunction: Send {
         rows: &RowsOf,
         answers: &mut [u64],
         is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Faults>>;
+    ) -> Result<Option<Box<Faults>>>;
 
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
     fn made(&self) -> &[u8];
@@ -384,10 +384,10 @@ impl BoundFunction {
     }
 
     /// The same, ready to be run by `worker`, who computes with `lanes`.
-    pub fn function(&self, lanes: Lanes, worker: Worker) -> Box<dyn RowFunction> {
+    pub fn function(&self, lanes: Lanes, worker: impl FnOnce() -> Worker) -> Box<dyn RowFunction> {
         match self {
             Self::Formula(formula) => Box::new(formula.program(lanes)),
-            Self::Command(command) => Box::new(command.function(worker)),
+            Self::Command(command) => Box::new(command.function(worker())),
         }
     }
 }

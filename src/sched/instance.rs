@@ -55,7 +55,7 @@ impl Instance {
     pub fn open(&mut self, task: &Task, bound: &Bound) -> Result<&mut dyn Operator> {
         let operator = match self.operator.take() {
             Some(operator) => operator,
-            None => make(task, bound, self.rank, self.lanes, self.worker(task))?,
+            None => make(task, bound, (self.rank, self.lanes), || self.worker(task))?,
         };
         Ok(&mut **self.operator.insert(operator))
     }
@@ -80,17 +80,22 @@ impl Instance {
 }
 
 /// The operator for a task of worker (or rank) number `rank`, with what it needs opened, computed with
-/// `lanes`.
+/// `lanes`. Who `worker` is takes some time to find out.
 ///
 /// # Errors
 /// The worker cannot open the file.
-fn make(task: &Task, bound: &Bound, rank: usize, lanes: Lanes, worker: Worker) -> Result<Box<dyn Operator>> {
+fn make(
+    task: &Task,
+    bound: &Bound,
+    (rank, lanes): (usize, Lanes),
+    worker: impl FnOnce() -> Worker,
+) -> Result<Box<dyn Operator>> {
     let info = &bound.info;
     if let (Some(op), Some(file)) = (bound.lines, task.work.text()) {
         return (op.open)(file, info, lanes);
     }
     if let (Some(pipe), Some(file)) = (&bound.pipe, task.work.text()) {
-        return Ok(Box::new(pipe.open(file, info, worker)?));
+        return Ok(Box::new(pipe.open(file, info, worker())?));
     }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);

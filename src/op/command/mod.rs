@@ -125,10 +125,10 @@ impl RowFunction for CommandFunction {
         rows: &RowsOf,
         answers: &mut [u64],
         is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Faults>> {
+    ) -> Result<Option<Box<Faults>>> {
         self.made.clear();
         self.fault = None;
-        let mut faults: Option<Faults> = None;
+        let mut faults: Option<Box<Faults>> = None;
         for (row, answer) in answers.iter_mut().enumerate() {
             self.tries.forget();
             if rows.lacks(row) {
@@ -137,7 +137,7 @@ impl RowFunction for CommandFunction {
             match self.answer_row(rows, row, is_wanted)? {
                 Ok(word) => *answer = word,
                 Err(fault) => {
-                    faults.get_or_insert([0; _])[row / 64] |= 1 << (row % 64);
+                    faults.get_or_insert_default()[row / 64] |= 1 << (row % 64);
                     self.fault = Some(fault);
                 }
             }

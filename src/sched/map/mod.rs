@@ -157,12 +157,16 @@ fn answer(
     rows: &Window,
     answers: &mut [u64],
     means: &Means,
-) -> Result<Option<Faults>> {
+) -> Result<Option<Box<Faults>>> {
     let mut lacking = None;
     rows.add_lacking(means.used, &mut lacking);
-    let mut faults = function.answer(&rows.as_seen(lacking.as_ref()), answers, means.is_wanted)?;
+    let mut faults = function.answer(&rows.as_seen(lacking.as_deref()), answers, means.is_wanted)?;
     if let Some(lacking) = lacking {
-        faults.get_or_insert([0; _]).iter_mut().zip(lacking).for_each(|(faults, lacking)| *faults |= lacking);
+        faults
+            .get_or_insert_default()
+            .iter_mut()
+            .zip(*lacking)
+            .for_each(|(faults, lacking)| *faults |= lacking);
     }
     Ok(faults)
 }
@@ -213,8 +217,8 @@ fn reduce_window(
     let mut faults = None;
     if let Some(function) = function {
         faults = answer(function, rows, y, means)?;
-        record_answers(function, rows, faults.as_ref(), room, means);
-        if let Some(first) = (0..count).find(|row| lacks(faults.as_ref(), *row)) {
+        record_answers(function, rows, faults.as_deref(), room, means);
+        if let Some(first) = (0..count).find(|row| lacks(faults.as_deref(), *row)) {
             let complaint = complaint(settings, function, used, rows, first);
             if !settings.keep_going {
                 room.answer.failure = Some(Error::Item(complaint));
@@ -235,13 +239,13 @@ fn reduce_window(
         rows.memory,
         y,
         Some(&|of, row| match of {
-            Of::Answers => lacks(faults.as_ref(), row),
+            Of::Answers => lacks(faults.as_deref(), row),
             Of::Input(k) => rows.lacks(&[k], row),
         }),
     );
     // A row of columns alone is one without an answer where a column that counts lacks a value.
     let failed: Vec<usize> =
-        (0..count).filter(|row| lacks(faults.as_ref(), *row) || rows.lacks(used, *row)).collect();
+        (0..count).filter(|row| lacks(faults.as_deref(), *row) || rows.lacks(used, *row)).collect();
     if let Some(first) = failed.first() {
         room.answer
             .first_failed
@@ -273,15 +277,15 @@ fn answer_window(
             answer(function, rows, y, means)?
         }
     };
-    record_answers(function, rows, faults.as_ref(), room, means);
-    let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_ref(), row));
+    record_answers(function, rows, faults.as_deref(), room, means);
+    let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_deref(), row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
     loop {
         // What has answers, up to the next that has none.
         let end = match &faults {
             None => count,
-            faults => (done..count).find(|row| lacks(faults.as_ref(), *row)).unwrap_or(count),
+            faults => (done..count).find(|row| lacks(faults.as_deref(), *row)).unwrap_or(count),
         };
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {

@@ -193,10 +193,10 @@ impl<'a> Window<'a> {
     }
 
     /// Adds rows that lack a value in one of `columns` to those that have no answer.
-    pub(super) fn add_lacking(&self, columns: &[usize], faults: &mut Option<Faults>) {
+    pub(super) fn add_lacking(&self, columns: &[usize], faults: &mut Option<Box<Faults>>) {
         let mut lacking = columns.iter().filter_map(|k| self.lacking.get(*k).copied().flatten());
         if lacking.any(|lacking| lacking.has_any(self.len())) {
-            let faults = faults.get_or_insert_with(|| [0; _]);
+            let faults = faults.get_or_insert_default();
             let rows = (0..self.len()).filter(|row| self.lacks(columns, *row));
             rows.for_each(|row| faults[row / 64] |= 1 << (row % 64));
         }
