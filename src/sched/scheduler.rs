@@ -5,7 +5,7 @@
 //! What a dead worker held is run again on a new one; a block that keeps killing workers is halved, each half on a
 //! worker of its own, until the item that does it is found ([`bisect`](super::bisect)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::BorrowedFd;
 
 use crate::base::error::{Error, Result};
@@ -46,8 +46,10 @@ pub struct Scheduler<'a, T, R> {
     /// Whole answers to blocks behind `head` that have been set aside, so that workers need not wait.
     parked: BTreeMap<u64, Parked>,
     parked_bytes: usize,
-    /// The block `head` takes its time, and these behind it have not been set aside.
-    behind: Option<Vec<u64>>,
+    /// Blocks that have been handed out and whose answers have been neither taken to their end nor set aside, in order.
+    out: VecDeque<u64>,
+    /// The block `head` takes its time.
+    is_slow: bool,
     /// Blocks that have killed workers, and how many.
     killers: BTreeMap<u64, usize>,
     /// How `head` is looked into, where it has killed too many workers.
@@ -89,7 +91,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             head: 0,
             parked: BTreeMap::new(),
             parked_bytes: 0,
-            behind: None,
+            out: VecDeque::new(),
+            is_slow: false,
             killers: BTreeMap::new(),
             bisection: None,
         }
@@ -141,9 +144,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
                 match self.load(source) {
                     Ok(Some(block)) => {
                         self.transport.submit(self.next, block)?;
-                        if let Some(behind) = &mut self.behind {
-                            behind.push(self.next);
-                        }
+                        self.out.push_back(self.next);
                         self.next += 1;
                     }
                     Ok(None) => end = Some(Ok(())),
@@ -178,17 +179,14 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             return Ok(Event::Look);
         }
         // An answer that is there before anybody waits for it wakes nobody.
-        let is_behind = self.behind.as_ref().is_none_or(|behind| !behind.is_empty());
-        let is_brief = is_behind && self.may_park() && self.next - self.head > 1;
+        let is_other = !self.is_slow || self.out.back().is_some_and(|last| *last > self.head);
+        let is_brief = is_other && self.may_park() && self.next - self.head > 1;
         let event = self.transport.poll(Wait { head: self.head, next: self.next, input, is_brief })?;
         match &event {
             Event::Lost(lost) => self.lost(lost)?,
             Event::LostAlone(how) => self.lost_alone(how),
             // Answers behind `head` keep their workers waiting, or would soon.
-            Event::Idle => {
-                let behind = (self.head + 1..self.next).filter(|number| !self.parked.contains_key(number));
-                self.behind = Some(behind.collect());
-            }
+            Event::Idle => self.is_slow = true,
             Event::Look | Event::Input => {}
         }
         Ok(event)
@@ -223,8 +221,11 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             self.taker.progress = HeadProgress::default();
             self.taker.pieces.clear();
             self.killers.remove(&self.head);
+            if self.out.front() == Some(&self.head) {
+                self.out.pop_front();
+            }
             self.head += 1;
-            self.behind = None;
+            self.is_slow = false;
         }
         Ok(())
     }
@@ -249,11 +250,14 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
 
     /// Sets aside whole answers behind `head`, where that takes its time. Were there any?
     fn park(&mut self) -> bool {
-        let Some(mut behind) = self.behind.take() else { return false };
-        let before = behind.len();
-        behind.retain(|number| !self.park_one(*number));
-        let some = behind.len() < before;
-        self.behind = Some(behind);
+        if !self.is_slow {
+            return false;
+        }
+        let mut out = std::mem::take(&mut self.out);
+        let before = out.len();
+        out.retain(|number| *number == self.head || !self.park_one(*number));
+        let some = out.len() < before;
+        self.out = out;
         some
     }
 
