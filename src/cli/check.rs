@@ -297,7 +297,9 @@ fn of_portion(path: Option<&Path>, portion: ShardMode) -> Option<PathBuf> {
     let path = path?;
     match portion {
         ShardMode::Shard(part) => Some(part.file(path)),
-        ShardMode::Whole | ShardMode::Merged(_) => Some(path.to_owned()),
+        ShardMode::Whole => Some(path.to_owned()),
+        // The parts have theirs, and nothing is worked on.
+        ShardMode::Merged(_) => None,
     }
 }
 

@@ -14,8 +14,7 @@ use rustix::net::{
     AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, sendmsg,
     socketpair,
 };
-
-use rustix::process::{Pid, WaitOptions, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::message::Report;
 use super::spawner::be_spawner;
@@ -85,6 +84,8 @@ pub fn begin(hidden: impl Fn(&str) -> bool) -> Result<()> {
 pub fn end() {
     let Some((socket, pid)) = spawner().take() else { return };
     drop(socket);
+    // Whoever has stopped it.
+    let _ = kill_process(pid, Signal::CONT);
     let (began, mut nap) = (Instant::now(), Duration::from_micros(100));
     while matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) && began.elapsed() < TO_END {
         std::thread::sleep(nap);

@@ -158,6 +158,8 @@ impl Report<'_> {
                 let (kind, number) = match outcome.ending {
                     Ending::Exited(code) => (EXITED, code),
                     Ending::Killed(signal) => (KILLED, signal),
+                    // Who could send it is gone.
+                    Ending::Abandoned => (KILLED, libc::SIGKILL),
                     Ending::NotStarted(errno) => (NOT_STARTED, errno),
                     Ending::TimedOut => (TIMED_OUT, 0),
                     Ending::TooLong => (TOO_LONG, 0),

@@ -55,6 +55,8 @@ pub enum Ending {
     Exited(i32),
     /// By this signal.
     Killed(i32),
+    /// What has started it was killed, each time that it was run.
+    Abandoned,
     /// It could not be started, for this reason (`errno`).
     NotStarted(i32),
     /// It took longer than it may, and was killed.

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::io::Errno;
@@ -63,6 +64,8 @@ struct Gone;
 /// Runs programs for one worker.
 pub(super) struct Runner<'a> {
     heritage: &'a Heritage,
+    /// The group of the program that runs, or 0: for the spawner, which ends it when this process is killed.
+    group: &'a AtomicI32,
     socket: UnixStream,
     /// Of which programs read parts.
     file: Option<OwnedFd>,
@@ -101,10 +104,14 @@ struct Program {
 }
 
 impl<'a> Runner<'a> {
-    pub(super) fn new(heritage: &'a Heritage, socket: UnixStream, file: Option<OwnedFd>) -> Self {
-        set_action(libc::SIGCHLD, wake as *const () as libc::sighandler_t);
-        hold_back(libc::SIGCHLD);
-        Self { heritage, socket, file, reports: vec![], room: vec![0; PIECE] }
+    pub(super) fn new(
+        heritage: &'a Heritage,
+        group: &'a AtomicI32,
+        socket: UnixStream,
+        file: Option<OwnedFd>,
+    ) -> Self {
+        group.store(0, Ordering::Relaxed);
+        Self { heritage, group, socket, file, reports: vec![], room: vec![0; PIECE] }
     }
 
     /// Runs what the worker wants to be run, until it has gone.
@@ -113,10 +120,15 @@ impl<'a> Runner<'a> {
             let began = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
             let start = Instant::now();
             let (ending, leaves_process) = match self.start(&request, start) {
-                Ok(program) => match self.watch(program, &request) {
-                    Ok(ending) => ending,
-                    Err(Gone) => return,
-                },
+                Ok(program) => {
+                    self.group.store(program.pid.as_raw_nonzero().get(), Ordering::Relaxed);
+                    let watched = self.watch(program, &request);
+                    self.group.store(0, Ordering::Relaxed);
+                    match watched {
+                        Ok(ending) => ending,
+                        Err(Gone) => return,
+                    }
+                }
                 Err(errno) => (Ending::NotStarted(errno.raw_os_error()), false),
             };
             let outcome = Outcome { ending, began, took: start.elapsed(), leaves_process };
@@ -444,30 +456,37 @@ fn wait(socket: &UnixStream, program: &Program, rest: Option<Duration>, time: Op
     ];
     let left = time.map(|time| time.saturating_duration_since(Instant::now()));
     let left = left.into_iter().chain(rest).min();
-    let left = left.map(|left| libc::timespec {
-        tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
+    let is_ready = sleep_for_child(&mut polled, left);
+    // Where it was interrupted, nothing is said of them. Between requests the worker sends nothing but an end.
+    let [has_gone, out, err, input] = polled.map(|polled| is_ready && polled.revents != 0);
+    Ready { has_gone, out, err, input }
+}
+
+/// Waits for one of some descriptors, the end of a child, or `time`. Is one of them ready?
+pub(super) fn sleep_for_child(polled: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+    let time = time.map(|time| libc::timespec {
+        tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
     });
-    let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: open descriptors, a time and a set of signals that all live until the call returns. That of no signals lets
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: descriptors, a time and a set of signals that all live until the call returns. That of no signals lets
     // SIGCHLD, which is held back otherwise, come in no other place.
     let ready = unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut none);
-        libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, left, &none)
+        libc::ppoll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, time, &none)
     };
-    // Where it was interrupted, nothing is said of them. Between requests the worker sends nothing but an end.
-    let [has_gone, out, err, input] = polled.map(|polled| ready > 0 && polled.revents != 0);
-    Ready { has_gone, out, err, input }
+    ready > 0
 }
 
-/// Holds a signal back in this thread.
-fn hold_back(signal: i32) {
+/// From now on the end of a child is heard of in [`sleep_for_child`], and nowhere else.
+pub(super) fn hear_of_children() {
+    set_action(libc::SIGCHLD, wake as *const () as libc::sighandler_t);
     // SAFETY: a set of this function's own, valid once it has been made empty.
     unsafe {
         let mut set: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&mut set);
-        libc::sigaddset(&mut set, signal);
+        libc::sigaddset(&mut set, libc::SIGCHLD);
         libc::sigprocmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
     }
 }

@@ -7,14 +7,16 @@ use std::io::{self, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::WaitOptions;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
 
 use super::message::Report;
-use super::runner::{Heritage, NAP, PATIENCE, Runner, set_action};
+use super::runner::{Heritage, NAP, PATIENCE, Runner, hear_of_children, set_action, sleep_for_child};
 use super::{Ending, Outcome};
 
 /// Signals that end processes and that a terminal, a batch system or a launcher may send to all of a run.
@@ -32,6 +34,9 @@ const IGNORED: [i32; 11] = [
     libc::SIGTTOU,
 ];
 
+/// Runners at a time: twice as many as there may be workers, because one that ends may still be there when the next comes.
+const MOST_RUNNERS: usize = 8192;
+
 /// The life of the spawner, to which workers send through `control` what a runner is to listen to. `env` is what
 /// programs inherit. Never returns.
 pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
@@ -40,42 +45,97 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
         ignored.into_iter().filter(|signal| set_action(*signal, libc::SIG_IGN) == libc::SIG_IGN).collect();
     IGNORED.into_iter().for_each(|signal| _ = set_action(signal, libc::SIG_IGN));
     set_action(libc::SIGTTIN, libc::SIG_DFL);
-    // Runners that have ended are nobody's business.
-    set_action(libc::SIGCHLD, libc::SIG_IGN);
+    // Of its own, and of all runners: who ends parpy's by force leaves these to end what they have started.
+    let _ = rustix::process::setpgid(None, None);
+    hear_of_children();
     std::panic::set_hook(Box::new(|_| {}));
     let path = env.iter().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
     let path = path.unwrap_or(b"/usr/local/bin:/usr/bin:/bin").to_vec();
-    if let Ok(nothing) = let_go_of_all(control) {
+    if let (Ok(nothing), Some(mut runners)) = (let_go_of_all(control), Runners::new()) {
         let heritage = Heritage { env, path, ignored, nothing };
-        while let Some((socket, file)) = next_worker(control) {
+        while let Some((socket, file)) = next_worker(control, &mut runners) {
+            let Some((place, group)) = runners.place() else {
+                refuse(socket, Errno::AGAIN);
+                continue;
+            };
             match fork() {
-                Ok(true) => {
+                Ok(None) => {
                     // SAFETY: the child's copy, which nothing uses or drops any more.
                     unsafe { libc::close(control.as_raw_fd()) };
-                    let run = std::panic::AssertUnwindSafe(|| Runner::new(&heritage, socket, file).serve());
-                    let outcome = std::panic::catch_unwind(run);
+                    let serve = || Runner::new(&heritage, group, socket, file).serve();
+                    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
                     // SAFETY: ends this process and nothing else.
                     unsafe { libc::_exit(i32::from(outcome.is_err())) }
                 }
-                Ok(false) => {}
+                Ok(runner) => runners.processes[place] = runner,
                 Err(errno) => refuse(socket, errno),
             }
         }
+        // Who waits for this process waits for all that it has started.
+        runners.look_after(WaitOptions::empty());
     }
-    // Who waits for this process waits for all that it has started. Where the end of a child is nobody's business, this
-    // returns when there are none.
-    while let Err(Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
     // SAFETY: as above.
     unsafe { libc::_exit(0) }
 }
 
-/// Forks this process: true in the child. Where the system has no room for it, it may have in a moment.
-fn fork() -> Result<bool, Errno> {
+/// The runners that there are.
+struct Runners {
+    processes: Vec<Option<Pid>>,
+    /// The group of the program that each runs, in memory that they share.
+    groups: &'static [AtomicI32],
+}
+
+impl Runners {
+    /// None; `None` where there is no memory.
+    fn new() -> Option<Self> {
+        let bytes = MOST_RUNNERS * size_of::<AtomicI32>();
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: new memory of this process and its children, all zeros, which is never given back: a number in it is
+        // valid whatever it is, and all of them are looked at as atomic ones.
+        let groups = unsafe {
+            let start = mmap_anonymous(std::ptr::null_mut(), bytes, protection, flags).ok()?;
+            std::slice::from_raw_parts(start.cast::<AtomicI32>(), MOST_RUNNERS)
+        };
+        Some(Self { processes: vec![None; MOST_RUNNERS], groups })
+    }
+
+    /// A place for one more, and where it says which group it runs; `None` where there are too many.
+    fn place(&self) -> Option<(usize, &'static AtomicI32)> {
+        let place = self.processes.iter().position(Option::is_none)?;
+        Some((place, &self.groups[place]))
+    }
+
+    /// Sees to runners that have ended, whose programs end with them, or that somebody has stopped, which go on: at once, or
+    /// with no options until there are none.
+    fn look_after(&mut self, options: WaitOptions) {
+        loop {
+            let (pid, status) = match rustix::process::wait(options | WaitOptions::UNTRACED) {
+                Ok(Some(found)) => found,
+                Err(Errno::INTR) => continue,
+                _ => return,
+            };
+            if status.stopped() {
+                let _ = kill_process(pid, Signal::CONT);
+                continue;
+            }
+            let Some(place) = self.processes.iter().position(|process| *process == Some(pid)) else {
+                continue;
+            };
+            self.processes[place] = None;
+            if let Some(group) = Pid::from_raw(self.groups[place].swap(0, Ordering::Relaxed)) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+        }
+    }
+}
+
+/// Forks this process: in the parent its child. Where the system has no room for it, it may have in a moment.
+fn fork() -> Result<Option<Pid>, Errno> {
     let began = Instant::now();
     loop {
         // SAFETY: this process has one thread. The child leaves by `_exit`, and drops nothing of its parent's.
         match unsafe { libc::fork() } {
-            0 => return Ok(true),
+            0 => return Ok(None),
             -1 => {
                 let error = Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::AGAIN);
                 if began.elapsed() > PATIENCE {
@@ -83,7 +143,7 @@ fn fork() -> Result<bool, Errno> {
                 }
                 std::thread::sleep(NAP);
             }
-            _ => return Ok(false),
+            pid => return Ok(Pid::from_raw(pid)),
         }
     }
 }
@@ -120,8 +180,13 @@ fn let_go_of_all(control: &OwnedFd) -> io::Result<OwnedFd> {
 
 /// What the next worker that wants a runner listens to, and the file of which its programs read parts, where there is one;
 /// `None` when there can be no more.
-fn next_worker(control: &OwnedFd) -> Option<(UnixStream, Option<OwnedFd>)> {
+fn next_worker(control: &OwnedFd, runners: &mut Runners) -> Option<(UnixStream, Option<OwnedFd>)> {
     loop {
+        runners.look_after(WaitOptions::NOHANG);
+        let polled = libc::pollfd { fd: control.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        if !sleep_for_child(&mut [polled], None) {
+            continue;
+        }
         let mut byte = [0];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
         let mut received = RecvAncillaryBuffer::new(&mut space);

@@ -355,6 +355,8 @@ fn parse_lines(
             let is_there = match dtype.number() {
                 Some(dtype) => dtype.parse(text).map(|bits| found.put(column, bits)),
                 None if is_spelled => Some(text).map(|text| found.put_text(column, text.as_bytes())),
+                // As an empty field of a table.
+                None if as_texts && text == "null" => Some(()).map(|()| found.put_text(column, b"")),
                 None => string(text).map(|text| found.put_text(column, text.as_bytes())),
             };
             if is_there.is_some() {

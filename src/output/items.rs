@@ -67,7 +67,8 @@ pub struct ItemFiles {
     joblog: Option<Lines>,
     failed: Option<(Lines, Rows)>,
     command: Option<BoundCommand>,
-    /// The first item that nothing has been said of: another worker may say again what one has said that has died.
+    /// The first item of a block that nothing has been said of: another worker may say again what one has said that has
+    /// died.
     next: u64,
 }
 
@@ -87,6 +88,11 @@ impl ItemFiles {
             _ => None,
         };
         Ok(Some(Self { joblog, failed, command, next: 0 }))
+    }
+
+    /// What is said next is of items from number `first` on, of which nothing has been said.
+    pub fn begin(&mut self, first: u64) {
+        self.next = first;
     }
 
     /// Takes what is said of some items, in their order.

@@ -150,6 +150,9 @@ impl<'a> Collector<'a> {
             progress.add(count, failed);
         }
         if let Some(items) = &mut self.items {
+            if of.new_block {
+                items.begin(of.block.start);
+            }
             items.take(&answer.records)?;
         }
         let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
@@ -228,6 +231,12 @@ pub(super) trait Results {
     /// It cannot be written.
     fn take_record(&mut self, record: &Record) -> Result<()>;
 
+    /// Takes what is said of the items of a block from number `first` on whose answer nobody takes any more.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn take_records(&mut self, first: u64, records: &[u8]) -> Result<()>;
+
     /// The answer to the block that is taken is given anew, in other chunks.
     fn forget_begun(&mut self);
 
@@ -261,6 +270,12 @@ impl Results for Collector<'_> {
 
     fn take_record(&mut self, record: &Record) -> Result<()> {
         self.items.as_mut().map_or(Ok(()), |items| items.put(record))
+    }
+
+    fn take_records(&mut self, first: u64, records: &[u8]) -> Result<()> {
+        let Some(items) = &mut self.items else { return Ok(()) };
+        items.begin(first);
+        items.take(records)
     }
 
     fn forget_begun(&mut self) {

@@ -130,6 +130,11 @@ impl ResultHeader {
         &buf[..self.bytes as usize]
     }
 
+    /// What is said of single items, in a room that [`ResultHeader::pack`] has filled.
+    pub fn records_in<'a>(&self, buf: &'a [u8]) -> &'a [u8] {
+        &buf[(self.bytes + self.message) as usize..self.len()]
+    }
+
     /// Nobody needs the bytes of the answer any more: the message takes their place.
     pub fn drop_bytes(&mut self, buf: &mut [u8]) {
         let bytes = self.bytes as usize;

@@ -47,15 +47,15 @@ pub struct Scheduler<'a, T, R> {
     /// Whole answers to blocks behind `head` that have been set aside, so that workers need not wait.
     parked: BTreeMap<u64, Parked>,
     parked_bytes: usize,
-    /// The block `head` takes its time, and these behind it have not been set aside.
-    behind: Option<Vec<u64>>,
+    /// The blocks behind `head` that have been handed out, and whose answers have been neither taken nor set aside: in
+    /// order, but for those that `head` has come before though their numbers are lower.
+    rest: VecDeque<u64>,
+    /// The block `head` takes its time.
+    is_slow: bool,
     /// Blocks that have killed workers, and how many.
     killers: BTreeMap<u64, usize>,
     /// How `head` is looked into, where it has killed too many workers.
     pub(super) bisection: Option<Bisection>,
-    /// The blocks behind `head` that have been handed out, and whose answers have not been taken: in order, but for those
-    /// that `head` has come before though their numbers are lower.
-    rest: VecDeque<u64>,
     pub(super) failures: Failures,
 }
 
@@ -106,10 +106,10 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             head: 0,
             parked: BTreeMap::new(),
             parked_bytes: 0,
-            behind: None,
+            rest: VecDeque::new(),
+            is_slow: false,
             killers: BTreeMap::new(),
             bisection: None,
-            rest: VecDeque::new(),
             failures: Failures::default(),
         }
     }
@@ -121,6 +121,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     pub fn run(mut self, source: &mut BlockSource) -> Result<()> {
         // A worker may have heard of a signal before the scheduler looked for one.
         let outcome = self.run_blocks(source).map_err(|error| signals::check().err().unwrap_or(error));
+        if outcome.is_err() {
+            self.keep_records();
+        }
         let processes = self.transport.end(outcome.is_err());
         self.taker.results.workers_were(&processes);
         outcome
@@ -136,22 +139,39 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         Err(error)
     }
 
+    /// Keeps what is said of items that have been worked on, and whose answers will not be taken: their turn has not come.
+    fn keep_records(&mut self) {
+        let Self { parked, rest, transport, taker, .. } = self;
+        let mut keep = |first: u64, header: &ResultHeader, buf: &[u8]| {
+            // Why the run fails is known already.
+            let _ = taker.results.take_records(first, header.records_in(buf));
+        };
+        parked.values().for_each(|answer| keep(answer.block.start, &answer.header, &answer.buf));
+        for number in rest.iter().filter(|number| matches!(transport.state(**number), State::Done(_))) {
+            let (header, buf) = transport.chunk(*number);
+            keep(transport.block(*number).start, header, buf);
+        }
+    }
+
     fn run_blocks(&mut self, source: &mut BlockSource) -> Result<()> {
         // How the input has ended. A fault in it counts when what stands before it has been answered.
         let mut end = None;
         loop {
             self.take_ready()?;
-            if let Some(error) = self.halted(source) {
-                if self.task.halt.is_some_and(|halt| halt.now) {
-                    return Err(error);
-                }
-                // What has been begun is awaited.
-                end.get_or_insert(Err(error));
+            if self.task.halt.is_some_and(|halt| halt.now)
+                && let Some(error) = self.halted(source)
+            {
+                return Err(error);
             }
             if self.head == self.next
                 && let Some(end) = end
             {
-                return end;
+                // Those that were awaited have failed, too.
+                return self.halted(source).map_or(end, Err);
+            }
+            if end.is_none() && self.halted(source).is_some() {
+                // What has been begun is awaited.
+                end = Some(Ok(()));
             }
             // After what has been done, which is kept.
             signals::check()?;
@@ -169,9 +189,6 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
                         self.transport.submit(self.next, block)?;
                         if self.next != self.head {
                             self.rest.push_back(self.next);
-                        }
-                        if let Some(behind) = &mut self.behind {
-                            behind.push(self.next);
                         }
                         self.next += 1;
                     }
@@ -210,17 +227,13 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             return Ok(Event::Look);
         }
         // An answer that is there before anybody waits for it wakes nobody.
-        let is_behind = self.behind.as_ref().is_none_or(|behind| !behind.is_empty());
-        let is_brief = (self.task.unordered || is_behind && self.may_park()) && !self.rest.is_empty();
+        let is_brief = (self.task.unordered || self.may_park()) && !self.rest.is_empty();
         let event = self.transport.poll(Wait { head: self.head, next: self.next, input, is_brief })?;
         match &event {
             Event::Lost(lost) => self.lost(lost)?,
             Event::LostAlone(how) => self.lost_alone(how),
             // Answers behind `head` keep their workers waiting, or would soon.
-            Event::Idle => {
-                let behind = self.rest.iter().copied().filter(|number| !self.parked.contains_key(number));
-                self.behind = Some(behind.collect());
-            }
+            Event::Idle => self.is_slow = true,
             Event::Look | Event::Input => {}
         }
         Ok(event)
@@ -256,10 +269,19 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             self.taker.progress = HeadProgress::default();
             self.taker.pieces.clear();
             self.killers.remove(&self.head);
-            self.head = self.rest.pop_front().unwrap_or(self.next);
-            self.behind = None;
+            self.head = self.after_head();
+            self.is_slow = false;
         }
         Ok(())
+    }
+
+    /// The block whose turn it is behind `head`.
+    fn after_head(&mut self) -> u64 {
+        match (self.rest.front(), self.parked.keys().next()) {
+            (Some(number), Some(parked)) if parked < number => *parked,
+            (None, Some(parked)) => *parked,
+            _ => self.rest.pop_front().unwrap_or(self.next),
+        }
     }
 
     /// Where answers come as they are there: lets another block come before `head`, of which nothing has been taken, if its
@@ -314,11 +336,14 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
 
     /// Sets aside whole answers behind `head`, where that takes its time. Were there any?
     fn park(&mut self) -> bool {
-        let Some(mut behind) = self.behind.take() else { return false };
-        let before = behind.len();
-        behind.retain(|number| !self.park_one(*number));
-        let some = behind.len() < before;
-        self.behind = Some(behind);
+        if !self.is_slow {
+            return false;
+        }
+        let mut rest = std::mem::take(&mut self.rest);
+        let before = rest.len();
+        rest.retain(|number| !self.park_one(*number));
+        let some = rest.len() < before;
+        self.rest = rest;
         some
     }
 
@@ -529,6 +554,10 @@ mod tests {
         }
 
         fn take_record(&mut self, _record: &Record) -> Result<()> {
+            Ok(())
+        }
+
+        fn take_records(&mut self, _first: u64, _records: &[u8]) -> Result<()> {
             Ok(())
         }
 

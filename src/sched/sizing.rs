@@ -146,7 +146,9 @@ impl BlockSizing {
         }
         match bound.lines.map(|_| bound.state_of_section()) {
             None => {
-                let rows = rows_of_block(task, bound, ScheduleKind::Static, workers, VALUES * larger);
+                // By turns, too, answers are there as soon as they can be.
+                let default = if bound.is_costly() { 1 } else { VALUES * larger };
+                let rows = rows_of_block(task, bound, ScheduleKind::Static, workers, default);
                 Self::of_rows(task, bound, workers, rows, rows as u64)
             }
             Some(None) => {
@@ -175,6 +177,7 @@ impl BlockSizing {
             ScheduleKind::Guided | ScheduleKind::Adaptive => 2,
         };
         let share = left.map_or(u64::MAX, |left| left.div_ceil(workers as u64 * share).max(1));
+        let share = if kind == ScheduleKind::Static && bound.is_costly() { 1 } else { share };
         let grain = match kind {
             // Who asks for static wants every worker to have its share, be it ever so small.
             ScheduleKind::Static | ScheduleKind::Adaptive => 1,

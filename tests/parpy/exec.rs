@@ -464,3 +464,72 @@ fn nothing_is_done_but_told() {
         assert!(text.ends_with("  2\techo b\n2 items, by 2 ranks, schedule adaptive\n"), "{text}");
     }
 }
+
+/// What starts a command is killed by it, each time; or stopped, or killed by somebody.
+#[test]
+fn commands_that_turn_on_what_has_started_them() {
+    let dir = Dir::new();
+    let failed = dir.path("f.csv").display().to_string();
+    for pattern in ["serial", "threads -j 2", "pool -j 2"] {
+        let run = exec(
+            &format!("1 2 3 4 -k -p {pattern} --failed {failed}"),
+            &["sh", "-c", "test {} = 3 && kill -KILL $PPID; echo {}"],
+        );
+        let done = run.done();
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "1\n2\n\n4\n", "{pattern}");
+        done.fails(1, &["'3': what starts it was killed, each time that it was run"]);
+        assert!(String::from_utf8(dir.read("f.csv")).unwrap().contains("\n3,2,-1,9,"));
+        let began = Instant::now();
+        let stopped =
+            exec(&format!("1 2 3 4 -p {pattern}"), &["sh", "-c", "test {} = 3 && kill -STOP $PPID; echo {}"]);
+        assert_eq!(stopped.text(), "1\n2\n3\n4\n", "{pattern}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+    }
+    // What the command has started goes with it.
+    let word = (std::process::id() % 10_000 * 100 + 2_000_000).to_string();
+    let script = format!("test {{}} = 2 && {{ sleep {word} & kill -KILL $PPID; }}; echo {{}}");
+    assert_eq!(exec("1 2 -k", &["sh", "-c", &script]).done().code, 1);
+    until(|| (!is_running(&word)).then_some(()));
+}
+
+/// Who kills parpy's process group kills nothing of what would end its commands.
+#[test]
+fn a_killed_group_leaves_nothing() {
+    for (i, pattern) in ["serial", "threads -j 2", "pool -j 2", "process -j 2"].iter().enumerate() {
+        let word = (std::process::id() % 10_000 * 100 + 3_000_000 + i as u32).to_string();
+        let dir = Dir::new();
+        let script = format!("touch {}; sleep {{}}; true", dir.path("mark").display());
+        let run = exec(&format!("{word} -p {pattern}"), &["sh", "-c", &script]);
+        let mut command = bare("setsid");
+        let mut child = start_piped(command.arg(BINARY).args(run.words()));
+        until(|| dir.path("mark").exists().then_some(()));
+        kill_group("-KILL", child.id());
+        child.wait().unwrap();
+        until(|| (!is_running(&word)).then_some(()));
+    }
+}
+
+#[test]
+fn every_item_is_in_its_lists_whatever_the_order() {
+    let dir = Dir::new();
+    let path = |name: &str| dir.path(name).display().to_string();
+    for pattern in ["threads -j 3", "pool -j 3", "process -j 3"] {
+        let flags =
+            format!("0.4 0 0.2 -p {pattern} --unordered -k --failed {} --joblog {}", path("f"), path("j"));
+        assert_eq!(exec(&flags, &["sh", "-c", "sleep {}; exit 3"]).done().code, 1);
+        for name in ["f", "j"] {
+            assert_eq!(dir.read(name).split(|byte| *byte == b'\n').count(), 5, "{pattern}");
+        }
+    }
+    // Also of those whose answers are not taken any more.
+    let script =
+        format!("test {{}} = 0 && sleep 300; touch {}/mark{{}}; test {{}} = 6 && sleep 300; echo", path(""));
+    let flags = format!("--range 0..7 -p pool -j 2 --schedule dynamic,1 --joblog {}", path("j"));
+    let mut child = exec(&flags, &["sh", "-c", &script]).start();
+    // One worker has done all but the first when it begins the last.
+    until(|| dir.path("mark6").exists().then_some(()));
+    kill_all("-TERM", &[child.id()]);
+    child.wait().unwrap();
+    let log = String::from_utf8(dir.read("j")).unwrap();
+    assert_eq!(log.lines().count(), 6, "{log}");
+}

@@ -43,10 +43,13 @@ fn main() -> ExitCode {
     for (shared, ranks) in
         [("always", 2), ("always", 3), ("never", 2), ("never", 3)].into_iter().filter(|_| has_mpi())
     {
-        let dir = dir.clone();
-        let run = parpy("--schedule static,1").ranks(ranks).var("PARPY_MPI_SHARED", shared);
-        let name = format!("blocks of one value or byte: {ranks} ranks, shared memory {shared}");
-        add(name, Box::new(move || blocks_of_one(&dir, &run)));
+        for schedule in ["static,1", "dynamic,1"] {
+            let dir = dir.clone();
+            let run = parpy("--schedule").arg(schedule).ranks(ranks).var("PARPY_MPI_SHARED", shared);
+            let name =
+                format!("blocks of one value or byte, {schedule}: {ranks} ranks, shared memory {shared}");
+            add(name, Box::new(move || blocks_of_one(&dir, &run)));
+        }
     }
     let expected = Arc::new(Dir::new());
     assert_eq!(files_job(&expected).args("-p serial").done().code, 1);
@@ -312,7 +315,13 @@ fn over_ranks(job: &Run) -> Vec<Run> {
     };
     runs.push(shared("--threads 3 --schedule static,7", 2, "always"));
     runs.push(shared("--schedule static,97", 3, "never"));
+    runs.push(shared("--schedule dynamic,7", 3, "always"));
+    runs.push(shared("--threads 2 --schedule guided", 2, "never"));
     if is_thorough() {
+        runs.push(shared("--schedule adaptive", 3, "always"));
+        runs.push(shared("--schedule adaptive,3", 4, "never"));
+        runs.push(shared("--schedule dynamic,1", 3, "never"));
+        runs.push(shared("--threads 2 --schedule guided,2", 3, "always"));
         runs.push(shared("--schedule static,5", 2, "always"));
         if !job.is_stdin() {
             runs.push(shared("--repeat 2 --schedule static,11", 3, "always"));
@@ -452,6 +461,9 @@ fn writers() -> Vec<Run> {
         runs.push(parpy("-p mpi --schedule static,83").ranks(3).var("PARPY_MPI_SHARED", "always"));
         runs.push(parpy("-p mpi --schedule static,97").ranks(3).var("PARPY_MPI_SHARED", "never"));
         runs.push(parpy("-p mpi --threads 2 --schedule static,700").ranks(2));
+        runs.push(parpy("-p mpi --schedule dynamic,83").ranks(3).var("PARPY_MPI_SHARED", "always"));
+        runs.push(parpy("-p mpi --threads 2 --schedule guided").ranks(2).var("PARPY_MPI_SHARED", "never"));
+        runs.push(parpy("-p mpi --schedule adaptive,5").ranks(4));
         runs.push(parpy("-p mpi --repeat 2 -j 2").ranks(3));
     }
     runs

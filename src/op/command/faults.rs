@@ -21,6 +21,7 @@ pub(super) fn of(ending: Ending, timeout: Option<Duration>, most: u64) -> String
         Ending::Exited(NO_RIGHT) => "exit code 126: a program of it may not be run".to_owned(),
         Ending::Exited(code) => format!("exit code {code}"),
         Ending::Killed(signal) => format!("it was killed by {}", name(signal)),
+        Ending::Abandoned => "what starts it was killed, each time that it was run".to_owned(),
         Ending::TimedOut => {
             format!(
                 "it took longer than {} (--timeout), and was killed",

@@ -528,7 +528,8 @@ mod tests {
             let mut out = vec![0; count];
             let faults = program.answer(&windows, &[], &mut out);
             answers.extend(out.into_iter().enumerate().map(|(row, bits)| {
-                let is_fault = faults.as_deref().is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
+                let is_fault =
+                    faults.as_deref().is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
                 let fault = program.fault(&windows, &[], row);
                 assert_eq!(is_fault, fault.is_some(), "{text} of row {row}");
                 fault.map_or(Ok(bits), Err)

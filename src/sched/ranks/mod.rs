@@ -1,7 +1,7 @@
 //! What ranks do together. Rank 0 reads values, hands out blocks and writes answers; every rank computes.
 //!
-//! There are two ways in which blocks get to ranks and answers back: in [rounds], by collective messages, where each worker
-//! gets its share by turns; and as [tasks], by messages from one rank to another, where whoever is free gets the next one.
+//! There are two ways in which blocks get to ranks and answers back: in `rounds`, by collective messages, where each worker
+//! gets its share by turns; and as `tasks`, by messages from one rank to another, where whoever is free gets the next one.
 //! Here is what both have in common: the commands that every rank listens to between them, and who shares memory.
 //! Neither decides what is handed out when, which is the scheduler's.
 

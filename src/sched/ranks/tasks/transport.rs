@@ -43,6 +43,9 @@ pub struct Tasks<'a, 'm> {
     near: &'a [usize],
     /// Blocks that these have been given.
     given: u64,
+    /// By slot: which of these the block is. By that number the arena knows it, because there blocks that wait must have
+    /// numbers without a gap.
+    places: Vec<u64>,
     far: FarRanks<'m>,
     naps: Naps,
     /// Blocks handed out since it last looked for signals.
@@ -54,12 +57,13 @@ pub struct Tasks<'a, 'm> {
 impl<'a, 'm> Tasks<'a, 'm> {
     /// For these workers that share the arena of `context`, and those of ranks that do not.
     pub fn new(context: TaskContext<'a>, near: &'a [usize], far: FarRanks<'m>) -> Self {
-        let slots = SlotTable::new(context.arena.shape().slots);
+        let count = context.arena.shape().slots;
         Self {
             context,
-            slots,
+            slots: SlotTable::new(count),
             near,
             given: 0,
+            places: vec![0; count],
             far,
             naps: Naps::default(),
             unlooked: 0,
@@ -88,6 +92,13 @@ impl<'a, 'm> Tasks<'a, 'm> {
             true => Some(0),
             false => credit::next_of(iter::once(self.near_share()).chain(self.far.shares())),
         }
+    }
+
+    /// Which of the blocks in the arena it is that is to wake this thread, or any behind it, where block `number` is awaited:
+    /// that one, or any where it is elsewhere.
+    fn place_of(&self, number: u64) -> u64 {
+        let slot = self.slots.find(number).filter(|slot| self.far.state(*slot).is_none());
+        slot.map_or(0, |slot| self.places[slot])
     }
 
     fn is_done(&self, number: u64) -> bool {
@@ -123,6 +134,7 @@ impl<'a, 'm> Tasks<'a, 'm> {
     /// Sleeps until block `number` or one behind it is done, or a message has come, a signal, or `input`, or `most` is over.
     fn sleep(&mut self, number: u64, most: Option<Duration>, input: Option<BorrowedFd>) -> Result<Event> {
         let began = Instant::now();
+        let place = self.place_of(number);
         // Nobody wakes this thread for a message, or for input.
         let last = match (self.far.is_empty(), input) {
             (true, None) => LOOK,
@@ -132,7 +144,7 @@ impl<'a, 'm> Tasks<'a, 'm> {
         loop {
             let left = most.map(|most| most.saturating_sub(began.elapsed()));
             let is_done = || self.is_done(number);
-            if waker::sleep_until_done(self.arena(), number, is_done, left.unwrap_or(nap).min(nap)) {
+            if waker::sleep_until_done(self.arena(), place, is_done, left.unwrap_or(nap).min(nap)) {
                 self.look(true)?;
                 return Ok(Event::Look);
             }
@@ -168,9 +180,11 @@ impl Transport for Tasks<'_, '_> {
         let slot = self.slots.add(number, block);
         let arena = self.arena();
         if to == 0 {
+            let place = self.given;
+            self.places[slot] = place;
             self.given += 1;
-            arena.put(slot, number, block, 0);
-            arena.post(slot, number);
+            arena.put(slot, place, block, 0);
+            arena.post(slot, place);
             waker::wake_for_block(arena, self.near.iter().copied());
         } else {
             let info = &self.context.bound.info;
@@ -215,7 +229,7 @@ impl Transport for Tasks<'_, '_> {
             self.far.flush();
             return;
         }
-        arena.order_more(slot, number, worker);
+        arena.order_more(slot, self.places[slot], worker);
         if arena.must_wake(worker) {
             waker::wake(arena, worker);
         }
