@@ -6,8 +6,9 @@ use std::time::Duration;
 /// others, and so short that one rank that has it left when all others are done does not matter.
 const AHEAD: Duration = Duration::from_millis(8);
 
-/// Blocks that take longer are not given ahead at all: one that waits behind another could be done elsewhere.
-const LONG: Duration = Duration::from_millis(16);
+/// Blocks that take longer are not given ahead at all: one that waits behind another could be done elsewhere, and a message
+/// takes no time beside it.
+const LONG: Duration = Duration::from_millis(250);
 
 /// Of how many blocks the mean is taken, about: a single one that took long because its CPU did something else is to count
 /// little.

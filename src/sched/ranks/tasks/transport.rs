@@ -80,6 +80,7 @@ impl<'a, 'm> Tasks<'a, 'm> {
         // A block that is there to be taken by them, nobody else can do.
         let most = match self.far.credit() {
             1 => 1,
+            2 => self.near.len(),
             credit => self.near.len() * credit,
         };
         let is_full = self.arena().unclaimed() >= most as u64;
