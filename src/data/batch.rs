@@ -290,7 +290,8 @@ impl<'a> BatchRef<'a> {
         let Header { rows, capacity, columns, end } = *bytemuck::try_from_bytes(bytes).ok()?;
         let (rows, capacity, columns) = (rows as usize, capacity as usize, columns as usize);
         let buf = buf.get(..end as usize)?;
-        if rows > capacity || heads_bytes(columns) > buf.len() {
+        // Without columns nothing says how many rows there can be.
+        if rows > capacity || heads_bytes(columns) > buf.len() || columns == 0 && rows > 0 {
             return None;
         }
         for column in 0..columns {

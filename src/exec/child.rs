@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
@@ -32,6 +33,8 @@ pub(super) struct Start<'a> {
     pub memory: Option<u64>,
     /// Signals that it ignores, because whoever started parpy wants it so.
     pub ignored: &'a [i32],
+    /// Where the number of its group stands from its first moment on.
+    pub group: &'a AtomicI32,
 }
 
 /// The same as the child sees it: plain memory, from which it only reads, but for the error.
@@ -43,6 +46,7 @@ struct Plan {
     memory: Option<u64>,
     ignored: *const i32,
     ignored_len: usize,
+    group: *const AtomicI32,
     parent: i32,
     /// Why it could not become that program.
     errno: i32,
@@ -66,6 +70,7 @@ pub(super) fn spawn(start: &Start) -> Result<Pid, Errno> {
         memory: start.memory,
         ignored: start.ignored.as_ptr(),
         ignored_len: start.ignored.len(),
+        group: start.group,
         parent: rustix::process::getpid().as_raw_nonzero().get(),
         errno: 0,
     };
@@ -86,6 +91,7 @@ pub(super) fn spawn(start: &Start) -> Result<Pid, Errno> {
     match unsafe { std::ptr::read_volatile(&raw const plan.errno) } {
         0 => Ok(pid),
         errno => {
+            start.group.store(0, Ordering::Relaxed);
             let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
             Err(Errno::from_raw_os_error(errno))
         }
@@ -110,6 +116,7 @@ extern "C" fn become_program(plan: *mut libc::c_void) -> libc::c_int {
     unsafe {
         // Of its own, so that it and all that it starts can be ended together.
         libc::setpgid(0, 0);
+        (*(*plan).group).store(libc::getpid(), Ordering::Relaxed);
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() != (*plan).parent {
             libc::_exit(127);

@@ -121,7 +121,6 @@ impl<'a> Runner<'a> {
             let start = Instant::now();
             let (ending, leaves_process) = match self.start(&request, start) {
                 Ok(program) => {
-                    self.group.store(program.pid.as_raw_nonzero().get(), Ordering::Relaxed);
                     let watched = self.watch(program, &request);
                     self.group.store(0, Ordering::Relaxed);
                     match watched {
@@ -160,7 +159,7 @@ impl<'a> Runner<'a> {
     }
 
     fn try_start(&self, request: &Request, began: Instant) -> Result<Program, Errno> {
-        let Heritage { env, path, ignored, nothing } = self.heritage;
+        let (Heritage { env, path, ignored, nothing }, group) = (self.heritage, self.group);
         let words = |words: &[Vec<u8>]| -> Result<Vec<CString>, Errno> {
             words.iter().map(|word| CString::new(&word[..]).map_err(|_| Errno::INVAL)).collect()
         };
@@ -186,7 +185,7 @@ impl<'a> Runner<'a> {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
         let start = |program: &CString, argv: &[CString]| {
-            child::spawn(&Start { program, argv, env: &env, streams, memory: request.memory, ignored })
+            child::spawn(&Start { program, argv, env: &env, streams, memory: request.memory, ignored, group })
         };
         let pid = match start(&program, &argv) {
             // As a shell does with a script that does not say whose it is.
