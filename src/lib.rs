@@ -6,6 +6,7 @@
 //!
 //! - [`data`]: types of values, blocks, and how n items are cut into k parts
 //! - [`base`]: errors, signals, streams, files that are complete or not there, vector instructions
+//! - [`exec`]: programs that are run for items, and nothing left of them
 //! - [`node`]: the CPUs, file systems and name of the node
 //! - [`mpi`]: how launchers start ranks, and how ranks speak to each other
 //! - [`job`]: tasks, checked: plain data

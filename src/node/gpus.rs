@@ -3,7 +3,7 @@
 /// Which of them programs may use.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// Those that this process may use: what [`VISIBLE`] names, as a batch system sets it, or else those whose devices are
+/// Those that this process may use: what CUDA_VISIBLE_DEVICES names, as a batch system sets it, or else those whose devices are
 /// there.
 pub fn all() -> Vec<String> {
     if let Ok(names) = std::env::var(VISIBLE) {
