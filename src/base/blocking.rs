@@ -26,7 +26,7 @@ pub const STDOUT: &str = "standard output";
 
 /// So many bytes can be written without waiting to a pipe, or a socket, that says it has room (POSIX: at least
 /// 512; Linux: a page).
-const PORTION: usize = 4096;
+pub const PORTION: usize = 4096;
 
 /// How what may keep a process waiting is opened.
 const NO_WAITING: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;

@@ -112,6 +112,17 @@ impl Job {
         if flags.part.is_some() || flags.join.is_some() {
             return Err(in_parts());
         }
+        for (flag, is_given) in [
+            ("--dry-run", flags.dry_run),
+            ("--joblog", flags.joblog.is_some()),
+            ("--failed", flags.failed.is_some()),
+        ] {
+            if is_given {
+                return Err(Error::Usage(format!(
+                    "{flag}: it is for a single run, parpy map, read or run; a study runs the same thing again and again"
+                )));
+            }
+        }
         let output = match flags.output.as_deref() {
             None => PathBuf::from("none"),
             Some(path) if path == Path::new("-") => {
@@ -143,6 +154,8 @@ impl Job {
             return Err(in_parts());
         }
         for task in &mut tasks {
+            // Those of a job file.
+            (task.joblog, task.failed) = (None, None);
             // Of no pipe, which can be read only once.
             task.repeat = task.repeat.max(2);
         }
@@ -153,6 +166,21 @@ impl Job {
 impl Task {
     pub(super) fn checked(work: Work, shared: &Shared) -> Result<Self> {
         let is_command = matches!(work, Work::Map { function: Some(Function::Command(_)), .. });
+        if let Work::Map { reduce: Some(reduce), .. } = &work
+            && is_command
+            && !reduce::ends_of_unbounded(&reduce.items).is_empty()
+        {
+            return Err(Error::Usage(
+                "--reduce hist:N: its range would be found by running all commands once before; give it, as in hist:N:A:B"
+                    .into(),
+            ));
+        }
+        // What is failed of columns alone is no item's answer.
+        if shared.failed.is_some() && matches!(work, Work::Map { function: None, .. }) {
+            return Err(Error::Usage(
+                "--failed is of answers: give a function (-f), or a command (--exec)".into(),
+            ));
+        }
         if shared.joblog.is_some() && !is_command {
             return Err(Error::Usage("--joblog is of commands: --exec CMD ARGS".into()));
         }
@@ -258,8 +286,9 @@ impl Task {
             retries,
             limits: limits(shared, &work)?,
             gpus: shared.gpus.as_deref().map(Gpus::parse).transpose()?,
-            joblog: of_portion(shared.joblog.as_deref(), portion),
-            failed: of_portion(shared.failed.as_deref(), portion),
+            // The parts have theirs, and who joins them works on nothing.
+            joblog: shared.joblog.clone().filter(|_| !matches!(portion, ShardMode::Merged(_))),
+            failed: shared.failed.clone().filter(|_| !matches!(portion, ShardMode::Merged(_))),
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
@@ -290,17 +319,6 @@ fn check_unordered(work: &Work, output: &Output) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::Usage(format!("--unordered: {why}")))
-}
-
-/// The name of a file beside the results, of which each part of a job array writes its own.
-fn of_portion(path: Option<&Path>, portion: ShardMode) -> Option<PathBuf> {
-    let path = path?;
-    match portion {
-        ShardMode::Shard(part) => Some(part.file(path)),
-        ShardMode::Whole => Some(path.to_owned()),
-        // The parts have theirs, and nothing is worked on.
-        ShardMode::Merged(_) => None,
-    }
 }
 
 /// The format of the file `path`, in which the answers of `work` can be written.

@@ -31,7 +31,13 @@ fn of_task(task: &Task, launch: &Launch) -> Result<String> {
     let bound = Bound::of(task, info)?;
     let mut text = format!("{}\n", task.title());
     let count = match task.work.unit() {
-        Unit::Bytes => counted(source.left().unwrap_or(0), "byte"),
+        Unit::Bytes => {
+            let bytes = source.left().unwrap_or(0);
+            let sections = task.fixed_section(bound.info.total).filter(|_| task.work.pipe().is_some());
+            let sections =
+                sections.map(|section| format!(" in {}", counted(bytes.div_ceil(section), "section")));
+            counted(bytes, "byte") + &sections.unwrap_or_default()
+        }
         Unit::Values => {
             let items = items(task, &bound, &mut source)?;
             for (row, line) in &items.shown {
@@ -62,7 +68,10 @@ fn who(task: &Task, bound: &Bound, launch: &Launch) -> String {
             } else {
                 "".into()
             };
-            (format!("{}{each}", counted(ranks as u64, "rank")), kind_of(task, bound))
+            // Cheap items are in rounds of all ranks.
+            let is_in_rounds = task.schedule.kind.is_none() && !bound.is_costly();
+            let kind = if is_in_rounds { ScheduleKind::Static } else { kind_of(task, bound) };
+            (format!("{}{each}", counted(ranks as u64, "rank")), kind)
         }
         PatternName::Threads | PatternName::Auto => (workers("thread"), kind_of(task, bound)),
         PatternName::Pool => {

@@ -306,10 +306,15 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
         ReportTo::File(path) => Some(("the report", &**path)),
         ReportTo::Stderr | ReportTo::Nobody => None,
     };
-    let of_items = job.tasks.iter().flat_map(|task| {
-        let joblog = task.joblog.as_deref().map(|path| ("the job log", path));
-        joblog.into_iter().chain(task.failed.as_deref().map(|path| ("the items that have failed", path)))
-    });
+    let beside: Vec<(&str, PathBuf)> = job
+        .tasks
+        .iter()
+        .flat_map(|task| {
+            let joblog = task.joblog_file().map(|path| ("the job log", path));
+            joblog.into_iter().chain(task.failed_file().map(|path| ("the items that have failed", path)))
+        })
+        .collect();
+    let of_items = beside.iter().map(|(what, path)| (*what, &**path));
     let others =
         report.into_iter().chain(job.trace.as_deref().map(|path| ("the trace", path))).chain(of_items);
     agree(ranks, if is_root { can_write(&job, cli.job_file(), others) } else { Ok(()) })?;

@@ -18,7 +18,7 @@ use rustix::process::Pid;
 /// Bytes of the stack that a child has until it is another program.
 const STACK: usize = 64 * 1024;
 
-/// The first words of a message of the kernel's table of signals.
+/// The numbers of signals.
 const SIGNALS: std::ops::Range<i32> = 1..65;
 
 /// What a child needs to become another program.

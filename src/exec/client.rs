@@ -142,7 +142,12 @@ impl Runner {
         mut said: impl FnMut(&[u8]),
         is_wanted: &dyn Fn() -> bool,
     ) -> std::result::Result<Outcome, Ended> {
-        request.send(&mut self.socket).map_err(|_| Ended::Gone)?;
+        signals::check().map_err(Ended::Signal)?;
+        if !is_wanted() {
+            return Err(Ended::Unwanted);
+        }
+        // Where it has gone, it may have said why.
+        let is_sent = request.send(&mut self.socket).is_ok();
         loop {
             let mut at = 0;
             while let Some((report, len)) = Report::take(&self.received[at..]).map_err(|_| Ended::Gone)? {
@@ -157,7 +162,9 @@ impl Runner {
                 }
             }
             self.received.drain(..at);
-            self.wait(is_wanted)?;
+            if is_sent {
+                self.wait(is_wanted)?;
+            }
             let begin = self.received.len();
             self.received.resize(begin + PIECE, 0);
             let count = self.socket.read(&mut self.received[begin..]);

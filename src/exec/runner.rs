@@ -98,8 +98,9 @@ struct Program {
     is_killed: bool,
     /// How it has ended, and since when.
     ended: Option<(Ending, Instant)>,
-    /// How often it has been found stopped.
+    /// How often it has been found stopped, and when for the last time.
     ticks: u32,
+    ticked: Option<Instant>,
     leaves_process: bool,
 }
 
@@ -208,6 +209,7 @@ impl<'a> Runner<'a> {
             is_killed: false,
             ended: None,
             ticks: 0,
+            ticked: None,
             leaves_process: false,
         })
     }
@@ -235,7 +237,7 @@ impl<'a> Runner<'a> {
             if program.is_over() {
                 break;
             }
-            program.see_to(deadline);
+            program.see_to(deadline, ready.out || ready.err);
             if self.reports.len() >= PIECE {
                 self.send().inspect_err(|_| program.end_now())?;
             }
@@ -351,6 +353,11 @@ impl Program {
             return;
         };
         if let Some(signal) = status.stopping_signal() {
+            let now = Instant::now();
+            if self.ticked.is_some_and(|last| now < last + TICK) {
+                return;
+            }
+            self.ticked = Some(now);
             self.ticks += 1;
             if self.ticks > MOST_TICKS {
                 self.end(Ending::Stopped(signal));
@@ -372,15 +379,16 @@ impl Program {
     }
 
     /// Does what time asks for.
-    fn see_to(&mut self, deadline: Option<Instant>) {
+    fn see_to(&mut self, deadline: Option<Instant>, has_come: bool) {
         let now = Instant::now();
         if let Some((_, since)) = self.ended {
             // What it has left behind is ended as well.
             if now >= since + TO_CLOSE && !self.is_killed {
                 self.kill();
             }
-            // And what keeps the output open all the same has left its group.
-            self.leaves_process = now >= since + TO_CLOSE + TICK;
+            // And what keeps the output open all the same has left its group. What is there still is read first, as this
+            // process may have been kept from that.
+            self.leaves_process = now >= since + TO_CLOSE + TICK && !has_come;
         } else if let Some((_, since)) = self.ends {
             if now >= since + TO_END {
                 self.kill();

@@ -169,6 +169,8 @@ pub struct Limits {
 pub enum Gpus {
     /// All that there are on the node.
     All,
+    /// So many of them, the first.
+    First(usize),
     /// These, by their numbers or names.
     Some(Vec<String>),
 }
@@ -185,13 +187,12 @@ impl Gpus {
         let names: Vec<&str> = text.split(',').collect();
         match (text, text.parse::<usize>(), &names[..]) {
             ("all", ..) => Ok(Self::All),
-            (_, Ok(count @ 1..=1024), [_]) => Ok(Self::Some((0..count).map(|gpu| gpu.to_string()).collect())),
-            (_, _, [_, _, ..]) if names.iter().all(is_name) => {
+            (_, Ok(count @ 1..=1024), [_]) => Ok(Self::First(count)),
+            // One alone is its name: a number says how many.
+            (_, Err(_), _) if names.iter().all(is_name) => {
                 Ok(Self::Some(names.into_iter().map(str::to_owned).collect()))
             }
-            _ => Err(Error::Usage(format!(
-                "--gpus {text}: it is all, or how many there are, or which, as in 0,1,3"
-            ))),
+            _ => Err(Error::Usage(format!("--gpus {text}: it is all, or how many, or which, as in 0,1,3"))),
         }
     }
 
@@ -199,10 +200,8 @@ impl Gpus {
     pub fn text(&self) -> String {
         match self {
             Self::All => "all".to_owned(),
-            Self::Some(gpus) => match gpus.iter().enumerate().all(|(i, gpu)| *gpu == i.to_string()) {
-                true => gpus.len().to_string(),
-                false => gpus.join(","),
-            },
+            Self::First(count) => count.to_string(),
+            Self::Some(gpus) => gpus.join(","),
         }
     }
 
@@ -211,6 +210,12 @@ impl Gpus {
         let of = |gpus: &[String]| gpus.get(slot % gpus.len().max(1)).cloned();
         match self {
             Self::All => of(&all()),
+            Self::First(count) => {
+                let all = all();
+                // Where nobody says which there are, the user does.
+                let named = (all.len()..*count).filter(|_| all.is_empty()).map(|gpu| gpu.to_string());
+                of(&all.iter().take(*count).cloned().chain(named).collect::<Vec<_>>())
+            }
             Self::Some(gpus) => of(gpus),
         }
     }
@@ -256,18 +261,19 @@ mod tests {
 
     #[test]
     fn graphics_processors() {
-        for text in ["all", "2", "0,2,3", "GPU-8932f937,GPU-46d4b9e2"] {
+        for text in ["all", "2", "0,2,3", "GPU-8932f937,GPU-46d4b9e2", "GPU-8932f937"] {
             assert_eq!(Gpus::parse(text).unwrap().text(), text);
         }
-        for text in ["", "0", "-1", "a", "0,", "0;1", "2000"] {
+        for text in ["", "0", "-1", "0,", "0;1", "2000", "a b"] {
             assert!(Gpus::parse(text).is_err(), "{text}");
         }
         let of = |text: &str, slot| Gpus::parse(text).unwrap().of_slot(slot, || vec!["7".into(), "8".into()]);
         assert_eq!(
             [of("2", 0), of("2", 3), of("5,9", 1), of("all", 2)],
-            ["0", "1", "9", "7"].map(|gpu| Some(gpu.to_owned()))
+            ["7", "8", "9", "7"].map(|gpu| Some(gpu.to_owned()))
         );
         assert_eq!(Gpus::All.of_slot(0, Vec::new), None);
+        assert_eq!(Gpus::First(2).of_slot(3, Vec::new), Some("1".to_owned()));
     }
 
     #[test]

@@ -72,9 +72,9 @@ pub struct Task {
     pub limits: Limits,
     /// Graphics processors that workers take turns with.
     pub gpus: Option<Gpus>,
-    /// Where a line on each item goes.
+    /// Where a line on each item goes, as the user names it.
     pub joblog: Option<PathBuf>,
-    /// Where items go that have failed.
+    /// Where items go that have failed, as the user names it.
     pub failed: Option<PathBuf>,
     /// How often to run; more than once for medians.
     pub repeat: usize,
@@ -265,6 +265,25 @@ impl Task {
         }
     }
 
+    /// A file beside the results under the name that this part of a job array gives it.
+    fn beside(&self, path: Option<&Path>) -> Option<PathBuf> {
+        let path = path?;
+        Some(match self.portion {
+            ShardMode::Shard(part) => part.file(path),
+            ShardMode::Whole | ShardMode::Merged(_) => path.to_owned(),
+        })
+    }
+
+    /// Where a line on each item goes.
+    pub fn joblog_file(&self) -> Option<PathBuf> {
+        self.beside(self.joblog.as_deref())
+    }
+
+    /// Where items go that have failed.
+    pub fn failed_file(&self) -> Option<PathBuf> {
+        self.beside(self.failed.as_deref())
+    }
+
     /// The file that the answers go to, where they go to one.
     pub fn output_file(&self) -> Option<&Path> {
         match &self.output {
@@ -361,7 +380,10 @@ impl Task {
                         spec.dtype = Some(typed.dtype);
                         spec.values = typed.words().map(NumberArg).collect();
                     }
-                    Numbers::Words(words) => spec.values = words.iter().cloned().map(NumberArg).collect(),
+                    Numbers::Words(words) => {
+                        spec.values =
+                            words.iter().map(|word| NumberArg(names::in_job_file(Path::new(word)))).collect();
+                    }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),
                     Numbers::Lines(LinesOf::Stdin) => spec.lines = Some("-".into()),

@@ -21,6 +21,12 @@ const MOST_HOST: usize = 64;
 /// Bytes of what is said of an item that has failed.
 pub const MOST_SAID: usize = 1000;
 
+/// The exit code of what has none, as GNU parallel has it.
+pub const NO_EXIT: i32 = -1;
+
+/// The signal of what has killed its workers.
+pub const KILLED: i32 = signal_hook::consts::SIGKILL;
+
 /// Which items are to be said something of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Recorded {
@@ -47,7 +53,7 @@ impl Recorded {
 /// How an item was worked on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tried {
-    /// The exit code of its command; -1 where there is none.
+    /// The exit code of its command; [`NO_EXIT`] where that has none, and 0 of a formula.
     pub exit: i32,
     /// The signal that has ended it; 0 for none.
     pub signal: i32,

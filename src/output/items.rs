@@ -81,8 +81,8 @@ impl ItemFiles {
         if task.joblog.is_none() && task.failed.is_none() {
             return Ok(None);
         }
-        let joblog = task.joblog.as_deref().map(|path| Lines::create(path, JOBLOG.as_bytes())).transpose()?;
-        let failed = task.failed.as_deref().map(|path| list(path, bound)).transpose()?;
+        let joblog = task.joblog_file().map(|path| Lines::create(&path, JOBLOG.as_bytes())).transpose()?;
+        let failed = task.failed_file().map(|path| list(&path, bound)).transpose()?;
         let command = match &bound.function {
             Some(BoundFunction::Command(command)) => Some(command.clone()),
             _ => None,

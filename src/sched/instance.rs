@@ -38,7 +38,9 @@ impl Instance {
             let cpus = (cpus::usable() / self.threads).max(1);
             return Worker { rank: self.rank, slot, cpus, gpu: gpu(task, slot) };
         }
-        let workers = task.workers.or(task.threads).unwrap_or_else(cpus::usable).max(1);
+        let is_alone = matches!(task.pattern, PatternName::Serial | PatternName::Simd);
+        let all = || if is_alone { 1 } else { cpus::usable() };
+        let workers = task.workers.or(task.threads).unwrap_or_else(all).max(1);
         let cpus = (cpus::usable() / workers).max(1);
         Worker { rank: 0, slot: self.rank, cpus, gpu: gpu(task, self.rank) }
     }

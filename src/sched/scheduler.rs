@@ -302,7 +302,10 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     fn halted(&self, source: &BlockSource) -> Option<Error> {
         let halt = self.task.halt?;
         let Failures { done, failed, first, .. } = &self.failures;
-        halt.is_reached(*failed, *done, source.total()).then(|| {
+        let sections =
+            self.task.fixed_section(self.bound.info.total).filter(|_| self.bound.has_whole_blocks());
+        let total = source.total().map(|total| sections.map_or(total, |section| total.div_ceil(section)));
+        halt.is_reached(*failed, *done, total).then(|| {
             let first = first.as_deref().map_or(String::new(), |first| format!("; the first: {first}"));
             let items = if *failed == 1 {
                 "1 item has".to_owned()
@@ -318,7 +321,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     pub(super) fn take_chunk(&mut self, worker: usize, known_as: usize, block: Block) -> Result<bool> {
         let (header, buf) = self.transport.chunk(self.head);
         self.taker.pace.note(block.len(), header.event().1.took(), header.goes_on());
-        self.failures.note(header, buf, block.len());
+        self.failures.note(header, buf, items(self.bound, block));
         let more = self.taker.take(known_as, block, header, buf)?;
         if more {
             self.transport.resume(self.head, worker);
@@ -357,7 +360,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         if header.has_ended() && !self.failures.has_end {
             tracing::info!("an item has failed, and nothing more is handed out; those before it are awaited");
         }
-        self.failures.note(header, buf, self.transport.block(number).len());
+        self.failures.note(header, buf, items(self.bound, self.transport.block(number)));
         let (header, buf) = (*header, buf[..header.len()].to_vec());
         self.taker.pace.note(self.transport.block(number).len(), header.event().1.took(), false);
         self.parked_bytes += PARKED + buf.len();
@@ -388,6 +391,11 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     pub(super) fn deaths(&self, number: u64) -> usize {
         self.killers.get(&number).copied().unwrap_or(0)
     }
+}
+
+/// How many items a block has: of a file that commands read, a section is one.
+fn items(bound: &Bound, block: Block) -> u64 {
+    if bound.has_whole_blocks() { 1 } else { block.len() }
 }
 
 impl Failures {

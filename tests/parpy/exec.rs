@@ -533,3 +533,45 @@ fn every_item_is_in_its_lists_whatever_the_order() {
     let log = String::from_utf8(dir.read("j")).unwrap();
     assert_eq!(log.lines().count(), 6, "{log}");
 }
+
+/// What would run commands more often than it is said, or nothing where it is said.
+#[test]
+fn nothing_is_run_unasked() {
+    let dir = Dir::new();
+    let log = dir.path("log").display().to_string();
+    let script = format!("echo x >> {log}; echo {{}}");
+    for args in ["scale map 1 2 --dry-run", "scale map 1 2 --joblog j", "scale map 1 2 --failed f"] {
+        let run = parpy(args).args("--exec sh -c").arg(&script);
+        run.done().fails(2, &["it is for a single run"]);
+    }
+    let histogram = exec("1 2 3 --answers f64 --reduce hist:3", &["sh", "-c", &script]);
+    histogram.done().fails(2, &["hist:N:A:B"]);
+    assert!(!dir.path("log").exists());
+    // A worker that waits before it tries again begins nothing when the run is over.
+    let began = Instant::now();
+    let wait = format!("echo x >> {log}; test {{}} = 1 && sleep 0.5; exit 1");
+    let run = exec("0 1 -p threads -j 2 --retries 1 --retry-delay 1 --halt now,fail=1", &["sh", "-c", &wait]);
+    assert_eq!(run.done().code, 1);
+    assert_eq!(dir.read("log"), b"x\nx\nx\n");
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+/// Parts of a job array have lists of their own, and the job of a result names them as they were typed.
+#[test]
+fn lists_of_parts() {
+    let dir = Dir::new();
+    let path = |name: &str| dir.path(name).display().to_string();
+    let flags = |part: &str| format!("1 2 3 4 -k -o {} --failed {} {part}", path("o.json"), path("f.csv"));
+    for part in ["--part 1/2", "--part 2/2"] {
+        assert_eq!(exec(&flags(part), &["sh", "-c", "exit {}"]).done().code, 1);
+    }
+    let lines = |name: &str| String::from_utf8(dir.read(name)).unwrap().lines().count();
+    assert_eq!((lines("f.part-1-of-2.csv"), lines("f.part-2-of-2.csv")), (3, 3));
+    assert_eq!(exec(&flags("--join 2"), &["sh", "-c", "exit {}"]).done().code, 1);
+    assert!(!dir.path("f.csv").exists());
+    let job = parpy("show --job").arg(dir.path("o.part-1-of-2.json")).text();
+    assert!(job.contains("/f.csv\"") && !job.contains("f.part-1"), "{job}");
+    // Items as they are, also in job files.
+    exec(&format!("a$1b -o {}", path("r.json")), &["echo", "{}"]).done().succeeds();
+    assert_eq!(parpy("run").arg(dir.path("r.json")).args("-o -").text(), "a$1b\n");
+}

@@ -427,3 +427,18 @@ fn standard_input_that_is_a_file() {
         );
     }
 }
+
+#[test]
+fn a_run_is_given_up_when_enough_sections_have_failed() {
+    let dir = Dir::new();
+    let file = dir.write("t.txt", "line\n".repeat(100_000));
+    let begun = dir.path("begun").display().to_string();
+    let script = format!("echo x >> {begun}; sleep 0.02; exit 1");
+    let run = parpy("read --block 1K --halt now,fail=5% -p threads -j 2")
+        .arg(file)
+        .args("--pipe sh -c")
+        .arg(script);
+    run.done().fails(1, &["stopped because", "--halt now,fail=5%"]);
+    let begun = dir.read("begun").len() / 2;
+    assert!((20..100).contains(&begun), "{begun}");
+}

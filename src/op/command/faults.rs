@@ -67,7 +67,7 @@ pub(super) fn unread(errno: i32) -> String {
 
 fn why_not(errno: i32) -> String {
     match errno {
-        libc::ENOENT => "there is no such program".to_owned(),
+        libc::ENOENT => "there is no such program, or not the one that its first line names".to_owned(),
         libc::EACCES => "it is no program, or may not be run".to_owned(),
         libc::E2BIG => {
             "its arguments are too long; a single one may have 128 KiB, and all of them as much as `getconf ARG_MAX` says"

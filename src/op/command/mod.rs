@@ -167,7 +167,8 @@ impl CommandFunction {
         let number = rows.first + row as u64;
         let values: Vec<Cow<[u8]>> =
             (0..rows.columns.len()).map(|column| self.value(rows, column, row)).collect();
-        if let Some(value) = values.iter().find(|value| value.contains(&0)) {
+        let used = self.command.template.columns();
+        if let Some(value) = used.iter().map(|column| &values[*column]).find(|value| value.contains(&0)) {
             return Ok(Err(format!(
                 "no argument of a command can have a NUL in it, as '{}' has",
                 shown(value)

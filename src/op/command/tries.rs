@@ -8,19 +8,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::faults;
-use crate::base::blocking::Stderr;
+use crate::base::blocking::{PORTION, Stderr};
 use crate::base::error::{Error, Result, plain};
 use crate::base::signals;
 use crate::exec::{Ended, Ending, Input, Outcome, Request, Runner};
 use crate::job::command::Limits;
 use crate::op::Worker;
-use crate::op::record::Tried;
+use crate::op::record::{NO_EXIT, Tried};
 
 /// Bytes that a command may print.
 const MOST_OUTPUT: u64 = 256 << 20;
-
-/// The exit code of what has none, as GNU parallel has it.
-const NO_EXIT: i32 = -1;
 
 /// Bytes of standard error that are kept to say why a command has failed.
 const MOST_SAID: usize = 2048;
@@ -198,7 +195,7 @@ impl Tries {
                 }
                 Err(Ended::Unwanted) => {
                     self.runner = None;
-                    return Err(Error::Failed("nobody wants the answer any more".into()));
+                    return Err(unwanted());
                 }
                 // Somebody has killed it: that says nothing of the command.
                 Err(Ended::Gone) => {
@@ -219,22 +216,37 @@ fn available_memory() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
-/// Passes on lines of standard error, all at once, so that no line stands within another.
+/// Passes on lines of standard error, as many as are written at once, so that no line stands within another.
 fn pass_on(before: &[u8], lines: &[u8]) {
     let mut text = Vec::new();
+    // Nobody listens: that is no fault of the command.
+    let put = |text: &mut Vec<u8>| {
+        let _ = Stderr.write_all(text);
+        text.clear();
+    };
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
+        if text.len() + before.len() + line.len() > PORTION {
+            put(&mut text);
+        }
         text.extend_from_slice(before);
         text.extend_from_slice(line);
     }
-    // Nobody listens: that is no fault of the command.
-    let _ = Stderr.write_all(&text);
+    put(&mut text);
+}
+
+/// Nobody hears of it.
+fn unwanted() -> Error {
+    Error::Failed("nobody wants the answer any more".into())
 }
 
 /// Waits before an item is tried again.
 fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
     let began = Instant::now();
-    while began.elapsed() < delay && is_wanted() {
+    while began.elapsed() < delay {
         signals::check()?;
+        if !is_wanted() {
+            return Err(unwanted());
+        }
         let left = delay.saturating_sub(began.elapsed());
         // A signal ends it: the next look says which.
         let _ = signals::sleep(left.min(Duration::from_millis(50)));

@@ -378,7 +378,8 @@ pub fn gap(settings: &MapSettings, row: &BatchRef, first: u64) -> Vec<u8> {
 
 /// What is said of `row`, a batch of one and number `first` of all rows, that no process has answered.
 pub fn record(settings: &MapSettings, row: &BatchRef, first: u64, why: &str) -> Record {
-    settings.record(&Window::of(row, first), 0, Tried::default(), Some(why.as_bytes()))
+    let tried = Tried { exit: record::NO_EXIT, signal: record::KILLED, ..Tried::default() };
+    settings.record(&Window::of(row, first), 0, tried, Some(why.as_bytes()))
 }
 
 impl Operator for MapRows {

@@ -178,6 +178,14 @@ impl<'a> RankContext<'a> {
         self.stream = !bound.info.indexed;
         self.bound = bound.clone();
         self.set_threads(threads);
+        let room = shape(&self.layout, 1).buffer_bytes().saturating_mul(self.layout.workers);
+        if tasks::kind(self.task, &bound).is_none() && i32::try_from(room).is_err() {
+            return Err(Error::Usage(format!(
+                "--schedule static: what is said of items beside their answers takes too much room for {} at once; leave it \
+                 out, or --failed and --joblog",
+                counted(self.layout.workers as u64, "worker")
+            )));
+        }
         let mut collector = Collector::open(self.task, &bound, &source, self.layout.workers, began, attempt)?;
         let mut kind = tasks::kind(self.task, &bound);
         if kind.is_some() && collector.sink.shared_file().is_some() {

@@ -34,6 +34,7 @@ use crate::job::Task;
 use crate::job::schedule::ScheduleKind;
 use crate::mpi::linked::Teller;
 use crate::op::Bound;
+use crate::op::record::Recorded;
 use crate::sched::collector::Collector;
 use crate::sched::pace::Pace;
 use crate::sched::scheduler::Scheduler;
@@ -58,8 +59,10 @@ pub(super) fn kind(task: &Task, bound: &Bound) -> Option<ScheduleKind> {
     match (task.schedule.kind, kind_of(task, bound)) {
         (Some(ScheduleKind::Static), _) => None,
         (Some(kind), _) => Some(kind),
+        // What is said of rows takes room beside each answer, which rounds hold for all workers at once.
+        (None, kind) if Recorded::of(task) != Recorded::None => Some(kind),
         // Nobody knows what an item costs.
-        (None, ScheduleKind::Adaptive) => Some(ScheduleKind::Adaptive),
+        (None, kind) if bound.is_costly() => Some(kind),
         (None, _) => None,
     }
 }
