@@ -274,6 +274,9 @@ fn read_header(buf: &[u8]) -> &Header {
     bytemuck::from_bytes(&buf[..size_of::<Header>()])
 }
 
+/// Rows of a batch without columns at the most.
+const MOST_BARE: usize = 1 << 20;
+
 /// Some of the rows of a batch, to be read; by default none.
 #[derive(Debug, Clone, Default)]
 pub struct BatchRef<'a> {
@@ -290,8 +293,8 @@ impl<'a> BatchRef<'a> {
         let Header { rows, capacity, columns, end } = *bytemuck::try_from_bytes(bytes).ok()?;
         let (rows, capacity, columns) = (rows as usize, capacity as usize, columns as usize);
         let buf = buf.get(..end as usize)?;
-        // Without columns nothing says how many rows there can be.
-        if rows > capacity || heads_bytes(columns) > buf.len() || columns == 0 && rows > 0 {
+        // Without columns nothing else says how many rows there can be.
+        if rows > capacity || heads_bytes(columns) > buf.len() || columns == 0 && rows > MOST_BARE {
             return None;
         }
         for column in 0..columns {

@@ -182,7 +182,8 @@ impl Gpus {
     /// It is none.
     pub fn parse(text: &str) -> Result<Self> {
         let is_name = |name: &&str| {
-            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:/_.".contains(&b))
+            name.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:/_.".contains(&b))
         };
         let names: Vec<&str> = text.split(',').collect();
         match (text, text.parse::<usize>(), &names[..]) {
