@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::base::error::Error;
 use crate::data::schema::ColumnType;
 use crate::job::Task;
 
@@ -185,11 +184,6 @@ impl Record {
         let (host, said) = (host.to_vec(), said.to_vec());
         Some(Self { row: front.row, has_failed: front.has_failed != 0, tried, host, said, values })
     }
-}
-
-/// What stands for the bytes of a failure in a record.
-pub fn said_of(error: &Error) -> Vec<u8> {
-    error.message().unwrap_or_default().as_bytes().to_vec()
 }
 
 #[cfg(test)]
