@@ -594,6 +594,22 @@ mod tests {
         (task, bound)
     }
 
+    #[test]
+    fn the_smallest_block_is_no_round_of_it() {
+        let in_rounds = |schedule: &str| {
+            let words = ["map", "--from", "t.csv", "--schedule", schedule, "-f", "c0 + 1"];
+            let (task, bound) = bound(&words, 1, false, false);
+            BlockSizing::in_rounds(&task, &bound, 3, false).block
+        };
+        let default = in_rounds("static");
+        assert!(default > 5);
+        assert_eq!(
+            ["static,5", "dynamic,5", "guided,5", "adaptive,5"].map(in_rounds),
+            [5, 5, default, default]
+        );
+        assert_eq!(in_rounds("adaptive,20000"), default.max(20_000));
+    }
+
     proptest! {
         /// Whatever is asked for, what is in flight stays within bounds, and a block holds a row at least.
         #[test]

@@ -144,21 +144,26 @@ impl BlockSizing {
         if let Some(pipe) = &bound.pipe {
             return Self::of_pipe(workers, pipe.section(), SECTION * larger);
         }
+        // In rounds no block is larger than another, so that a schedule that would vary them says how small they may be.
+        let kind = task.schedule.kind.unwrap_or(ScheduleKind::Static);
+        let varies = matches!(kind, ScheduleKind::Guided | ScheduleKind::Adaptive);
+        let asked = task.schedule.block.filter(|_| !varies);
+        let smallest = task.schedule.block.filter(|_| varies).unwrap_or(0);
         match bound.lines.map(|_| bound.state_of_section()) {
             None => {
                 // By turns, too, answers are there as soon as they can be.
                 let default = if bound.is_costly() { 1 } else { VALUES * larger };
-                let rows = rows_of_block(task, bound, ScheduleKind::Static, workers, default);
+                let rows = rows_of_block(task, bound, kind, workers, default.max(smallest));
                 Self::of_rows(task, bound, workers, rows, rows as u64)
             }
             Some(None) => {
                 let buf = ((SECTION * larger) as usize).min(ROUND_MEMORY / workers).max(4096);
                 // A little less than the room, so that the rest of a last line still fits.
-                let block = task.schedule.block.unwrap_or((buf - buf / 16) as u64);
+                let block = asked.unwrap_or(((buf - buf / 16) as u64).max(smallest));
                 Self::of_sections(workers, block, block, buf)
             }
             Some(Some(state)) => {
-                let block = task.schedule.block.unwrap_or(TALLIED_SECTION);
+                let block = asked.unwrap_or(TALLIED_SECTION.max(smallest));
                 Self::of_sections(workers, block, block, state)
             }
         }
