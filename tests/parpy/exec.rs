@@ -200,7 +200,13 @@ fn what_a_command_does_to_itself_is_its_own_affair() {
     prints("1 2", &["sh", "-c", "echo {}; exec >&- 2>&-; cd /; sleep 0.05"], "1\n2\n");
     let began = Instant::now();
     assert_eq!(exec("1", &["sh", "-c", "sleep 300 & echo {}"]).text(), "1\n");
-    assert_eq!(exec("1", &["sh", "-c", "setsid sleep 3 & echo {}"]).text(), "1\n");
+    let done = exec("1", &["sh", "-c", "setsid sleep 3 & echo {}"]).done();
+    assert_eq!((done.code, &done.stdout[..]), (0, &b"1\n"[..]));
+    assert!(
+        done.stderr.contains("1: parpy: it has left a process that keeps its output open"),
+        "{}",
+        done.stderr
+    );
     assert!(began.elapsed() < Duration::from_secs(20));
     prints("1 2", &["sh", "-c", "printf 'a\\0b'; echo {}"], "a\0b1\na\0b2\n");
 }

@@ -22,6 +22,10 @@ const MOST_OUTPUT: u64 = 256 << 20;
 /// Bytes of standard error that are kept to say why a command has failed.
 const MOST_SAID: usize = 2048;
 
+/// What is said of a command whose output is kept open by a process out of its group, which cannot be ended with it.
+const LEFT_BEHIND: &[u8] =
+    b"parpy: it has left a process that keeps its output open; what that prints from now on is not part of the answer\n";
+
 /// How long to wait at the most until there is memory for a command, and how often to look.
 const FOR_MEMORY: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(100);
@@ -130,6 +134,9 @@ impl Tries {
             let mut said = Vec::new();
             let outcome = self.run_once(run, before, (&mut *made, &mut said), is_wanted)?;
             self.note(&outcome, made.len() - begin);
+            if outcome.leaves_process {
+                pass_on(before, LEFT_BEHIND);
+            }
             let fault = match outcome.ending {
                 Ending::Exited(0) => match answer(made, begin) {
                     Ok(answer) => return Ok(Ok(answer)),

@@ -116,7 +116,7 @@ impl RankContext<'_> {
         let (teller, own) = (self.mpi.teller(), self.workers_of(0));
         let (outcome, share) = thread::scope(|scope| {
             let transport = Tasks::new(context, &workers, far);
-            let pace = Pace::new(kind, layout.workers, None);
+            let pace = Pace::new(kind, layout.workers, None).with_cost(bound.is_costly());
             let scheduler = Scheduler::new((self.task, &bound, &layout), transport, pace, collector);
             let threads = start(scope, context, (own.clone(), 0), (&workers, teller));
             let outcome = match &threads {
