@@ -44,11 +44,23 @@ fn squares_one_by_one(x: &[i64], y: &mut [i64]) -> bool {
 
 #[inline(always)]
 fn squares(x: &[i64], y: &mut [i64]) -> bool {
+    // Most are of 32 bits, of which vector lanes have the product everywhere; whether all are is asked once, at the end.
+    let mut beyond = 0;
+    for (x, y) in x.iter().zip(&mut *y) {
+        let low = i64::from(*x as i32);
+        *y = low * low;
+        beyond |= x.wrapping_sub(i64::from(i32::MIN)) as u64;
+    }
+    beyond <= u64::from(u32::MAX) || large_squares(x, y)
+}
+
+#[inline(always)]
+fn large_squares(x: &[i64], y: &mut [i64]) -> bool {
     let mut fits = true;
     for (x, y) in x.iter().zip(y) {
         let size = x.unsigned_abs();
         fits &= size <= LARGEST_ROOT;
-        // What fits has its root in 32 bits, and those can be multiplied in vector lanes everywhere.
+        // What fits has its root in 32 bits without a sign.
         let low = size & 0xffff_ffff;
         *y = low.wrapping_mul(low) as i64;
     }

@@ -7,7 +7,7 @@ mod settings;
 pub use settings::MapSettings;
 
 use runs::Runs;
-use settings::Window;
+use settings::{Few, Window};
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
@@ -270,7 +270,9 @@ fn answer_window(
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
-            runs.put_inputs(room.buf, before, &settings.kept(rows));
+            if inputs > 0 {
+                runs.put_inputs(room.buf, before, &settings.kept(rows));
+            }
             answer(function, rows, runs.answers(room.buf, before, count), means)?
         }
         Encoding::Text | Encoding::Rows(_) | Encoding::Packed { .. } | Encoding::States => {
@@ -421,32 +423,43 @@ impl Operator for MapRows {
             runs.begin(room.buf);
         }
         let columns = settings.columns.len();
+        // Rows that the source gives at once.
+        let longest = own.len() / columns.max(1);
         // What is only reduced is taken as it comes.
         let window = function.as_ref().map_or(usize::MAX, |function| function.rows_at_once());
         let mut at = 0;
         'block: while at < count {
-            let (mut lacking, mut memory) = (Vec::new(), &[][..]);
-            let (x, found, fault): (Vec<&[u64]>, usize, _) = match (&mut *source, &rows) {
+            let mut piece = Window {
+                columns: Few::new(),
+                lacking: Few::new(),
+                memory: &[],
+                first: block.start + at as u64,
+            };
+            let (found, fault) = match (&mut *source, &rows) {
                 (Some(source), _) => {
-                    let piece = own.len() / columns;
-                    let most = piece.min(count - at);
-                    let mut space: Vec<&mut [u64]> =
-                        own.chunks_exact_mut(piece).map(|column| &mut column[..most]).collect();
-                    let (found, fault) = source.fill_at(block.start + at as u64, &mut space, *lanes);
+                    let most = longest.min(count - at);
+                    let (found, fault) = {
+                        let (mut space, mut own) = (Few::new(), &mut *own);
+                        for _ in 0..columns {
+                            let (column, others) = own.split_at_mut(longest);
+                            space.push(&mut column[..most]);
+                            own = others;
+                        }
+                        source.fill_at(piece.first, &mut space, *lanes)
+                    };
+                    let found_of = |column: usize| &own[column * longest..][..found];
+                    piece.columns.extend((0..columns).map(found_of));
                     if let Some(holes) = source.holes() {
-                        lacking.extend((0..columns).map(|column| holes.of_column(column)));
+                        piece.lacking.extend((0..columns).map(|column| holes.of_column(column)));
                     }
-                    (own.chunks_exact(piece).map(|column| &column[..found]).collect(), found, fault)
+                    (found, fault)
                 }
                 (None, Some(rows)) => {
-                    lacking.extend((0..columns).map(|column| rows.lacking(column)));
-                    memory = rows.memory();
-                    ((0..columns).map(|column| rows.words(column)).collect(), rows.len(), Ok(()))
+                    piece = Window::of(rows, piece.first);
+                    (rows.len(), Ok(()))
                 }
-                (None, None) => (Vec::new(), 0, Err(Error::Failed("rows have not come along".into()))),
+                (None, None) => (0, Err(Error::Failed("rows have not come along".into()))),
             };
-            let first = block.start + at as u64;
-            let piece = Window { columns: x, lacking, memory, first };
             at += found;
             room.answer.input_bytes += (found * columns * size_of::<u64>()) as u64;
             for start in (0..found).step_by(window) {
@@ -459,11 +472,17 @@ impl Operator for MapRows {
                     break 'block;
                 }
                 let end = found.min(start.saturating_add(window));
-                let rows = piece.rows(start..end);
+                let part;
+                let rows = if (start, end) == (0, found) {
+                    &piece
+                } else {
+                    part = piece.rows(start..end);
+                    &part
+                };
                 let y = if function.is_some() { &mut answers[..end - start] } else { &mut [] };
                 let goes_on = match (&mut *states, function.as_deref_mut()) {
-                    (Some(states), function) => reduce_window(function, &rows, y, states, &mut room, &means),
-                    (None, Some(function)) => answer_window(function, &rows, y, &mut room, &means),
+                    (Some(states), function) => reduce_window(function, rows, y, states, &mut room, &means),
+                    (None, Some(function)) => answer_window(function, rows, y, &mut room, &means),
                     (None, None) => Ok(false),
                 };
                 match goes_on {

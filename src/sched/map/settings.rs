@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::base::error::Error;
 use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
@@ -77,7 +79,7 @@ impl MapSettings {
     }
 
     /// The columns that are kept, of all of `rows`.
-    pub(super) fn kept<'a>(&self, rows: &Window<'a>) -> Vec<Values<'a>> {
+    pub(super) fn kept<'a>(&self, rows: &Window<'a>) -> Few<Values<'a>> {
         let values = |k: &usize| Values {
             dtype: self.columns[*k],
             bits: rows.columns[*k],
@@ -142,12 +144,15 @@ impl MapSettings {
     }
 }
 
+/// A list, which is made anew for every window: a thousand rows take less time than what it takes to get memory.
+pub(super) type Few<T> = SmallVec<[T; 4]>;
+
 /// Some rows of a block.
 pub(super) struct Window<'a> {
     /// Their columns.
-    pub(super) columns: Vec<&'a [u64]>,
+    pub(super) columns: Few<&'a [u64]>,
     /// Which rows lack a value, by column; nothing where none does.
-    pub(super) lacking: Vec<Option<Lacking<'a>>>,
+    pub(super) lacking: Few<Option<Lacking<'a>>>,
     /// Where words of texts lead to.
     pub(super) memory: &'a [u8],
     /// The number of the first row in all of the input.
