@@ -23,7 +23,7 @@ use crate::base::error::{Error, Result, plain};
 use crate::base::{isolate, signals};
 
 /// How often a worker that waits for a program looks whether anybody wants its answer.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 * 1024;
@@ -118,12 +118,17 @@ impl Runner {
     /// # Errors
     /// The spawner has gone, or the system has no room.
     pub fn start(file: Option<BorrowedFd>) -> io::Result<Self> {
+        Self::start_with(file.as_slice())
+    }
+
+    /// The same with what programs are to have: nothing, a file of which they read parts, or their standard input and output.
+    pub(super) fn start_with(given: &[BorrowedFd]) -> io::Result<Self> {
         let spawner = spawner();
         let (spawner, _) =
             spawner.as_ref().ok_or_else(|| io::Error::other("there is nobody who starts programs"))?;
         let (ours, theirs) = UnixStream::pair()?;
-        let files: Vec<BorrowedFd> = [theirs.as_fd()].into_iter().chain(file).collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let files: Vec<BorrowedFd> = [theirs.as_fd()].into_iter().chain(given.iter().copied()).collect();
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut sent = SendAncillaryBuffer::new(&mut space);
         sent.push(SendAncillaryMessage::ScmRights(&files));
         sendmsg(spawner, &[IoSlice::new(&[1])], &mut sent, SendFlags::NOSIGNAL)?;
@@ -147,34 +152,70 @@ impl Runner {
             return Err(Ended::Unwanted);
         }
         // Where it has gone, it may have said why.
-        let is_sent = request.send(&mut self.socket).is_ok();
+        let is_sent = self.send(request).is_ok();
         loop {
-            let mut at = 0;
-            while let Some((report, len)) = Report::take(&self.received[at..]).map_err(|_| Ended::Gone)? {
-                at += len;
-                match report {
-                    Report::Out(bytes) => out.extend_from_slice(bytes),
-                    Report::Err(lines) => said(lines),
-                    Report::Done(outcome) => {
-                        self.received.clear();
-                        return Ok(outcome);
-                    }
-                }
+            if let Some(outcome) = self.take_reports(out, &mut said)? {
+                return Ok(outcome);
             }
-            self.received.drain(..at);
             if is_sent {
                 self.wait(is_wanted)?;
             }
-            let begin = self.received.len();
-            self.received.resize(begin + PIECE, 0);
-            let count = self.socket.read(&mut self.received[begin..]);
-            self.received.truncate(begin + *count.as_ref().unwrap_or(&0));
-            match count {
-                Ok(0) => return Err(Ended::Gone),
-                Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(Ended::Gone),
-                _ => {}
+            self.receive()?;
+        }
+    }
+
+    /// Asks it to run a program.
+    ///
+    /// # Errors
+    /// It has gone.
+    pub(super) fn send(&mut self, request: &Request) -> io::Result<()> {
+        request.send(&mut self.socket)
+    }
+
+    /// Takes what it has said; the outcome, where that has come.
+    ///
+    /// # Errors
+    /// What it says makes no sense.
+    pub(super) fn take_reports(
+        &mut self,
+        out: &mut Vec<u8>,
+        said: &mut dyn FnMut(&[u8]),
+    ) -> std::result::Result<Option<Outcome>, Ended> {
+        let mut at = 0;
+        while let Some((report, len)) = Report::take(&self.received[at..]).map_err(|_| Ended::Gone)? {
+            at += len;
+            match report {
+                Report::Out(bytes) => out.extend_from_slice(bytes),
+                Report::Err(lines) => said(lines),
+                Report::Done(outcome) => {
+                    self.received.clear();
+                    return Ok(Some(outcome));
+                }
             }
         }
+        self.received.drain(..at);
+        Ok(None)
+    }
+
+    /// Receives what it says, and waits for that where there is nothing yet.
+    ///
+    /// # Errors
+    /// It has gone.
+    pub(super) fn receive(&mut self) -> std::result::Result<(), Ended> {
+        let begin = self.received.len();
+        self.received.resize(begin + PIECE, 0);
+        let count = self.socket.read(&mut self.received[begin..]);
+        self.received.truncate(begin + *count.as_ref().unwrap_or(&0));
+        match count {
+            Ok(0) => Err(Ended::Gone),
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Ended::Gone),
+            _ => Ok(()),
+        }
+    }
+
+    /// What can be read when it has something to say.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     /// Waits until there is something to read.
@@ -201,20 +242,25 @@ impl Runner {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Once;
 
     use super::*;
     use crate::exec::{Ending, Input};
 
-    /// A spawner of its own for a test, whose process has threads: what it may be forked with is held by no other thread
-    /// for long, and what it does needs no lock but the allocator's, which survives a fork.
     fn runner() -> Runner {
         runner_with(None)
     }
 
     /// The same, for programs that read parts of a file.
     fn runner_with(file: Option<BorrowedFd>) -> Runner {
+        begin_for_test();
+        Runner::start(file).unwrap()
+    }
+
+    /// A spawner of its own for a test, whose process has threads: what it may be forked with is held by no other thread
+    /// for long, and what it does needs no lock but the allocator's, which survives a fork.
+    pub(in crate::exec) fn begin_for_test() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             let flags = SocketFlags::CLOEXEC;
@@ -229,14 +275,13 @@ mod tests {
             }
             *spawner() = Some((ours, Pid::from_raw(pid).unwrap()));
         });
-        Runner::start(file).unwrap()
     }
 
     fn words(words: &[&str]) -> Vec<Vec<u8>> {
         words.iter().map(|word| word.as_bytes().to_vec()).collect()
     }
 
-    fn request(argv: &[&str]) -> Request {
+    pub(in crate::exec) fn request(argv: &[&str]) -> Request {
         Request {
             argv: words(argv),
             most_output: 1 << 20,

@@ -13,6 +13,7 @@ mod child;
 mod client;
 mod feed;
 mod message;
+mod resident;
 mod runner;
 mod spawner;
 
@@ -20,6 +21,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use client::{Ended, Runner, begin, end};
+pub use resident::{Heard, Resident};
 
 /// A program to be run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +40,7 @@ pub struct Request {
     pub input: Input,
 }
 
-/// What a program reads on its standard input.
+/// What a program reads on its standard input, where it is no [`Resident`], which is spoken to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Input {
     /// Nothing: it is at its end.

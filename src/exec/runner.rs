@@ -61,14 +61,22 @@ extern "C" fn wake(_signal: i32) {}
 /// The worker has gone.
 struct Gone;
 
+/// What a worker gives to its programs.
+pub(super) enum Given {
+    Nothing,
+    /// They read parts of this file.
+    File(OwnedFd),
+    /// The standard input and output of the first, which nobody else has when it has started: it ends when its worker does.
+    Streams(OwnedFd, OwnedFd),
+}
+
 /// Runs programs for one worker.
 pub(super) struct Runner<'a> {
     heritage: &'a Heritage,
     /// The group of the program that runs, or 0: for the spawner, which ends it when this process is killed.
     group: &'a AtomicI32,
     socket: UnixStream,
-    /// Of which programs read parts.
-    file: Option<OwnedFd>,
+    given: Given,
     /// What is to be sent.
     reports: Vec<u8>,
     room: Vec<u8>,
@@ -109,10 +117,10 @@ impl<'a> Runner<'a> {
         heritage: &'a Heritage,
         group: &'a AtomicI32,
         socket: UnixStream,
-        file: Option<OwnedFd>,
+        given: Given,
     ) -> Self {
         group.store(0, Ordering::Relaxed);
-        Self { heritage, group, socket, file, reports: vec![], room: vec![0; PIECE] }
+        Self { heritage, group, socket, given, reports: vec![], room: vec![0; PIECE] }
     }
 
     /// Runs what the worker wants to be run, until it has gone.
@@ -122,6 +130,9 @@ impl<'a> Runner<'a> {
             let start = Instant::now();
             let (ending, leaves_process) = match self.start(&request, start) {
                 Ok(program) => {
+                    if matches!(self.given, Given::Streams(..)) {
+                        self.given = Given::Nothing;
+                    }
                     let watched = self.watch(program, &request);
                     self.group.store(0, Ordering::Relaxed);
                     match watched {
@@ -181,8 +192,12 @@ impl<'a> Runner<'a> {
             }
         };
         let input_of_child = input_of_child.as_ref().unwrap_or(nothing);
-        let streams = [input_of_child.as_fd(), out_of_child.as_fd(), err_of_child.as_fd()];
-        for pipe in [&out, &err] {
+        let (input_of_child, out_of_child, out) = match &self.given {
+            Given::Streams(input, output) => (input.as_fd(), output.as_fd(), None),
+            Given::Nothing | Given::File(_) => (input_of_child.as_fd(), out_of_child.as_fd(), Some(out)),
+        };
+        let streams = [input_of_child, out_of_child, err_of_child.as_fd()];
+        for pipe in out.iter().chain([&err]) {
             rustix::io::ioctl_fionbio(pipe, true)?;
         }
         let start = |program: &CString, argv: &[CString]| {
@@ -197,12 +212,12 @@ impl<'a> Runner<'a> {
             }
             pid => pid?,
         };
-        let stream = |pipe| Stream { pipe: Some(pipe), line: Vec::new() };
+        let stream = |pipe| Stream { pipe, line: Vec::new() };
         Ok(Program {
             pid,
             feed,
             out: stream(out),
-            err: stream(err),
+            err: stream(Some(err)),
             began,
             printed: 0,
             ends: None,
@@ -252,7 +267,11 @@ impl<'a> Runner<'a> {
     /// Gives a program what it has room for now.
     fn feed(&mut self, program: &mut Program) {
         let Some(feed) = &mut program.feed else { return };
-        match feed.give(self.file.as_ref(), &mut self.room) {
+        let file = match &self.given {
+            Given::File(file) => Some(file),
+            Given::Nothing | Given::Streams(..) => None,
+        };
+        match feed.give(file, &mut self.room) {
             Fed::Some => {}
             Fed::All => program.feed = None,
             Fed::Failed(errno) => {

@@ -16,7 +16,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group};
 
 use super::message::Report;
-use super::runner::{Heritage, NAP, PATIENCE, Runner, hear_of_children, set_action, sleep_for_child};
+use super::runner::{Given, Heritage, NAP, PATIENCE, Runner, hear_of_children, set_action, sleep_for_child};
 use super::{Ending, Outcome};
 
 /// Signals that end processes and that a terminal, a batch system or a launcher may send to all of a run.
@@ -53,7 +53,7 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
     let path = path.unwrap_or(b"/usr/local/bin:/usr/bin:/bin").to_vec();
     if let (Ok(nothing), Some(mut runners)) = (let_go_of_all(control), Runners::new()) {
         let heritage = Heritage { env, path, ignored, nothing };
-        while let Some((socket, file)) = next_worker(control, &mut runners) {
+        while let Some((socket, given)) = next_worker(control, &mut runners) {
             let Some((place, group)) = runners.place() else {
                 refuse(socket, Errno::AGAIN);
                 continue;
@@ -62,7 +62,7 @@ pub(super) fn be_spawner(control: &OwnedFd, env: Vec<CString>) -> ! {
                 Ok(None) => {
                     // SAFETY: the child's copy, which nothing uses or drops any more.
                     unsafe { libc::close(control.as_raw_fd()) };
-                    let serve = || Runner::new(&heritage, group, socket, file).serve();
+                    let serve = || Runner::new(&heritage, group, socket, given).serve();
                     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(serve));
                     // SAFETY: ends this process and nothing else.
                     unsafe { libc::_exit(i32::from(outcome.is_err())) }
@@ -178,9 +178,8 @@ fn let_go_of_all(control: &OwnedFd) -> io::Result<OwnedFd> {
     Ok(nothing)
 }
 
-/// What the next worker that wants a runner listens to, and the file of which its programs read parts, where there is one;
-/// `None` when there can be no more.
-fn next_worker(control: &OwnedFd, runners: &mut Runners) -> Option<(UnixStream, Option<OwnedFd>)> {
+/// What the next worker that wants a runner listens to, and what it gives to its programs; `None` when there can be no more.
+fn next_worker(control: &OwnedFd, runners: &mut Runners) -> Option<(UnixStream, Given)> {
     loop {
         runners.look_after(WaitOptions::NOHANG);
         let polled = libc::pollfd { fd: control.as_raw_fd(), events: libc::POLLIN, revents: 0 };
@@ -188,7 +187,7 @@ fn next_worker(control: &OwnedFd, runners: &mut Runners) -> Option<(UnixStream, 
             continue;
         }
         let mut byte = [0];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut received = RecvAncillaryBuffer::new(&mut space);
         let mut room = [io::IoSliceMut::new(&mut byte)];
         match recvmsg(control, &mut room, &mut received, RecvFlags::CMSG_CLOEXEC) {
@@ -203,7 +202,12 @@ fn next_worker(control: &OwnedFd, runners: &mut Runners) -> Option<(UnixStream, 
         });
         let mut files = files.flatten();
         if let Some(socket) = files.next() {
-            return Some((socket.into(), files.next()));
+            let given = match (files.next(), files.next()) {
+                (Some(input), Some(output)) => Given::Streams(input, output),
+                (Some(file), None) => Given::File(file),
+                (None, _) => Given::Nothing,
+            };
+            return Some((socket.into(), given));
         }
     }
 }

@@ -9,13 +9,13 @@ use std::path::Path;
 
 use common::{Pieces, drain};
 use libfuzzer_sys::fuzz_target;
-use parpy::data::dtype::Dtype;
+use parpy::data::schema::ColumnType;
 use parpy::input::json_lines::Objects;
 use parpy::input::text_lines::TextLines;
 
 type Found = (Vec<u64>, Option<String>);
 
-fn objects(bytes: &[u8], piece: usize, part: Option<&str>, dtype: Option<Dtype>, may_lack: bool, room: usize) -> Found {
+fn objects(bytes: &[u8], piece: usize, part: Option<&str>, dtype: Option<ColumnType>, may_lack: bool, room: usize) -> Found {
     match Objects::open(Pieces::of(bytes, piece), Path::new("x.jsonl"), part, dtype, may_lack, 3) {
         Ok(mut objects) => drain(&mut objects, room),
         Err(error) => (Vec::new(), Some(error.to_string())),
@@ -33,7 +33,7 @@ fn expected(bytes: &[u8]) -> Vec<u64> {
 fuzz_target!(|data: (u8, &[u8])| {
     let (choice, bytes) = data;
     let part = [None, Some("a"), Some("b,a"), Some("\"a b\"")][usize::from(choice & 3)];
-    let dtype = [None, Some(Dtype::I64), Some(Dtype::F64), None][usize::from(choice >> 2 & 3)];
+    let dtype = [None, Some(ColumnType::I64), Some(ColumnType::F64), Some(ColumnType::Bytes)][usize::from(choice >> 2 & 3)];
     let (piece, may_lack) = (1 + usize::from(choice >> 4 & 7), choice > 127);
     let all = objects(bytes, usize::MAX, part, dtype, may_lack, 1000);
     assert_eq!(objects(bytes, usize::MAX, part, dtype, may_lack, 1), all);
