@@ -32,6 +32,7 @@ use crate::job::{self, Action, Job, RETRIES, Reductions, Task, Unit, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
+use crate::op::library::BoundLibrary;
 use crate::op::lines::{self, answers_lines};
 use crate::op::reduce::{self, Reduce};
 
@@ -469,14 +470,16 @@ impl Work {
 
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
         let reduce = reductions(spec)?;
+        if let Some(command) = commands::of_map(spec)? {
+            return Self::command(spec, command, reduce);
+        }
+        let library = commands::of_library(spec)?;
         // Who only reduces, reduces what is there.
         let function = match (&spec.function, &reduce) {
             (None, Some(_)) => None,
             (function, _) => Some(function.as_deref().unwrap_or("square")),
         };
-        if let Some(command) = commands::of_map(spec)? {
-            return Self::command(spec, command, reduce);
-        }
+        let function = function.filter(|_| library.is_none());
         function.map_or(Ok(()), Formula::check)?;
         let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
             ([], None, None, Some(path)) => {
@@ -486,7 +489,7 @@ impl Work {
                         "--dtype {dtype}: it is of numbers, and --lines are texts"
                     )));
                 }
-                if spec.function.is_none() && reduce.is_none() {
+                if spec.function.is_none() && reduce.is_none() && library.is_none() {
                     return Err(Error::Usage(
                         "--lines: say what is done with each line, as in -f length; parpy functions lists what there is"
                             .into(),
@@ -514,17 +517,22 @@ impl Work {
                 Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
                 _ => Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64)),
             };
-            let formula = function.map(|function| Formula::bind(function, &schema)).transpose()?;
+            let answers = match (&library, function) {
+                (Some(library), _) => Some(BoundLibrary::bind(library, &schema)?.dtype()),
+                (None, Some(function)) => Some(Formula::bind(function, &schema)?.dtype()),
+                (None, None) => None,
+            };
             if let Some(Reductions { items, by, ddof }) = &reduce {
                 // Whatever the ranges of bins will be.
                 let any: Vec<(String, f64)> =
                     reduce::ends_of_unbounded(items).into_iter().map(|end| (end, 0.0)).collect();
                 let items = &reduce::bounded(items, &any)?;
-                Reduce::bind(items, &schema, formula.map(|formula| formula.dtype()), by.as_deref(), *ddof)?;
+                Reduce::bind(items, &schema, answers, by.as_deref(), *ddof)?;
             }
         }
         let columns = columns(spec);
-        let function = function.map(|formula| Function::Formula(formula.to_owned()));
+        let formula = || function.map(|formula| Function::Formula(formula.to_owned()));
+        let function = library.map(Function::Library).or_else(formula);
         Ok(Self::Map { numbers, function, dtype: spec.dtype, columns, reduce, who: spec.who })
     }
 

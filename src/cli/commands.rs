@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::cli::Shared;
+use crate::data::dtype::Dtype;
 use crate::job::Work;
-use crate::job::command::{Command, Limits, Pipe, size, time};
+use crate::job::command::{AnswerType, Command, Limits, Pipe, size, time};
+use crate::job::library::Library;
 use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::spec::{MapSpec, ReadSpec};
 
@@ -16,9 +18,16 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Command>> {
     let Some(program) = exec.first() else {
         return match (shell, raw, answers) {
             (false, false, None) => Ok(None),
-            _ => wrong("--shell, --raw and --answers are for a command: --exec CMD ARGS"),
+            (false, false, Some(_)) if spec.library.is_some() => Ok(None),
+            _ => wrong(
+                "--shell and --raw are for a command (--exec CMD ARGS), and --answers for that or a library (--library \
+                 FILE.so:NAME)",
+            ),
         };
     };
+    if spec.library.is_some() {
+        return wrong("give a library (--library), or a command (--exec), but not both");
+    }
     if program.0.is_empty() {
         return wrong("--exec: say which command is to be run, as in --exec echo {}");
     }
@@ -31,6 +40,27 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Command>> {
         );
     }
     Ok(Some(Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers }))
+}
+
+/// What `--library` and what belongs to it say.
+pub(super) fn of_library(spec: &MapSpec) -> Result<Option<Library>> {
+    let MapSpec { library, vectorized, answers, dtype, .. } = spec;
+    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
+    let Some(text) = library else {
+        return match vectorized {
+            false => Ok(None),
+            true => wrong("--vectorized is for a library: --library FILE.so:NAME"),
+        };
+    };
+    if spec.function.is_some() {
+        return wrong("give a function (-f), or a library (--library), but not both");
+    }
+    let answers = match answers {
+        None | Some(AnswerType::F64) => Dtype::F64,
+        Some(AnswerType::I64) => Dtype::I64,
+        Some(AnswerType::Text) => return wrong("--answers text: a library answers numbers, i64 or f64"),
+    };
+    Library::parse(text, *vectorized, dtype.unwrap_or(Dtype::F64), answers).map(Some)
 }
 
 /// What `--pipe` and what belongs to it say.

@@ -148,6 +148,10 @@ impl Task {
                 if let Some(lines) = &mut map.lines {
                     paths.resolve_unless(&["-"], lines)?;
                 }
+                // Without a slash it is a name that the system's loader looks for.
+                if let Some(library) = map.library.as_mut().filter(|library| library.contains('/')) {
+                    *library = names::in_job_file(&paths.resolve(Path::new(library))?);
+                }
                 for text in map.range.iter_mut().chain(map.values.iter_mut().map(|word| &mut word.0)) {
                     *text = paths.word(text)?;
                 }

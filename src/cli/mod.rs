@@ -141,6 +141,7 @@ Examples:
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
+  parpy map --from runs.csv:x,y --library ./model.so:energy -o energies.csv   double energy(double, double)
   mpirun -n 4 parpy map --from values.npy -o none --report
   parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
   parpy map --range 0..1000000 -o out.csv --join 8      when there are all 8: out.csv
@@ -178,8 +179,8 @@ A job file:
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
 keep_going, halt, unordered, retries, repeat, compress and part; where commands are run, also timeout,
 memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, no_header, text,
-delimiter, function, exec (a list of words), shell, raw, answers, dtype, columns, reduce, by, ddof and
-who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
+delimiter, function, exec (a list of words), shell, raw, library, vectorized, answers, dtype, columns,
+reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
 command line, which come before them.
 
 $1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that

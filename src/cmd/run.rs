@@ -274,7 +274,12 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
             continue;
         }
         if task.pattern == PatternName::Auto {
-            task.pattern = if launch.ranks > 1 { PatternName::Mpi } else { PatternName::Threads };
+            task.pattern = match launch.ranks > 1 {
+                true => PatternName::Mpi,
+                // Of what may not bear threads, and may end its process.
+                false if task.work.is_compiled() => PatternName::Pool,
+                false => PatternName::Threads,
+            };
         }
         check_workers(task, launch)?;
     }

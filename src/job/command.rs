@@ -10,7 +10,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::base::error::{Error, Result};
 use crate::base::names;
+use crate::data::dtype::Dtype;
 use crate::data::schema::ColumnType;
+use crate::job::library::Library;
 
 /// A word of a command: bytes, which need not be UTF-8. In job files as the names of files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +46,16 @@ pub enum AnswerType {
     F64,
     /// Texts
     Text,
+}
+
+impl AnswerType {
+    /// That of numbers.
+    pub fn of_number(dtype: Dtype) -> Self {
+        match dtype {
+            Dtype::I64 => Self::I64,
+            Dtype::F64 => Self::F64,
+        }
+    }
 }
 
 impl From<AnswerType> for ColumnType {
@@ -123,6 +135,8 @@ pub enum Function {
     Formula(String),
     /// A command is run.
     Command(Command),
+    /// A compiled function is called.
+    Library(Library),
 }
 
 impl Function {
@@ -131,6 +145,7 @@ impl Function {
         match self {
             Self::Formula(text) => text.clone(),
             Self::Command(command) => command.text(),
+            Self::Library(library) => library.text(),
         }
     }
 
@@ -138,14 +153,14 @@ impl Function {
     pub fn formula(&self) -> Option<&str> {
         match self {
             Self::Formula(text) => Some(text),
-            Self::Command(_) => None,
+            Self::Command(_) | Self::Library(_) => None,
         }
     }
 
     /// The command, where it is one.
     pub fn command(&self) -> Option<&Command> {
         match self {
-            Self::Formula(_) => None,
+            Self::Formula(_) | Self::Library(_) => None,
             Self::Command(command) => Some(command),
         }
     }

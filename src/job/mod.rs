@@ -8,6 +8,7 @@ pub mod command;
 pub mod compress;
 pub mod halt;
 pub mod input;
+pub mod library;
 pub mod output;
 pub mod pattern;
 pub mod schedule;
@@ -26,6 +27,7 @@ use crate::job::command::{AnswerType, Function, Gpus, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
+use crate::job::library::Library;
 use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::Schedule;
@@ -212,6 +214,11 @@ impl Work {
         is_function || self.pipe().is_some()
     }
 
+    /// Is a compiled function of the user's called, in the process of a worker?
+    pub fn is_compiled(&self) -> bool {
+        matches!(self, Self::Map { function: Some(Function::Library(_)), .. })
+    }
+
     /// Do answers say who has given them?
     pub fn says_who(&self) -> bool {
         matches!(self, Self::Map { who: true, .. })
@@ -357,13 +364,7 @@ impl Task {
         let (map, read) = match &self.work {
             Work::Map { numbers, function, dtype, columns, reduce, who } => {
                 let reductions = reduce.as_ref();
-                let command = function.as_ref().and_then(Function::command);
                 let mut spec = MapSpec {
-                    function: function.as_ref().and_then(Function::formula).map(str::to_owned),
-                    exec: command.map_or(vec![], |command| command.words.clone()),
-                    shell: command.is_some_and(|command| command.shell),
-                    raw: command.is_some_and(|command| command.raw),
-                    answers: command.and_then(|command| command.answers),
                     reduce: reductions.map(|reduce| reduce.items.join(",")),
                     by: reductions.and_then(|reduce| reduce.by.clone()),
                     ddof: reductions
@@ -375,6 +376,23 @@ impl Task {
                     who: *who,
                     ..MapSpec::default()
                 };
+                match function {
+                    Some(Function::Formula(text)) => spec.function = Some(text.clone()),
+                    Some(Function::Command(command)) => {
+                        spec.exec.clone_from(&command.words);
+                        (spec.shell, spec.raw, spec.answers) = (command.shell, command.raw, command.answers);
+                    }
+                    Some(Function::Library(library)) => {
+                        let Library { vectorized, answers, .. } = library;
+                        let file = library.file();
+                        let is_path = file.parent() != Some(Path::new(""));
+                        let file = if is_path { path(&file) } else { names::in_job_file(&file) };
+                        spec.library = Some(format!("{file}:{}", library.symbol));
+                        (spec.vectorized, spec.answers) =
+                            (*vectorized, Some(AnswerType::of_number(*answers)));
+                    }
+                    None => {}
+                }
                 match numbers {
                     Numbers::Typed(typed) => {
                         spec.dtype = Some(typed.dtype);

@@ -68,11 +68,22 @@ pub struct MapSpec {
     #[arg(long, requires = "exec")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
-    /// Type of what a command answers; what it prints and is none, is a failed item [default: text]
-    #[arg(long, value_enum, requires = "exec")]
+    /// Call a function of a shared library: double NAME(double, ...), with an argument for each column. parpy cannot look
+    /// whether that is its type. By itself each worker is a process; with -p threads, or --threads of ranks, the function
+    /// is called by several threads at a time
+    #[arg(long, value_name = "FILE.so:NAME", conflicts_with_all = ["function", "exec"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub library: Option<String>,
+    /// The function takes arrays: void NAME(const double *x, ..., double *y, size_t n), with one more for each column
+    #[arg(long, requires = "library")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub vectorized: bool,
+    /// Type of what a command or a library answers: what a command prints and is none, is a failed item [default: text; of
+    /// a library f64]
+    #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<AnswerType>,
-    /// Type of the numbers [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
+    /// Type of the numbers, and of the arguments of a library, which are f64 otherwise [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<Dtype>,

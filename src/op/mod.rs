@@ -9,6 +9,7 @@ pub mod command;
 pub mod expr;
 pub mod formula;
 pub mod functions;
+pub mod library;
 pub mod lines;
 pub mod record;
 pub mod reduce;
@@ -31,6 +32,7 @@ use crate::op::accumulator::Accumulator;
 use crate::op::command::{BoundCommand, BoundPipe};
 use crate::op::expr::Faults;
 use crate::op::formula::Formula;
+use crate::op::library::BoundLibrary;
 use crate::op::lines::{Answers, LineOp};
 use crate::op::record::Tried;
 use crate::op::reduce::Reduce;
@@ -353,17 +355,20 @@ pub enum BoundFunction {
     Formula(Formula),
     /// A command.
     Command(BoundCommand),
+    /// A function of a library.
+    Library(BoundLibrary),
 }
 
 impl BoundFunction {
     /// `function`, as `task` has it, over columns of `schema`. Pure: the same on every rank.
     ///
     /// # Errors
-    /// As those of [`Formula::bind`].
+    /// As those of [`Formula::bind`] and [`BoundLibrary::bind`].
     pub fn bind(function: &Function, task: &Task, schema: &Schema) -> Result<Self> {
         match function {
             Function::Formula(text) => Formula::bind(text, schema).map(Self::Formula),
             Function::Command(command) => Ok(Self::Command(BoundCommand::bind(command, task.limits, schema))),
+            Function::Library(library) => BoundLibrary::bind(library, schema).map(Self::Library),
         }
     }
 
@@ -372,6 +377,7 @@ impl BoundFunction {
         match self {
             Self::Formula(formula) => formula.dtype(),
             Self::Command(command) => command.dtype(),
+            Self::Library(library) => library.dtype(),
         }
     }
 
@@ -380,14 +386,30 @@ impl BoundFunction {
         match self {
             Self::Formula(formula) => formula.is_costly(),
             Self::Command(_) => true,
+            Self::Library(library) => library.is_costly(),
         }
     }
 
     /// The same, ready to be run by `worker`, who computes with `lanes`.
-    pub fn function(&self, lanes: Lanes, worker: impl FnOnce() -> Worker) -> Box<dyn RowFunction> {
-        match self {
+    ///
+    /// # Errors
+    /// What it needs is not there, or not on this node.
+    pub fn function(&self, lanes: Lanes, worker: impl FnOnce() -> Worker) -> Result<Box<dyn RowFunction>> {
+        Ok(match self {
             Self::Formula(formula) => Box::new(formula.program(lanes)),
             Self::Command(command) => Box::new(command.function(worker())),
+            Self::Library(library) => Box::new(library.function()?),
+        })
+    }
+
+    /// Looks whether what it needs is there, so that a run that cannot begin says so before anything is written.
+    ///
+    /// # Errors
+    /// As those of [`BoundFunction::function`].
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Library(library) => library.function().map(drop),
+            Self::Formula(_) | Self::Command(_) => Ok(()),
         }
     }
 }

@@ -85,7 +85,7 @@ impl Instance {
 /// `lanes`. Who `worker` is takes some time to find out.
 ///
 /// # Errors
-/// The worker cannot open the file.
+/// The worker cannot open the file, or what the function needs.
 fn make(
     task: &Task,
     bound: &Bound,
@@ -101,7 +101,7 @@ fn make(
     }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);
-    let function = bound.function.as_ref().map(|function| function.function(lanes, worker));
+    let function = bound.function.as_ref().map(|function| function.function(lanes, worker)).transpose()?;
     Ok(Box::new(MapRows::new(settings, function, lanes, rank, source)))
 }
 

@@ -27,7 +27,7 @@ use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::observe::report::Report;
 use crate::observe::trace::Timeline;
-use crate::op::Bound;
+use crate::op::{Bound, BoundFunction};
 
 /// One run of a task: which of its repetitions, and what is known of it if it fails.
 #[derive(Debug, Default)]
@@ -82,10 +82,12 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the input of `task`; errors as [`BlockSource::open`] and [`Bound::of`].
+    /// Opens the input of `task`; errors as [`BlockSource::open`], [`Bound::of`] and [`BoundFunction::check`].
     fn of(task: &Task) -> Result<Self> {
         let began = Timestamp::now();
         let (source, info) = BlockSource::open(task)?;
-        Ok(Self { began, source, bound: Bound::of(task, info)? })
+        let bound = Bound::of(task, info)?;
+        bound.function.as_ref().map_or(Ok(()), BoundFunction::check)?;
+        Ok(Self { began, source, bound })
     }
 }

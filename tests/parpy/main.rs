@@ -25,6 +25,7 @@ mod holes;
 mod job;
 mod json_lines;
 mod launch;
+mod library;
 mod map;
 mod names;
 mod own;

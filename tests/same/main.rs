@@ -155,6 +155,14 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         let text = format!("[[task]]\n{keeps_going}[task.map]\nrange = '0..40'\n{rest}\n");
         jobs.push(parpy("run").arg(dir.write(&format!("exec-{name}.toml"), text)));
     }
+    if let Some(library) = library(dir) {
+        let call = |name: &str| {
+            parpy("map --range -700..700 -k --library").arg(format!("{}:{name}", library.display()))
+        };
+        jobs.push(call("energy"));
+        jobs.push(call("energies").args("--vectorized --part 2/3"));
+        jobs.push(call("steps").args("--dtype i64 --answers i64 --reduce sum,max"));
+    }
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("if(length(x) % 3, lower(x), upper(x))"));
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
     jobs.push(parpy("map -k --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
@@ -175,6 +183,24 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         }
     }
     jobs
+}
+
+/// Compiled functions of one column; `None`, loudly, where there is no compiler.
+fn library(dir: &Dir) -> Option<PathBuf> {
+    let source = "#include <stddef.h>\n#include <stdint.h>\n#include <math.h>\n\
+                  double energy(double x) { return sqrt(x * x + 0.3); }\n\
+                  void energies(const double *x, double *y, size_t n) { while (n--) y[n] = energy(x[n]); }\n\
+                  int64_t steps(int64_t n) { int64_t k = 0; for (; n > 1; k++) n = n % 2 ? 3 * n + 1 : n / 2; return k; }\n";
+    let (source, library) = (dir.write("library.c", source), dir.path("library.so"));
+    let mut compiler = std::process::Command::new("cc");
+    match compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-lm").status() {
+        Ok(status) => assert!(status.success()),
+        Err(_) => {
+            skip("cc", "there is no such compiler");
+            return None;
+        }
+    }
+    Some(library)
 }
 
 /// Every reduction that needs no more than its name.

@@ -1,0 +1,74 @@
+//! A compiled function of a shared library, as the user asks for it. Nothing is loaded here.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::names;
+use crate::data::dtype::Dtype;
+
+/// A function of a shared library. Nothing in the library says what its arguments are: the user does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// The file, or as the system's loader finds it.
+    pub path: PathBuf,
+    /// The name of the function.
+    pub symbol: String,
+    /// It is given arrays of rows, and not the numbers of one row.
+    pub vectorized: bool,
+    /// Type of its arguments.
+    pub arguments: Dtype,
+    /// Type of its answers.
+    pub answers: Dtype,
+}
+
+impl Library {
+    /// Reads `FILE:NAME`: the name follows the last colon.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(text: &str, vectorized: bool, arguments: Dtype, answers: Dtype) -> Result<Self> {
+        let wrong = |why: &str| Error::Usage(format!("--library {text}: {why}"));
+        let (path, symbol) = text
+            .rsplit_once(':')
+            .filter(|(path, _)| !path.is_empty())
+            .ok_or_else(|| wrong("it is a file and a function of it, as in --library ./model.so:energy"))?;
+        let is_name = |symbol: &str| {
+            symbol.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+                && symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$.@".contains(&byte))
+        };
+        if !is_name(symbol) {
+            return Err(wrong(&format!("'{symbol}' is no name of a function")));
+        }
+        Ok(Self { path: names::of_job_file(path), symbol: symbol.to_owned(), vectorized, arguments, answers })
+    }
+
+    /// Its file: one of this name in the current folder, where there is one, as the loader would look for a name without a
+    /// slash elsewhere.
+    pub fn file(&self) -> PathBuf {
+        match self.path.parent() == Some(Path::new("")) && self.path.is_file() {
+            true => Path::new(".").join(&self.path),
+            false => self.path.clone(),
+        }
+    }
+
+    /// As typed.
+    pub fn text(&self) -> String {
+        format!("{}:{}", self.path.display(), self.symbol)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_and_a_name() {
+        let parse = |text: &str| Library::parse(text, false, Dtype::F64, Dtype::F64);
+        let library = parse("/a/b:c.so:f_1").unwrap();
+        assert_eq!((library.path.to_str(), &*library.symbol), (Some("/a/b:c.so"), "f_1"));
+        assert_eq!(library.text(), "/a/b:c.so:f_1");
+        for text in ["", "x.so", ":f", "x.so:", "x.so:1f", "x.so:a b", "x.so:f\n"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}
