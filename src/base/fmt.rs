@@ -13,9 +13,10 @@ pub fn median(mut numbers: Vec<f64>) -> f64 {
     }
 }
 
-/// `1 rank`, `4 ranks`, `1,234,567 bytes`.
+/// `1 rank`, `4 ranks`, `2 processes`, `1,234,567 bytes`.
 pub fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { "s" })
+    let plural = if what.ends_with('s') { "es" } else { "s" };
+    format!("{} {what}{}", grouped(count), if count == 1 { "" } else { plural })
 }
 
 /// The first of some names, and how many more there are: `x, y, z`, or `a, b, … and 5 more`.
@@ -99,6 +100,7 @@ mod tests {
         assert_eq!(counted(1, "rank"), "1 rank");
         assert_eq!(counted(1234567, "byte"), "1,234,567 bytes");
         assert_eq!(counted(123, "byte"), "123 bytes");
+        assert_eq!([1, 2].map(|n| counted(n, "worker process")), ["1 worker process", "2 worker processes"]);
         assert_eq!((size(999.0), size(5_458_199.0)), ("999 B".to_owned(), "5.46 MB".to_owned()));
     }
 

@@ -26,7 +26,7 @@ use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::ShardMode;
-use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec};
+use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec, ValueArg};
 use crate::job::values::{Range, Typed};
 use crate::job::{self, Action, Job, RETRIES, Reductions, Task, Unit, Work};
 use crate::node::cpus::MOST_WORKERS;
@@ -191,6 +191,7 @@ impl Task {
         if shared.failed.is_some() && work.unit() == Unit::Bytes {
             return Err(Error::Usage("--failed is of items: parpy map".into()));
         }
+        shared.failed.as_deref().map_or(Ok(()), commands::check_failed)?;
         let at_least_one = |flag: &str, number: Option<i64>| match number {
             Some(n) if n < 1 => Err(Error::Usage(format!("{flag} {n}: there must be at least 1"))),
             Some(n) => Ok(Some(n as usize)),
@@ -454,7 +455,11 @@ fn columns(spec: &MapSpec) -> Option<Vec<String>> {
 
 impl Work {
     /// A command over items, which are texts.
-    fn command(spec: &MapSpec, command: job::command::Command, reduce: Option<Reductions>) -> Result<Self> {
+    fn of_command(
+        spec: &MapSpec,
+        command: job::command::Command,
+        reduce: Option<Reductions>,
+    ) -> Result<Self> {
         let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
             ([], None, None, Some(path)) => lines_of(path),
             (values, None, None, None) => Numbers::Words(values.iter().map(|word| word.0.clone()).collect()),
@@ -471,7 +476,7 @@ impl Work {
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
         let reduce = reductions(spec)?;
         if let Some(command) = commands::of_map(spec)? {
-            return Self::command(spec, command, reduce);
+            return Self::of_command(spec, command, reduce);
         }
         let library = commands::of_library(spec)?;
         // Who only reduces, reduces what is there.
@@ -498,7 +503,7 @@ impl Work {
                 lines_of(path)
             }
             (values, None, None, None) => {
-                let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
+                let words: Vec<String> = values.iter().map(ValueArg::text).collect::<Result<_>>()?;
                 Numbers::Typed(Typed::parse(&words, spec.dtype)?)
             }
             ([], Some(range), None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),

@@ -1,10 +1,12 @@
 //! What was typed of commands, checked: those of `map --exec` and `read --pipe`, and their limits.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::cli::Shared;
 use crate::data::dtype::Dtype;
+use crate::data::format::Format;
 use crate::job::Work;
 use crate::job::command::{AnswerType, Command, Limits, Pipe, size, time};
 use crate::job::library::Library;
@@ -106,6 +108,24 @@ pub(super) fn check_sections(schedule: Schedule, work: &Work) -> Result<()> {
     }
 }
 
+/// Checks that `--from` can read the list of items that have failed.
+///
+/// # Errors
+/// It cannot be a file of that format, as it is written line by line.
+pub(super) fn check_failed(path: &Path) -> Result<()> {
+    let name = path.display();
+    match Format::of_name(path) {
+        Some(Format::Json) => Err(Error::Usage(format!(
+            "--failed {name}: the list has an object on each line, which is .jsonl; give it the name {}",
+            path.with_extension("jsonl").display()
+        ))),
+        Some(Format::Npy | Format::Hdf5) => Err(Error::Usage(format!(
+            "--failed {name}: the list is text; give it a name that ends in .csv, .tsv or .jsonl"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// What an item may take, and what is done when it fails.
 pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     let limits = Limits {
@@ -128,8 +148,13 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
         ));
     }
     // For others it is what killed workers had that is run again.
-    let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok());
-    Ok(Limits { retries: retries.unwrap_or(0), ..limits })
+    let retries = shared.retries.filter(|_| is_command).and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    match (&shared.retry_delay, retries) {
+        (Some(delay), 0) => Err(Error::Usage(format!(
+            "--retry-delay {delay}: nothing is run again; say how often with --retries N"
+        ))),
+        _ => Ok(Limits { retries, ..limits }),
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! in [`crate::cli::check`].
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, nearest};
@@ -10,7 +11,7 @@ use crate::cli::{Shared, WorkerCounts};
 use crate::job::input::{SAMPLE_NAME, TextFile};
 use crate::job::output::{Output, is_hdf5};
 use crate::job::shard::ShardMode;
-use crate::job::spec::{JobSpec, TaskSpec};
+use crate::job::spec::{JobSpec, TaskSpec, ValueArg};
 use crate::job::{Job, Task, Work};
 use crate::op::lines;
 
@@ -83,12 +84,21 @@ impl Paths<'_> {
         })
     }
 
-    /// A word with every `$N` in it replaced.
-    fn word(&self, text: &str) -> Result<String> {
-        Ok(self.name(text)?.to_string_lossy().into_owned())
+    /// As [`Paths::name`], for what is text in any case.
+    ///
+    /// # Errors
+    /// An argument in it is no text.
+    fn text(&self, text: &str) -> Result<String> {
+        let wrong = |bytes: OsString| {
+            Error::Usage(format!(
+                "{text}: with the arguments as they are it is not UTF-8: {}",
+                bytes.display()
+            ))
+        };
+        self.name(text)?.into_os_string().into_string().map_err(wrong)
     }
 
-    /// As [`Paths::word`], for a file's name: it need not be UTF-8, and neither need an argument.
+    /// A word, or a file's name, with every `$N` in it replaced: it need not be UTF-8, and neither need an argument.
     fn name(&self, text: &str) -> Result<PathBuf> {
         let mut parts = text.split('$');
         let mut name = names::of_job_file(parts.next().unwrap_or_default()).into_os_string();
@@ -152,8 +162,11 @@ impl Task {
                 if let Some(library) = map.library.as_mut().filter(|library| library.contains('/')) {
                     *library = names::in_job_file(&paths.resolve(Path::new(library))?);
                 }
-                for text in map.range.iter_mut().chain(map.values.iter_mut().map(|word| &mut word.0)) {
-                    *text = paths.word(text)?;
+                if let Some(range) = &mut map.range {
+                    *range = paths.text(range)?;
+                }
+                for ValueArg(word) in &mut map.values {
+                    *word = paths.name(word.to_str().unwrap_or_default())?.into_os_string();
                 }
                 Work::map(&map)?
             }

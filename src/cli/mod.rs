@@ -5,7 +5,7 @@
 //! apart.
 
 use crate::job::pattern::{PatternName, ProgressWhen};
-use crate::job::spec::{MapSpec, NumberArg, ReadSpec};
+use crate::job::spec::{MapSpec, ReadSpec, ValueArg};
 
 mod check;
 mod commands;
@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 pub use words::split_words;
-use words::{MARK, unmarked};
+use words::unmarked;
 
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
@@ -71,20 +71,18 @@ impl Cli {
     /// As it was typed, where clap has read what `mark_numbers` has made of it.
     pub fn unmarked(mut self) -> Self {
         let values = |map: &mut MapSpec| {
-            for NumberArg(word) in &mut map.values {
-                word.retain(|letter| letter != MARK);
-            }
+            map.values.iter_mut().for_each(|ValueArg(word)| unmarked(word));
         };
         match &mut self.command {
             Some(Command::Map(map)) => values(map),
             Some(Command::Run(RunArgs { job, args })) => {
-                std::iter::once(job).chain(args).for_each(unmarked);
+                std::iter::once(job).chain(args).map(PathBuf::as_mut_os_string).for_each(unmarked);
             }
             Some(Command::Scale(ScaleArgs { what, job, args, .. })) => {
-                job.iter_mut().chain(args).for_each(unmarked);
+                job.iter_mut().chain(args).map(PathBuf::as_mut_os_string).for_each(unmarked);
                 match what {
                     Some(ScaleWhat::Map(map)) => values(map),
-                    Some(ScaleWhat::Read(read)) => unmarked(&mut read.file),
+                    Some(ScaleWhat::Read(read)) => unmarked(read.file.as_mut_os_string()),
                     None => {}
                 }
             }
@@ -406,7 +404,7 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "static|dynamic|guided|adaptive[,BLOCK]")]
     pub schedule: Option<String>,
     /// Pass over items that have no answer, or no value, or that kill their workers, and leave an empty line for
-    /// each; the exit code is 1 all the same
+    /// each (with --raw, and of --pipe, nothing); the exit code is 1 all the same
     #[arg(short, long, global = true)]
     pub keep_going: bool,
     /// As --keep-going, until so many items, or so many of a hundred, have failed: then nothing more is begun, and what runs
@@ -421,7 +419,7 @@ pub struct Shared {
     /// [default: 0]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub retries: Option<i64>,
-    /// How long to wait before a command that has failed is run again: 1.5 (seconds), 500ms, 2m
+    /// With --retries: how long to wait before a command that has failed is run again: 1.5 (seconds), 500ms, 2m
     #[arg(long, global = true, value_name = "TIME")]
     pub retry_delay: Option<String>,
     /// How long a command may take: 1.5 (seconds), 500ms, 2m. Then it and all that it has started are asked to end
@@ -437,7 +435,8 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "all|N|LIST")]
     pub gpus: Option<String>,
     /// Write the items that have failed: their columns, number (row, from 0), exit code, signal, and why, or the last that
-    /// was said on standard error; CSV or JSON lines, as the name says, else with tabs. --from takes it again
+    /// was said on standard error; CSV or JSON lines, as the name says (.csv, .jsonl), else with tabs (.tsv). --from takes it
+    /// again
     #[arg(long, global = true, value_name = "FILE")]
     pub failed: Option<PathBuf>,
     /// Write a line on each item whose command has ended: GNU parallel's columns, then rank and host

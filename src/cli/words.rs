@@ -2,7 +2,6 @@
 //! joined to the flag that it belongs to.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::{Arg, CommandFactory};
 
@@ -15,7 +14,7 @@ pub fn split_words(words: Vec<OsString>) -> Vec<OsString> {
 
 /// What stands before a word that is a number below 0 while clap reads the words: clap takes most such numbers for
 /// flags. No word that a program is given can begin with it.
-pub(super) const MARK: char = '\0';
+const MARK: char = '\0';
 
 /// The words of the command line with `MARK` before each number below 0 that is a value, or an argument of a job
 /// file; [`Cli::unmarked`] takes it away again.
@@ -77,7 +76,7 @@ fn takes_next(commands: &[&clap::Command], word: &OsString) -> bool {
 }
 
 /// The word without [`MARK`].
-pub(super) fn unmarked(word: &mut PathBuf) {
+pub(super) fn unmarked(word: &mut OsString) {
     if let Some(rest) = word.to_str().and_then(|text| text.strip_prefix(MARK)) {
         *word = rest.into();
     }

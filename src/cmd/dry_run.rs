@@ -74,13 +74,8 @@ fn who(task: &Task, bound: &Bound, launch: &Launch) -> String {
             (format!("{}{each}", counted(ranks as u64, "rank")), kind)
         }
         PatternName::Threads | PatternName::Auto => (workers("thread"), kind_of(task, bound)),
-        PatternName::Pool => {
-            (workers("worker process").replace("processs", "processes"), kind_of(task, bound))
-        }
-        PatternName::Process => {
-            let each = workers("process").replace("processs", "processes");
-            return format!("a process for each block, {each}");
-        }
+        PatternName::Pool => (workers("worker process"), kind_of(task, bound)),
+        PatternName::Process => return format!("a process for each block, {}", workers("process")),
         PatternName::Serial | PatternName::Simd => {
             return format!("this process alone ({})", task.pattern.name());
         }

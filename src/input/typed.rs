@@ -1,5 +1,7 @@
 //! Values from the command line or a job file: a list, or a range that is never held in memory.
 
+use std::ffi::OsString;
+
 use crate::base::error::{Error, Result};
 use crate::base::fmt::shown;
 use crate::base::lanes::{Lanes, kernel};
@@ -49,13 +51,13 @@ impl Source for List {
 
 /// Texts that are handed out from the first.
 pub struct Words {
-    words: Vec<String>,
+    words: Vec<OsString>,
     next: usize,
 }
 
 impl Words {
     /// All of `words`.
-    pub fn new(words: Vec<String>) -> Self {
+    pub fn new(words: Vec<OsString>) -> Self {
         Self { words, next: 0 }
     }
 }
@@ -68,14 +70,15 @@ impl Source for Words {
     fn fill(&mut self, batch: &mut BatchWriter) -> Result<usize> {
         let left = &self.words[self.next..];
         let has_room =
-            |batch: &BatchWriter, row, word: &String| row == 0 || batch.text_left(row) >= word.len();
+            |batch: &BatchWriter, row, word: &OsString| row == 0 || batch.text_left(row) >= word.len();
         let mut count = 0;
         while count < batch.capacity()
             && let Some(word) = left.get(count)
             && has_room(batch, count, word)
         {
-            if batch.put_bytes(0, count, word.as_bytes()).is_err() {
-                return Err(Error::Usage(format!("'{}' is too long for an item", shown(word.as_bytes()))));
+            let bytes = word.as_encoded_bytes();
+            if batch.put_bytes(0, count, bytes).is_err() {
+                return Err(Error::Usage(format!("'{}' is too long for an item", shown(bytes))));
             }
             count += 1;
         }

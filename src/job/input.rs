@@ -1,6 +1,6 @@
 //! Where values and lines come from, as the user asks for it. Nothing is opened here.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use crate::job::values::{Range, Typed};
 pub enum Numbers {
     /// The command line or the job file.
     Typed(Typed),
-    /// The same, as texts.
-    Words(Vec<String>),
+    /// The same, as texts: bytes, which need not be UTF-8.
+    Words(Vec<OsString>),
     /// `--range`.
     Range(Range),
     /// A file, and where it has several columns or datasets, the names of some.

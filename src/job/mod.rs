@@ -23,7 +23,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::job::command::{AnswerType, Function, Gpus, Limits, Pipe};
+use crate::job::command::{AnswerType, Command, Function, Gpus, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
@@ -32,7 +32,7 @@ use crate::job::output::{Output, ReportTo, is_hdf5};
 use crate::job::pattern::{PatternName, ProgressWhen};
 use crate::job::schedule::Schedule;
 use crate::job::shard::ShardMode;
-use crate::job::spec::{JobSpec, MapSpec, NumberArg, ReadSpec, ScaleSpec, TaskSpec};
+use crate::job::spec::{JobSpec, MapSpec, ReadSpec, ScaleSpec, TaskSpec, ValueArg};
 
 /// Everything one command asks for.
 #[derive(Debug)]
@@ -200,6 +200,14 @@ impl Work {
         matches!(command.answers, None | Some(AnswerType::Text))
     }
 
+    /// The command that is run for each item, where there is one.
+    pub fn command(&self) -> Option<&Command> {
+        match self {
+            Self::Map { function, .. } => function.as_ref().and_then(Function::command),
+            Self::Read { .. } => None,
+        }
+    }
+
     /// The command that reads sections of these lines, where there is one.
     pub fn pipe(&self) -> Option<&Pipe> {
         match self {
@@ -210,8 +218,7 @@ impl Work {
 
     /// Are commands run?
     pub fn runs_commands(&self) -> bool {
-        let is_function = matches!(self, Self::Map { function: Some(Function::Command(_)), .. });
-        is_function || self.pipe().is_some()
+        self.command().is_some() || self.pipe().is_some()
     }
 
     /// Is a compiled function of the user's called, in the process of a worker?
@@ -396,11 +403,11 @@ impl Task {
                 match numbers {
                     Numbers::Typed(typed) => {
                         spec.dtype = Some(typed.dtype);
-                        spec.values = typed.words().map(NumberArg).collect();
+                        spec.values = typed.words().map(ValueArg::from).collect();
                     }
                     Numbers::Words(words) => {
-                        spec.values =
-                            words.iter().map(|word| NumberArg(names::in_job_file(Path::new(word)))).collect();
+                        let text = |word| ValueArg::from(names::in_job_file(Path::new(word)));
+                        spec.values = words.iter().map(text).collect();
                     }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
                     Numbers::Stdin => spec.from = Some("-".into()),

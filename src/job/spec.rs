@@ -2,11 +2,14 @@
 //!
 //! Nothing is checked here beyond what serde and clap can check.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::base::error::Error;
+use crate::base::fmt::shown;
 use crate::data::dtype::Dtype;
 use crate::job::command::{AnswerType, Word};
 use crate::job::pattern::PatternName;
@@ -18,7 +21,7 @@ pub struct MapSpec {
     /// The values
     #[arg(value_name = "VALUES", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub values: Vec<NumberArg>,
+    pub values: Vec<ValueArg>,
     /// The values A, A+STEP, … up to but not including B
     #[arg(long, value_name = "A..B[:STEP]", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +67,7 @@ pub struct MapSpec {
     #[arg(long, requires = "exec")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub shell: bool,
-    /// The newline at the end of what a command prints is part of the answer
+    /// What a command prints is passed on as it is: the newline at its end is part of the answer, and no other is added
     #[arg(long, requires = "exec")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
@@ -78,8 +81,9 @@ pub struct MapSpec {
     #[arg(long, requires = "library")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vectorized: bool,
-    /// Type of what a command or a library answers: what a command prints and is none, is a failed item [default: text; of
-    /// a library f64]
+    /// Type of what a command or a library answers; what a command prints and is none, is a failed item [default: of a
+    /// library f64; of a command text, and in .npy and .h5 what its first 64 answers are: i64 where all are whole numbers,
+    /// f64 where all are numbers, else text, which .npy does not hold]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answers: Option<AnswerType>,
@@ -172,50 +176,76 @@ pub struct Beside {
     pub seconds: Vec<f64>,
 }
 
-/// A value as typed: in a job file also a bare number.
-#[derive(Debug, Clone, Serialize)]
-pub struct NumberArg(pub String);
+/// A value as typed: bytes, which need not be UTF-8. In a job file text, as [`crate::base::names::in_job_file`] has it, or a
+/// bare number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueArg(pub OsString);
 
-impl From<String> for NumberArg {
-    fn from(text: String) -> Self {
-        Self(text)
+impl ValueArg {
+    /// As text, for what takes no other.
+    ///
+    /// # Errors
+    /// It is not UTF-8, and so no number.
+    pub fn text(&self) -> crate::base::error::Result<String> {
+        self.0.to_str().map(str::to_owned).ok_or_else(|| {
+            let bytes = shown(self.0.as_encoded_bytes());
+            Error::Usage(format!("'{bytes}' is not a number; a command takes any bytes: --exec CMD ARGS"))
+        })
     }
 }
 
-impl<'de> Deserialize<'de> for NumberArg {
+impl From<OsString> for ValueArg {
+    fn from(word: OsString) -> Self {
+        Self(word)
+    }
+}
+
+impl From<String> for ValueArg {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Serialize for ValueArg {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.0.to_str().ok_or_else(|| serde::ser::Error::custom("a value is not UTF-8"))?)
+    }
+}
+
+impl<'de> Deserialize<'de> for ValueArg {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct AsTyped;
 
         impl serde::de::Visitor<'_> for AsTyped {
-            type Value = NumberArg;
+            type Value = ValueArg;
 
             fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
                 f.write_str("a number, or a number in quotes")
             }
 
-            fn visit_i64<E>(self, number: i64) -> Result<NumberArg, E> {
-                Ok(NumberArg(number.to_string()))
+            fn visit_i64<E>(self, number: i64) -> Result<ValueArg, E> {
+                Ok(number.to_string().into())
             }
 
             // Whole numbers that will not fit stay whole: as floats they would lose their last digits without a word.
-            fn visit_u64<E>(self, number: u64) -> Result<NumberArg, E> {
-                Ok(NumberArg(number.to_string()))
+            fn visit_u64<E>(self, number: u64) -> Result<ValueArg, E> {
+                Ok(number.to_string().into())
             }
 
-            fn visit_i128<E>(self, number: i128) -> Result<NumberArg, E> {
-                Ok(NumberArg(number.to_string()))
+            fn visit_i128<E>(self, number: i128) -> Result<ValueArg, E> {
+                Ok(number.to_string().into())
             }
 
-            fn visit_u128<E>(self, number: u128) -> Result<NumberArg, E> {
-                Ok(NumberArg(number.to_string()))
+            fn visit_u128<E>(self, number: u128) -> Result<ValueArg, E> {
+                Ok(number.to_string().into())
             }
 
-            fn visit_f64<E>(self, number: f64) -> Result<NumberArg, E> {
-                Ok(NumberArg(ryu::Buffer::new().format(number).to_owned()))
+            fn visit_f64<E>(self, number: f64) -> Result<ValueArg, E> {
+                Ok(ryu::Buffer::new().format(number).to_owned().into())
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<NumberArg, E> {
-                Ok(NumberArg(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<ValueArg, E> {
+                Ok(text.to_owned().into())
             }
         }
 

@@ -55,6 +55,8 @@ pub struct Bound {
     pub pipe: Option<BoundPipe>,
     /// Results say who has answered.
     pub says_who: bool,
+    /// Answers are texts on their way, and which type they have in the end follows from the first of them.
+    pub is_open: bool,
 }
 
 impl Bound {
@@ -92,25 +94,31 @@ impl Bound {
             (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
             (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
         };
-        Self { info, function, kept, says_who: *who, ..Self::default() }.checked(task)
+        let is_open = is_open(task);
+        Self { info, function, kept, says_who: *who, is_open, ..Self::default() }.checked(task)
     }
 
+    /// The same, where `task` can have such results.
+    ///
     /// # Errors
     /// The output of `task` has no columns of text, and there is one; or it cannot be in parts then.
-    fn checked(self, task: &Task) -> Result<Self> {
+    pub fn checked(self, task: &Task) -> Result<Self> {
         if task.output == Output::People && self.info.schema.has_texts() {
             return Err(Error::Usage("output = \"people\" tells of numbers, and not of texts".into()));
         }
-        let (path, why) = match &task.output {
-            Output::File(path, Format::Npy) => (path, "such files hold numbers"),
+        let (path, why, others) = match &task.output {
+            Output::File(path, Format::Npy) if task.portion == ShardMode::Whole => {
+                (path, "such files hold numbers", ".csv, .jsonl, .h5")
+            }
+            Output::File(path, Format::Npy) => (path, "such files hold numbers", ".csv, .jsonl"),
             Output::File(path, Format::Hdf5) if task.portion != ShardMode::Whole => {
-                (path, "in HDF5 parts are of numbers")
+                (path, "in HDF5 parts are of numbers", ".csv, .jsonl")
             }
             _ => return Ok(self),
         };
-        let Some(Field { name, .. }) =
-            self.table().fields.into_iter().find(|field| field.dtype == ColumnType::Bytes)
-        else {
+        let is_text =
+            |field: &Field| field.dtype == ColumnType::Bytes && !(self.is_open && field.name == ANSWERS);
+        let Some(Field { name, .. }) = self.table().fields.into_iter().find(is_text) else {
             return Ok(self);
         };
         let is_command = matches!(self.function, Some(BoundFunction::Command(_)));
@@ -122,9 +130,18 @@ impl Bound {
             _ => String::new(),
         };
         Err(Error::Usage(format!(
-            "-o {}: its column {name} would be text, and {why}; .csv, .json and .txt hold texts, too{remedy}",
+            "-o {}: its column {name} would be text, and {why}; {others} and .txt hold texts, too{remedy}",
             path.display()
         )))
+    }
+
+    /// The same, where the answers are known to be of that type.
+    pub fn answering(&self, answers: ColumnType) -> Self {
+        let function = match self.function.clone() {
+            Some(BoundFunction::Command(command)) => Some(BoundFunction::Command(command.answering(answers))),
+            other => other,
+        };
+        Self { function, is_open: false, ..self.clone() }
     }
 
     /// Puts together what blocks come to, where they do not answer row by row; `task` is what this is of.
@@ -188,6 +205,12 @@ impl Bound {
         let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers() };
         Schema { fields: inputs.chain([answers]).collect() }
     }
+}
+
+/// Does a file of columns get the answers of a command of which nobody has said what they are?
+fn is_open(task: &Task) -> bool {
+    let is_of_columns = matches!(task.output, Output::File(_, Format::Npy | Format::Hdf5));
+    is_of_columns && task.work.command().is_some_and(|command| command.answers.is_none())
 }
 
 /// What the columns of an input are called in results, which may say who has answered.

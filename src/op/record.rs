@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::data::schema::ColumnType;
 use crate::job::Task;
+use crate::op::Bound;
 
 /// Bytes of a record at the most, besides the values of its row.
 pub const MOST: usize = size_of::<Front>() + MOST_HOST + MOST_SAID;
@@ -39,10 +40,12 @@ pub enum Recorded {
 }
 
 impl Recorded {
-    /// What `task` wants.
-    pub fn of(task: &Task) -> Self {
+    /// What `task` wants, whose input is known. Where the type of answers is open, who learns it must know of which item
+    /// one is that does not fit.
+    pub fn of(task: &Task, bound: &Bound) -> Self {
         match (&task.joblog, &task.failed) {
             (Some(_), _) => Self::All,
+            _ if bound.is_open => Self::All,
             (None, Some(_)) => Self::Failed,
             (None, None) => Self::None,
         }

@@ -78,7 +78,7 @@ impl Encoding {
             Output::File(_, Format::Csv) => Self::Rows(Rows::Csv { who }),
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
-            Output::File(_, Format::Hdf5) if bound.table().has_texts() => {
+            Output::File(_, Format::Hdf5 | Format::Npy) if bound.table().has_texts() => {
                 Self::Packed { gaps: task.keep_going }
             }
             Output::File(_, Format::Hdf5 | Format::Npy) => Self::Columns { inputs, gaps: task.keep_going },

@@ -146,7 +146,7 @@ fn list(path: &Path, bound: &Bound) -> Result<(Lines, Rows)> {
     OF_FAILURE.iter().for_each(|(name, dtype)| schema.push((*name).to_owned(), *dtype));
     let names: Vec<String> = schema.fields.into_iter().map(|field| field.name).collect();
     let rows = match Format::of_name(path) {
-        Some(Format::Json | Format::JsonLines) => Rows::Json(names.clone()),
+        Some(Format::JsonLines) => Rows::Json(names.clone()),
         Some(Format::Csv) if path.extension().is_some_and(|extension| extension == "csv") => {
             Rows::Table(b',')
         }

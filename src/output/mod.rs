@@ -9,6 +9,7 @@ pub mod hdf5_library;
 pub mod items;
 mod json;
 mod npy;
+pub mod open_answers;
 pub mod packed;
 pub mod provenance;
 pub mod quote;
@@ -51,6 +52,9 @@ pub trait Sink {
     /// # Errors
     /// It cannot be written; the run ends.
     fn take(&mut self, chunk: &ResultChunk) -> Result<()>;
+
+    /// The answers of `task`, whose type has been open, are as `bound` has them. Before the first piece.
+    fn answers_are(&mut self, _task: &Task, _bound: &Bound) {}
 
     /// The answer to a block, of which some pieces have been taken, is given anew, in other pieces: what is taken only
     /// with the whole of it is to be forgotten.

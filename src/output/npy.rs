@@ -122,12 +122,19 @@ impl ToNpy {
     pub fn create(task: &Task, path: &Path, bound: &Bound) -> Result<Self> {
         let layout = Layout::of(task, bound);
         let mut file = ToFile::of(AtomicFile::create_regular(path)?);
-        file.begin(&layout.header(0));
+        if !bound.is_open {
+            file.begin(&layout.header(0));
+        }
         Ok(Self { file, layout, count: 0, rows: Vec::new() })
     }
 }
 
 impl Sink for ToNpy {
+    fn answers_are(&mut self, task: &Task, bound: &Bound) {
+        self.layout = Layout::of(task, bound);
+        self.file.begin(&self.layout.header(0));
+    }
+
     fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
         if self.layout.row() == size_of::<u64>() && !self.layout.has_gaps {
             self.count += (chunk.bytes.len() / size_of::<u64>()) as u64;

@@ -13,18 +13,14 @@ fn pack(
     texts: Texts,
     out: &mut Vec<u8>,
 ) {
-    for (dtype, bits) in fields {
+    let field = |(dtype, bits): (ColumnType, Option<u64>)| {
         let bits = bits.unwrap_or(missing(dtype));
         match dtype {
-            ColumnType::Bytes => {
-                let text = texts.get(bits);
-                out.extend((text.len() as u32).to_le_bytes());
-                out.extend_from_slice(text);
-            }
-            ColumnType::I64 | ColumnType::F64 => out.extend(bits.to_le_bytes()),
+            ColumnType::Bytes => Field::Text(texts.get(bits)),
+            ColumnType::I64 | ColumnType::F64 => Field::Number(bits),
         }
-    }
-    out.extend(gap.map(u8::from));
+    };
+    pack_fields(fields.map(field), gap, out);
 }
 
 /// Appends `count` rows of `columns` and answers; where there are fewer answers than rows the rest have none.
@@ -59,6 +55,20 @@ pub enum Field<'a> {
     Number(u64),
     /// A text.
     Text(&'a [u8]),
+}
+
+/// Appends a row of fields as [`unpack`] has given them.
+pub fn pack_fields<'a>(fields: impl Iterator<Item = Field<'a>>, gap: Option<bool>, out: &mut Vec<u8>) {
+    for field in fields {
+        match field {
+            Field::Number(bits) => out.extend(bits.to_le_bytes()),
+            Field::Text(text) => {
+                out.extend((text.len() as u32).to_le_bytes());
+                out.extend_from_slice(text);
+            }
+        }
+    }
+    out.extend(gap.map(u8::from));
 }
 
 /// Takes the first row, of columns of these types, from the front of `bytes`: its fields, and whether it has a gap.

@@ -155,6 +155,20 @@ pub fn open<'a>(task: &'a Task, path: &Path, bound: &'a Bound) -> Result<Box<dyn
     })
 }
 
+/// `bound` with the type that answers have in the file at `path`, which holds results of `task` or of a part of it: nobody
+/// has said which.
+///
+/// # Errors
+/// As those of [`open`].
+pub fn as_found(task: &Task, path: &Path, bound: &Bound) -> Result<Bound> {
+    let of = |dtype| {
+        let found = bound.answering(dtype);
+        open(task, path, &found).map(drop)?;
+        Ok(found)
+    };
+    of(ColumnType::F64).or_else(|_| of(ColumnType::I64))
+}
+
 /// Checks that `job`, which the file at `path` says has made it, does the work of `task`.
 ///
 /// # Errors

@@ -112,7 +112,7 @@ impl<T: Transport, R: Results> Scheduler<'_, T, R> {
             return Err(Error::Item(format!("{complaint}; --keep-going passes over it")));
         }
         tracing::warn!("{complaint}; passed over");
-        self.failures.note_killer(&complaint);
+        self.failures.note_killer(item.start, &complaint);
         self.taker.results.pass_over(1, Some(complaint));
         let gap = row.map_or(Vec::new(), |row| map::gap(&settings, &row.view(), item.start));
         self.taker.take_gap(item, &gap)

@@ -14,6 +14,7 @@ use crate::observe::trace::{BlockEvent, Phase, Timeline};
 use crate::op::record::Record;
 use crate::op::{BlockResult, Bound};
 use crate::output::items::ItemFiles;
+use crate::output::open_answers::{Misfits, OpenAnswers, Piece};
 use crate::output::{self, ResultChunk, Sink};
 use crate::sched::Attempt;
 
@@ -61,6 +62,8 @@ pub(super) struct Collector<'a> {
     bound: &'a Bound,
     watch: Stopwatch,
     pub(super) sink: Box<dyn Sink + 'a>,
+    /// Where answers get their type, where nobody has said it.
+    open: Option<OpenAnswers<'a>>,
     pub(super) workers: Vec<WorkerReport>,
     failed: u64,
     first_failed: Option<String>,
@@ -90,6 +93,7 @@ impl<'a> Collector<'a> {
             bound,
             watch: Stopwatch { began, load: zero, map: zero, write: zero, timeline },
             sink: output::open(task, bound, attempt.is_first)?,
+            open: OpenAnswers::of(task, bound),
             workers: (0..workers).map(WorkerReport::here).collect(),
             failed: 0,
             first_failed: None,
@@ -120,9 +124,18 @@ impl<'a> Collector<'a> {
         &mut self,
         rank: Option<usize>,
         of: ChunkInfo,
-        answer: BlockResult,
+        mut answer: BlockResult,
         bytes: &[u8],
-    ) -> Result<()> {
+    ) -> Result<Misfits> {
+        let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
+        let fitted = self.open.as_mut().map(|open| {
+            let sink = &mut *self.sink;
+            self.watch.time(Phase::Write, || open.fit(&chunk, &mut answer, sink)).unwrap_or_else(|error| {
+                // What is said of single items is kept all the same.
+                answer.failure = Some(error);
+                Default::default()
+            })
+        });
         if let Some(number) = of.worker {
             // One more than there may be answers parts of what has killed others while all are at work.
             if number == self.workers.len() {
@@ -155,9 +168,12 @@ impl<'a> Collector<'a> {
             }
             items.take(&answer.records)?;
         }
-        let chunk = ResultChunk { worker: of.worker, rank, block: of.block, items: answer.items, bytes };
-        self.watch.time(Phase::Write, || self.sink.take(&chunk))?;
-        answer.failure.map_or(Ok(()), Err)
+        let sink = &mut self.sink;
+        let misfits = self.watch.time(Phase::Write, || match fitted {
+            None => sink.take(&chunk).map(|()| Misfits::default()),
+            Some((pieces, misfits)) => take_all(sink, &pieces).map(|()| misfits),
+        })?;
+        answer.failure.map_or(Ok(misfits), Err)
     }
 
     /// Everything has been taken, or the run has failed.
@@ -174,6 +190,7 @@ impl<'a> Collector<'a> {
         };
         let finished = outcome.and_then(|()| {
             input::check_same(self.task, &self.bound.info)?;
+            self.end_open()?;
             let mut report = Report::new(self.task.by(), std::mem::take(&mut self.workers));
             report.mpi = self.mpi.take();
             report.failed = self.failed;
@@ -186,6 +203,8 @@ impl<'a> Collector<'a> {
             Ok(report)
         });
         if finished.is_err() {
+            // Why the run has failed is known already.
+            let _ = self.end_open();
             self.sink.fail();
             self.keep_trace();
         }
@@ -193,7 +212,22 @@ impl<'a> Collector<'a> {
     }
 }
 
+/// Hands pieces to a sink.
+fn take_all(sink: &mut Box<dyn Sink + '_>, pieces: &[Piece]) -> Result<()> {
+    pieces.iter().try_for_each(|piece| sink.take(&piece.chunk()))
+}
+
 impl Collector<'_> {
+    /// Answers whose type is open are as those that there are say.
+    fn end_open(&mut self) -> Result<()> {
+        let Some(mut open) = self.open.take() else { return Ok(()) };
+        let sink = &mut self.sink;
+        self.watch.time(Phase::Write, || {
+            let pieces = open.end(&mut **sink)?;
+            take_all(sink, &pieces)
+        })
+    }
+
     /// The run has failed: what has been traced is kept, as [`Attempt::failed`].
     fn keep_trace(&mut self) {
         let Some(timeline) = self.watch.timeline.take() else { return };
@@ -210,11 +244,12 @@ pub(super) trait Results {
     /// Times the loading of values.
     fn load<T>(&mut self, step: impl FnOnce() -> T) -> T;
 
-    /// Takes one chunk of an answer, whose bytes are `bytes`; `new_block` when it is the first.
+    /// Takes one chunk of an answer, whose bytes are `bytes`; `new_block` when it is the first. Returns which items have
+    /// failed besides those that `answer` says have.
     ///
     /// # Errors
     /// It cannot be written, or the answer ends with a failure.
-    fn take(&mut self, of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<()>;
+    fn take(&mut self, of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<Misfits>;
 
     /// Lets go of what has been taken, before a time in which nothing is.
     ///
@@ -249,7 +284,7 @@ impl Results for Collector<'_> {
         self.watch.time(Phase::Load, step)
     }
 
-    fn take(&mut self, of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<()> {
+    fn take(&mut self, of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<Misfits> {
         let threads = self.mpi.as_ref().map_or(1, |over| over.threads);
         let rank = of.worker.map(|worker| worker / threads);
         self.take_of(rank, of, answer, bytes)

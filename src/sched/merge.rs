@@ -9,12 +9,14 @@ use crate::base::fmt::counted;
 use crate::base::signals;
 use crate::base::time::{Interval, Timestamp};
 use crate::data::block::Block;
+use crate::data::schema::ColumnType;
 use crate::input::InputInfo;
 use crate::input::section::SectionReader;
 use crate::job::shard::{Shard, check_all_there};
 use crate::job::{Task, Unit};
 use crate::observe::report::Report;
 use crate::op::{BlockResult, Bound};
+use crate::output::encode::missing;
 use crate::output::reader::{self, ReadChunk, damaged};
 use crate::sched::collector::{ChunkInfo, Collector};
 use crate::sched::{Attempt, Opened};
@@ -30,16 +32,29 @@ pub fn run(task: &Task, parts: u64, attempt: &Attempt) -> Result<Report> {
     }
     let Opened { began, source, bound } = Opened::of(task)?;
     let mut measure = Measure::of(task, &bound.info, source.left().unwrap_or(0))?;
+    let own = own_types(task, &bound, parts)?;
+    // Parts without any answer are of whole numbers.
+    let is_of_floats = |own: &&Bound| own.answers() == ColumnType::F64;
+    let bound = own.iter().find(is_of_floats).or(own.first()).cloned().unwrap_or(bound);
     let mut collector = Collector::open(task, &bound, &source, 1, began, attempt)?;
     collector.whole(|collector| {
-        Shard::all(parts).try_for_each(|part| {
+        Shard::all(parts).enumerate().try_for_each(|(i, part)| {
             let expected = measure.block(part)?;
-            let mut joint = Joint { task, part, expected };
+            let mut joint = Joint { task, part, expected, own: own.get(i).unwrap_or(&bound) };
             joint.join(collector, &bound)
         })
     })?;
     // Not closed where that has failed: what has been joined is of no use, because the parts are still there.
     collector.close(Ok(()))
+}
+
+/// What each part has made of answers whose type is open; nothing where it is known.
+fn own_types(task: &Task, bound: &Bound, parts: u64) -> Result<Vec<Bound>> {
+    let Some(whole) = task.output_file().filter(|_| bound.is_open) else { return Ok(Vec::new()) };
+    let own = |part: Shard| {
+        reader::as_found(task, &part.file(whole), bound).map_err(|error| explain(task, part, error))
+    };
+    Shard::all(parts).map(own).collect()
 }
 
 /// Says how much each part must hold.
@@ -69,6 +84,8 @@ struct Joint<'a> {
     part: Shard,
     /// What its results must be of.
     expected: Block,
+    /// What type its answers have.
+    own: &'a Bound,
 }
 
 impl Joint<'_> {
@@ -77,7 +94,7 @@ impl Joint<'_> {
         let Some(whole) = self.task.output_file() else { return Ok(()) };
         let path = self.part.file(whole);
         let has_length = self.task.work.pipe().is_none();
-        let mut results = reader::open(self.task, &path, bound).map_err(|error| self.explain(error))?;
+        let mut results = reader::open(self.task, &path, self.own).map_err(|error| self.explain(error))?;
         let (mut bytes, mut seen, mut new_block, pid) = (Vec::new(), 0, true, std::process::id());
         loop {
             signals::check()?;
@@ -100,6 +117,9 @@ impl Joint<'_> {
                     counted(failed, "value"),
                     path.display()
                 )));
+            }
+            if self.own.answers() != bound.answers() {
+                self.retype(items, failed, bound, &mut bytes)?;
             }
             let answer = BlockResult {
                 bytes: bytes.len(),
@@ -125,22 +145,48 @@ impl Joint<'_> {
         Ok(())
     }
 
+    /// Makes of columns without any answer, as readers have them, the same of the type that all others have.
+    fn retype(&self, items: u64, failed: u64, bound: &Bound, bytes: &mut [u8]) -> Result<()> {
+        let (own, all) = (self.own.answers(), bound.answers());
+        if failed < items {
+            let whole = self.task.output_file().unwrap_or(std::path::Path::new("")).display();
+            return Err(Error::Failed(format!(
+                "cannot join {whole}: the answers of part {} are {}, and those of another {}, because each went by its own \
+                 first ones; make the parts again with --answers {}",
+                self.part,
+                own.name(),
+                all.name(),
+                all.name()
+            )));
+        }
+        let column = items as usize * size_of::<u64>();
+        let answers = bytes.chunks_exact_mut(column.max(1)).nth(bound.kept.len()).unwrap_or_default();
+        answers
+            .chunks_exact_mut(size_of::<u64>())
+            .for_each(|word| word.copy_from_slice(&missing(all).to_ne_bytes()));
+        Ok(())
+    }
+
     fn misfit(&self, path: &std::path::Path, found: &str) -> Error {
         let what = if self.task.work.unit() == Unit::Values { "value" } else { "byte" };
         let expected = counted(self.expected.len(), what);
         damaged(path, &format!("it is of {found}, and this part of the input is of {expected}"))
     }
 
-    /// What is wrong with the part, and what to do.
     fn explain(&self, error: Error) -> Error {
-        let whole = self.task.output_file().unwrap_or(std::path::Path::new("")).display();
-        match error {
-            Error::Failed(why) | Error::CannotOpen(why) => Error::Failed(format!(
-                "cannot join {whole}: {why}. Make this part again, with the same command and --part {} in place of \
-                 --join {}; in a job array: --array={}",
-                self.part, self.part.of, self.part.number
-            )),
-            other => other,
-        }
+        explain(self.task, self.part, error)
+    }
+}
+
+/// What is wrong with the part, and what to do.
+fn explain(task: &Task, part: Shard, error: Error) -> Error {
+    let whole = task.output_file().unwrap_or(std::path::Path::new("")).display();
+    match error {
+        Error::Failed(why) | Error::CannotOpen(why) => Error::Failed(format!(
+            "cannot join {whole}: {why}. Make this part again, with the same command and --part {part} in place of --join \
+             {}; in a job array: --array={}",
+            part.of, part.number
+        )),
+        other => other,
     }
 }

@@ -17,6 +17,8 @@ use crate::input::blocks::BlockSource;
 use crate::job::Task;
 use crate::job::schedule::ScheduleKind;
 use crate::op::{BlockResult, Bound};
+use crate::output::encode::Encoding;
+use crate::output::open_answers::Misfits;
 use crate::sched::bisect::Bisection;
 use crate::sched::collector::{ChunkInfo, Results};
 use crate::sched::pace::Pace;
@@ -67,8 +69,8 @@ pub(super) struct Failures {
     failed: u64,
     /// A block ends with a failure: nothing behind it is wanted.
     has_end: bool,
-    /// Why the first has no answer.
-    first: Option<String>,
+    /// Why the first of them that is known has no answer, and where its block, or a part of that, begins.
+    first: Option<(u64, String)>,
 }
 
 /// An answer that has been set aside.
@@ -88,7 +90,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         pace: Pace,
         results: &'a mut R,
     ) -> Self {
-        let gathers = task.work.says_who();
+        // A command may print something else, or some of it twice, when it is run again.
+        let is_packed = matches!(Encoding::of(task, bound), Encoding::Packed { .. });
+        let gathers = task.work.says_who() || is_packed && task.work.runs_commands();
         Self {
             task,
             bound,
@@ -245,7 +249,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             self.choose_head();
             if let Some(Parked { worker, block, header, buf }) = self.parked.remove(&self.head) {
                 self.parked_bytes -= PARKED + buf.len();
-                self.taker.take(worker, block, &header, &buf)?;
+                let (_, misfits) = self.taker.take(worker, block, &header, &buf)?;
+                self.failures.note_misfits(misfits, block.start);
             } else if self.bisection.is_some() {
                 if !self.bisect()? {
                     return Ok(());
@@ -306,7 +311,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
             self.task.fixed_section(self.bound.info.total).filter(|_| self.bound.has_whole_blocks());
         let total = source.total().map(|total| sections.map_or(total, |section| total.div_ceil(section)));
         halt.is_reached(*failed, *done, total).then(|| {
-            let first = first.as_deref().map_or(String::new(), |first| format!("; the first: {first}"));
+            let first = first.as_ref().map_or(String::new(), |(_, first)| format!("; the first: {first}"));
             let items = if *failed == 1 {
                 "1 item has".to_owned()
             } else {
@@ -321,8 +326,9 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     pub(super) fn take_chunk(&mut self, worker: usize, known_as: usize, block: Block) -> Result<bool> {
         let (header, buf) = self.transport.chunk(self.head);
         self.taker.pace.note(block.len(), header.event().1.took(), header.goes_on());
-        self.failures.note(header, buf, items(self.bound, block));
-        let more = self.taker.take(known_as, block, header, buf)?;
+        self.failures.note(header, buf, items(self.bound, block), block.start);
+        let (more, misfits) = self.taker.take(known_as, block, header, buf)?;
+        self.failures.note_misfits(misfits, block.start);
         if more {
             self.transport.resume(self.head, worker);
         }
@@ -360,7 +366,8 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         if header.has_ended() && !self.failures.has_end {
             tracing::info!("an item has failed, and nothing more is handed out; those before it are awaited");
         }
-        self.failures.note(header, buf, items(self.bound, self.transport.block(number)));
+        let block = self.transport.block(number);
+        self.failures.note(header, buf, items(self.bound, block), block.start);
         let (header, buf) = (*header, buf[..header.len()].to_vec());
         self.taker.pace.note(self.transport.block(number).len(), header.event().1.took(), false);
         self.parked_bytes += PARKED + buf.len();
@@ -400,21 +407,38 @@ fn items(bound: &Bound, block: Block) -> u64 {
 
 impl Failures {
     /// An item has failed that nobody has lived to answer.
-    pub(super) fn note_killer(&mut self, why: &str) {
+    pub(super) fn note_killer(&mut self, item: u64, why: &str) {
         self.done += 1;
         self.failed += 1;
-        self.first.get_or_insert_with(|| why.to_owned());
+        if self.is_first(item) {
+            self.first = Some((item, why.to_owned()));
+        }
     }
 
-    /// A chunk of the answer to a block of `items` has been seen for the first time.
-    fn note(&mut self, header: &ResultHeader, buf: &[u8], items: u64) {
+    /// Is what begins at `start` before all of which it is known that an item has failed?
+    fn is_first(&self, start: u64) -> bool {
+        self.first.as_ref().is_none_or(|(first, _)| start < *first)
+    }
+
+    /// Items of the block that begins at `start` turn out to have no answer.
+    fn note_misfits(&mut self, misfits: Misfits, start: u64) {
+        self.failed += misfits.count;
+        let is_first = self.first.as_ref().is_none_or(|(first, _)| start <= *first);
+        if let Some(why) = misfits.first.filter(|_| is_first) {
+            self.first = Some((start, why));
+        }
+    }
+
+    /// A chunk of the answer to a block of `items`, which begins at `start`, has been seen for the first time.
+    fn note(&mut self, header: &ResultHeader, buf: &[u8], items: u64, start: u64) {
         self.done += if header.goes_on() { 0 } else { items };
         self.has_end |= header.has_ended();
         if header.failed() > 0 {
             self.failed += header.failed();
-            if self.first.is_none() {
+            if self.is_first(start) {
                 let answer = header.unpack(buf);
-                self.first = answer.first_failed.or(answer.failure.map(|error| error.to_string()));
+                let why = answer.first_failed.or(answer.failure.map(|error| error.to_string()));
+                self.first = why.map(|why| (start, why)).or(self.first.take());
             }
         }
     }
@@ -442,7 +466,7 @@ impl HeadProgress {
 /// Takes the answers to one block after the other.
 pub(super) struct Taker<'a, R> {
     pub(super) results: &'a mut R,
-    /// Answers say who has given them: another worker would not give the same bytes again.
+    /// Another worker may not give the same bytes again, and what is written is of whole rows.
     gathers: bool,
     /// Of the answer that is taken.
     pub(super) progress: HeadProgress,
@@ -454,8 +478,14 @@ pub(super) struct Taker<'a, R> {
 }
 
 impl<R: Results> Taker<'_, R> {
-    /// Takes a chunk of the answer of `worker` to `block`. Are there more?
-    fn take(&mut self, worker: usize, block: Block, header: &ResultHeader, buf: &[u8]) -> Result<bool> {
+    /// Takes a chunk of the answer of `worker` to `block`. Are there more? Also which items have turned out to have no answer.
+    fn take(
+        &mut self,
+        worker: usize,
+        block: Block,
+        header: &ResultHeader,
+        buf: &[u8],
+    ) -> Result<(bool, Misfits)> {
         let (pid, interval) = header.event();
         let mut answer = header.unpack(buf);
         let (more, bytes) = (answer.more, &buf[..answer.bytes]);
@@ -476,11 +506,11 @@ impl<R: Results> Taker<'_, R> {
         let of = ChunkInfo { worker: Some(worker), block, pid, interval, new_block: progress.chunks == 0 };
         progress.chunks += 1;
         self.idle_deaths = 0;
-        self.results.take(of, answer, &bytes[known..])?;
+        let misfits = self.results.take(of, answer, &bytes[known..])?;
         if gathers && !more {
             self.pieces.clear();
         }
-        Ok(more)
+        Ok((more, misfits))
     }
 
     /// Takes what stands for the answer to an item that nobody has lived to give.
@@ -488,7 +518,7 @@ impl<R: Results> Taker<'_, R> {
         let known = self.progress.see(gap.len());
         let of =
             ChunkInfo { worker: None, block: item, pid: 0, interval: Interval::default(), new_block: false };
-        self.results.take(of, BlockResult::default(), &gap[known..])
+        self.results.take(of, BlockResult::default(), &gap[known..]).map(drop)
     }
 
     /// A worker has died that had nothing to do, and may never have had.
@@ -544,13 +574,13 @@ mod tests {
             step()
         }
 
-        fn take(&mut self, _of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<()> {
+        fn take(&mut self, _of: ChunkInfo, answer: BlockResult, bytes: &[u8]) -> Result<Misfits> {
             if let Some(room) = &mut self.room {
                 *room = room.checked_sub(1).ok_or_else(|| Error::Failed("the disk is full".into()))?;
             }
             self.text.push_str(std::str::from_utf8(bytes).unwrap());
             self.items += answer.items;
-            answer.failure.map_or(Ok(()), Err)
+            answer.failure.map_or(Ok(Misfits::default()), Err)
         }
 
         fn flush(&mut self) -> Result<()> {

@@ -65,7 +65,7 @@ fn width(task: &Task, bound: &Bound) -> usize {
 
 /// Bytes of what is said of a row beside its answer, its texts apart.
 fn record_width(task: &Task, bound: &Bound) -> usize {
-    match Recorded::of(task) {
+    match Recorded::of(task, bound) {
         Recorded::None => 0,
         Recorded::Failed | Recorded::All => record::MOST + bound.info.schema.len() * record::VALUE,
     }
@@ -119,7 +119,7 @@ impl BlockSizing {
             0
         };
         // What is said of rows has their texts, too.
-        let said = if Recorded::of(task) == Recorded::None { 0 } else { batch::texts_of(schema) };
+        let said = if Recorded::of(task, bound) == Recorded::None { 0 } else { batch::texts_of(schema) };
         let buf = (rows * width(task, bound)).max(least) + said;
         let run_ahead = if bound.is_costly() { ROUND_MEMORY } else { 0 };
         Self { workers, block: rows as u64, smallest, rows, input, texts, buf, run_ahead }

@@ -1,6 +1,8 @@
 //! Commands for items (`map … --exec CMD`) as a user types them: what they are given, what they answer, how they fail, and
 //! that nothing of them is left.
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -361,7 +363,15 @@ fn what_is_said_wrong_is_told() {
         ("1 --memory much", &["echo"], &["--memory much: it is a size, as in 512M"]),
         ("1 --range 0..3", &["echo"], &["only one of them"]),
         ("1", &[""], &["say which command is to be run"]),
-        ("1 -o x.npy", &["echo"], &["output would be text", "--answers"]),
+        ("a -o x.npy", &["echo"], &["output would be text", "--answers", "the answer of 'a' is 'a'"]),
+        (
+            "1 --retry-delay 1",
+            &["echo"],
+            &["--retry-delay 1: nothing is run again; say how often with --retries"],
+        ),
+        ("1 --retry-delay 1 --retries 0", &["echo"], &["--retry-delay"]),
+        ("1 -k --failed f.json", &["echo"], &["--failed f.json", "f.jsonl"]),
+        ("1 -k --failed f.h5", &["echo"], &["--failed f.h5", ".csv"]),
         ("1 2 -o x.txt --part 1/2", &["echo"], &["--part", ".csv"]),
     ] {
         exec(flags, command).done().fails(2, parts);
@@ -375,6 +385,45 @@ fn what_is_said_wrong_is_told() {
     ] {
         parpy(args).done().fails(2, parts);
     }
+}
+
+/// An item is its bytes, wherever they were typed.
+#[test]
+fn items_need_not_be_text() {
+    let dir = Dir::new();
+    let item = || OsString::from_vec(b"a\xff b\xfe".to_vec());
+    let of_items = |run: Run, out: &str| {
+        let run = run.arg(item()).arg("-5").arg("é");
+        if out.is_empty() { run } else { run.arg("-o").arg(dir.path(out)) }
+    };
+    let expected = b"a\xff b\xfe|\n-5|\n\xc3\xa9|\n";
+    for ranks in if has_mpi() { &[0, 1, 3][..] } else { &[0] } {
+        for shared in ["", "never"] {
+            let run = of_items(parpy("map").var("PARPY_MPI_SHARED", shared), "").ranks(*ranks);
+            let run = run.args("--exec printf").arg("%s|\\n");
+            assert_eq!(run.stdout(), expected, "{}", run.name());
+        }
+    }
+    assert_eq!(
+        of_items(parpy("map -p pool -j 2 --retries 1"), "").args("--exec printf").arg("%s|\\n").stdout(),
+        expected
+    );
+    // The job that is kept in the result, and one that is typed.
+    of_items(parpy("map"), "o.json").args("--exec printf").arg("%s|").done().succeeds();
+    assert_eq!(parpy("run").arg(dir.path("o.json")).args("-o -").stdout(), expected);
+    let job = dir.write(
+        "job.toml",
+        "[[task]]\nmap = { values = ['$1', '$$1', \"\\u0000ff\"], exec = ['printf', '%s|'] }\n",
+    );
+    let run = parpy("run").arg(job).arg(item());
+    assert_eq!(run.stdout(), b"a\xff b\xfe|\n$a\xff b\xfe|\n\xff|\n");
+    // Nobody can compute with them.
+    for flags in ["", "-f x+1", "-f length", "--reduce sum"] {
+        of_items(parpy("map"), "").args(flags).done().fails(2, &["is not a number", "--exec"]);
+    }
+    of_items(parpy("scale map -j 1 --quick"), "").done().fails(2, &["is not a number"]);
+    let job = dir.write("range.toml", "[[task]]\nmap = { range = '0..$1' }\n");
+    parpy("run").arg(job).arg(item()).done().fails(2, &["0..$1", "UTF-8"]);
 }
 
 #[test]

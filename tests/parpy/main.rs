@@ -1,5 +1,6 @@
 //! Tests that run the real binary in the user's terms, alone and under real mpirun.
 
+mod answers;
 mod bad_input;
 mod big;
 mod by_rank;

@@ -450,6 +450,11 @@ fn files_job(dir: &Dir) -> Run {
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
         (format!("lines = '{}', function = 'wordcount', columns = ['output']", lines.display()), false),
     ]);
+    // Types that follow from the first answers, of which some do not fit.
+    let of_commands = ["3) exit 1;; 70|85) echo 0.5", "5|88) echo 0.5;; 66|80) echo x"].map(|cases| {
+        let command = format!("case {{}} in {cases};; *) echo {{}};; esac");
+        (format!("range = '0..90', exec = ['sh', '-c', '{command}']"), true)
+    });
     // Only some formats have texts.
     let of_texts = [
         (format!("lines = '{}', function = 'upper'", lines.display()), false),
@@ -459,10 +464,13 @@ fn files_job(dir: &Dir) -> Run {
     ];
 
     let mut job = String::new();
-    for (i, (input, keep_going)) in inputs.chain(of_texts).enumerate() {
+    for (i, (input, keep_going)) in inputs.chain(of_texts).chain(of_commands).enumerate() {
         for (extension, part) in extensions().into_iter().flat_map(|e| [(e, ""), (e, "part = '2/3'")]) {
             // What is reduced is the whole; and values, not files, are enough to stand for parts.
             if (input.contains("reduce") || input.contains("from")) && !part.is_empty() {
+                continue;
+            }
+            if input.contains("exec") && !["npy", "h5"].contains(&extension) {
                 continue;
             }
             let has_texts = (input.contains("lines") || input.contains("name")) && !input.contains("columns");

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::base::error::Result;
 use crate::base::escape;
 use crate::base::fmt::shown;
+use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
 use crate::exec::Input;
@@ -59,6 +60,11 @@ impl BoundCommand {
         self.answers
     }
 
+    /// The same, with answers of another type.
+    pub fn answering(self, answers: ColumnType) -> Self {
+        Self { answers, ..self }
+    }
+
     /// The answer that it has given with what it has printed, which is all of `made` from `begin` on.
     fn read(&self, made: &mut Vec<u8>, begin: usize) -> Answer {
         let printed = &made[begin..];
@@ -70,16 +76,7 @@ impl BoundCommand {
             made.truncate(end);
             return last_of(made, begin).ok_or_else(|| "it has printed too much".to_owned());
         };
-        let word = std::str::from_utf8(printed).ok().map(str::trim);
-        match word.and_then(|word| dtype.parse(word)) {
-            Some(bits) => Ok(bits),
-            None if printed.trim_ascii().is_empty() => {
-                Err(format!("it has printed nothing, and no {}", dtype.name()))
-            }
-            None => {
-                Err(format!("it has printed '{}', which is no {}", shown(printed.trim_ascii()), dtype.name()))
-            }
-        }
+        number(printed, dtype)
     }
 
     /// The same, ready to be run by `worker`.
@@ -189,6 +186,34 @@ impl CommandFunction {
             Some(dtype) => dtype.text(bits).into_bytes().into(),
         }
     }
+}
+
+/// The bits of the number that a command has printed, or why that is none of this type.
+///
+/// # Errors
+/// It is none.
+pub fn number(printed: &[u8], dtype: Dtype) -> std::result::Result<u64, String> {
+    let bits = word(printed).and_then(|word| dtype.parse(word));
+    bits.ok_or_else(|| match printed.trim_ascii() {
+        b"" => format!("it has printed nothing, and no {}", dtype.name()),
+        printed => format!("it has printed '{}', which is no {}", shown(printed), dtype.name()),
+    })
+}
+
+/// What type that has which a command has printed: a whole number that 64 bits cannot hold is a text, so that none of its
+/// digits is lost.
+pub fn typed(printed: &[u8]) -> ColumnType {
+    let word = word(printed).filter(|word| Dtype::F64.parse(word).is_some());
+    match word.map(|word| (Dtype::of_words([word].into_iter()), word)) {
+        Some((Dtype::F64, _)) => ColumnType::F64,
+        Some((Dtype::I64, word)) if Dtype::I64.parse(word).is_some() => ColumnType::I64,
+        _ => ColumnType::Bytes,
+    }
+}
+
+/// What has been printed without the blanks around it, as a number may have them.
+fn word(printed: &[u8]) -> Option<&str> {
+    std::str::from_utf8(printed).ok().map(str::trim)
 }
 
 /// What stands before each line of the standard error of a command: its item, or where that is long or has several

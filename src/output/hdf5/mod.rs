@@ -138,12 +138,7 @@ impl<'a> ToHdf5<'a> {
         let (atomic, file) = AtomicFile::create_by(path, create)?;
         let compress = task.compress;
         let tables = match task.work.text() {
-            None => Tables::Values(Box::new(Values {
-                columns: columns(bound).map(|(name, dtype)| AnyColumn::new(dtype, &name, compress)).collect(),
-                rows: bound.table().has_texts().then(Vec::new),
-                rank: task.work.says_who().then(|| GrowingColumn::new("rank", compress)),
-                failed: task.keep_going.then(|| GrowingColumn::new("failed", compress)),
-            })),
+            None => Tables::Values(Box::new(Values::new(task, bound))),
             Some(file) => {
                 // Of a part, behind those of the parts before it.
                 let first = match task.share.of(bound.info.total).start {
@@ -178,6 +173,16 @@ impl<'a> ToHdf5<'a> {
 }
 
 impl Values {
+    fn new(task: &Task, bound: &Bound) -> Self {
+        let compress = task.compress;
+        Self {
+            columns: columns(bound).map(|(name, dtype)| AnyColumn::new(dtype, &name, compress)).collect(),
+            rows: bound.table().has_texts().then(Vec::new),
+            rank: task.work.says_who().then(|| GrowingColumn::new("rank", compress)),
+            failed: task.keep_going.then(|| GrowingColumn::new("failed", compress)),
+        }
+    }
+
     /// Rows so far.
     fn len(&self) -> usize {
         self.columns.first().map_or(0, AnyColumn::len)
@@ -280,6 +285,10 @@ fn words(bytes: &[u8]) -> Cow<'_, [u64]> {
 }
 
 impl Sink for ToHdf5<'_> {
+    fn answers_are(&mut self, task: &Task, bound: &Bound) {
+        self.tables = Tables::Values(Box::new(Values::new(task, bound)));
+    }
+
     fn take(&mut self, chunk: &ResultChunk) -> Result<()> {
         self.with(|file, tables| tables.take(file, chunk))
     }

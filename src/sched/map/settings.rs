@@ -62,7 +62,7 @@ impl MapSettings {
             answers: bound.answers(),
             encoding,
             keep_going: task.keep_going,
-            recorded: Recorded::of(task),
+            recorded: Recorded::of(task, bound),
             alone: Alone::of(task),
             reduce: bound.reduce.clone(),
         }

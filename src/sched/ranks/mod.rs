@@ -182,7 +182,7 @@ impl<'a> RankContext<'a> {
         if tasks::kind(self.task, &bound).is_none() && i32::try_from(room).is_err() {
             return Err(Error::Usage(format!(
                 "--schedule static: what is said of items beside their answers takes too much room for {} at once; leave it \
-                 out, or --failed and --joblog",
+                 out, or --failed and --joblog, and say which type answers have: --answers",
                 counted(self.layout.workers as u64, "worker")
             )));
         }

@@ -1,0 +1,326 @@
+//! Answers of a command of which nobody has said what they are (`--answers`), on their way to a file of columns: texts,
+//! until the first of them say which type all have. An answer that is not of that type then is a failed item.
+//!
+//! The first are a fixed number of answers in the order of the items, so that neither time, nor how blocks are cut, nor who
+//! works on them has a say. They are held here until there are so many. Parts of an input have first answers of their own:
+//! where all that have answers come to one type, it is the one that the whole comes to.
+
+use std::borrow::Cow;
+
+use crate::base::error::{Error, Result};
+use crate::base::fmt::shown;
+use crate::data::block::Block;
+use crate::data::dtype::Dtype;
+use crate::data::schema::ColumnType;
+use crate::job::Task;
+use crate::op::command::{number, typed};
+use crate::op::record::Record;
+use crate::op::{BlockResult, Bound};
+use crate::output::encode::{Encoding, missing};
+use crate::output::packed::{Field, pack_fields, unpack};
+use crate::output::{ResultChunk, Sink};
+
+/// How many answers say which type all have: so many that floats are likely to show, so few that they take little memory.
+const FIRST: usize = 64;
+
+/// Where answers whose type is open become those of one that is known.
+pub struct OpenAnswers<'a> {
+    task: &'a Task,
+    /// Where they are texts.
+    bound: &'a Bound,
+    state: State,
+}
+
+enum State {
+    /// What has come, and what that says.
+    Waiting(Vec<Piece<'static>>, Seen),
+    /// What the answers are.
+    Known(Box<Bound>),
+}
+
+/// What some answers say of the type of all.
+#[derive(Debug, Default, Clone, Copy)]
+struct Seen {
+    answers: usize,
+    has_float: bool,
+    has_text: bool,
+}
+
+impl Seen {
+    fn note(&mut self, answer: ColumnType) {
+        self.answers += 1;
+        self.has_float |= answer == ColumnType::F64;
+        self.has_text |= answer == ColumnType::Bytes;
+    }
+
+    /// Do these say it?
+    fn are_enough(self) -> bool {
+        self.has_text || self.answers >= FIRST
+    }
+
+    /// The type, as far as these say it. Of none it is whole numbers, of which a file says which are missing.
+    fn dtype(self) -> ColumnType {
+        match self {
+            Self { has_text: true, .. } => ColumnType::Bytes,
+            Self { has_float: true, .. } => ColumnType::F64,
+            _ => ColumnType::I64,
+        }
+    }
+}
+
+/// A piece of answer that is for the sink, as [`ResultChunk`] has it.
+pub struct Piece<'b> {
+    worker: Option<usize>,
+    rank: Option<usize>,
+    block: Block,
+    items: u64,
+    bytes: Cow<'b, [u8]>,
+}
+
+impl<'b> Piece<'b> {
+    fn of(chunk: &ResultChunk<'b>) -> Self {
+        let ResultChunk { worker, rank, block, items, bytes } = *chunk;
+        Self { worker, rank, block, items, bytes: bytes.into() }
+    }
+
+    fn owned(self) -> Piece<'static> {
+        let Self { worker, rank, block, items, bytes } = self;
+        Piece { worker, rank, block, items, bytes: bytes.into_owned().into() }
+    }
+
+    /// As sinks take it.
+    pub fn chunk(&self) -> ResultChunk<'_> {
+        let Self { worker, rank, block, items, .. } = *self;
+        ResultChunk { worker, rank, block, items, bytes: &self.bytes }
+    }
+}
+
+/// Items that turn out to have no answer when it is taken.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Misfits {
+    /// How many.
+    pub count: u64,
+    /// Why the first has none, where that is the first of its block that has failed.
+    pub first: Option<String>,
+}
+
+impl<'a> OpenAnswers<'a> {
+    /// For the answers of `task`; `None` where their type is known.
+    pub fn of(task: &'a Task, bound: &'a Bound) -> Option<Self> {
+        bound.is_open.then(|| Self { task, bound, state: State::Waiting(vec![], Seen::default()) })
+    }
+
+    /// Takes `chunk`, which is of all rows of its block, or of none. Makes of `answer`, with which it comes, what it is where
+    /// some answers do not fit. Returns what is for `sink` now, and the misfits.
+    ///
+    /// # Errors
+    /// The answers are texts, and the file has none; or they cannot be written.
+    pub fn fit<'b>(
+        &mut self,
+        chunk: &ResultChunk<'b>,
+        answer: &mut BlockResult,
+        sink: &mut dyn Sink,
+    ) -> Result<(Vec<Piece<'b>>, Misfits)> {
+        let mut pieces: Vec<Piece<'b>> = Vec::new();
+        if let State::Waiting(_, seen) = self.state {
+            let mut seen = seen;
+            let text = self.look(chunk.bytes, &mut seen);
+            if !seen.are_enough() {
+                if let State::Waiting(waiting, so_far) = &mut self.state {
+                    *so_far = seen;
+                    waiting.push(Piece::of(chunk).owned());
+                }
+                return Ok((pieces, Misfits::default()));
+            }
+            let waiting = self.decide(seen.dtype(), sink).map_err(|error| match (error, text) {
+                (Error::Usage(why), Some((row, text))) => {
+                    let item = self.item(&records_of(answer), chunk.block.start + row);
+                    Error::Usage(format!("{why}; the answer of {item} is '{}'", shown(&text)))
+                }
+                (error, _) => error,
+            })?;
+            pieces.extend(waiting);
+        }
+        let (piece, misfits) = self.convert(Piece::of(chunk), answer);
+        pieces.push(piece);
+        Ok((pieces, misfits))
+    }
+
+    /// There are no more: returns what is for `sink` still, of the type that those say that there were.
+    ///
+    /// # Errors
+    /// As those of [`OpenAnswers::fit`].
+    pub fn end(&mut self, sink: &mut dyn Sink) -> Result<Vec<Piece<'static>>> {
+        match self.state {
+            State::Waiting(_, seen) => self.decide(seen.dtype(), sink),
+            State::Known(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// From now on answers are of type `dtype`. Returns what has waited for that.
+    fn decide(&mut self, dtype: ColumnType, sink: &mut dyn Sink) -> Result<Vec<Piece<'static>>> {
+        let known = self.bound.answering(dtype).checked(self.task)?;
+        sink.answers_are(self.task, &known);
+        match std::mem::replace(&mut self.state, State::Known(Box::new(known))) {
+            State::Waiting(waiting, _) => {
+                // All of them fit: they have said what the type is.
+                let fit = |piece| self.convert(piece, &mut BlockResult::default()).0;
+                Ok(waiting.into_iter().map(fit).collect())
+            }
+            State::Known(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The rows of `bytes`: their fields, the answer the last, and whether they have none.
+    fn rows<'b>(&self, mut bytes: &'b [u8]) -> impl Iterator<Item = (Vec<Field<'b>>, bool)> + use<'b> {
+        let dtypes: Vec<ColumnType> = self.bound.table().dtypes().collect();
+        let gaps = self.task.keep_going;
+        std::iter::from_fn(move || unpack(&mut bytes, dtypes.iter().copied(), gaps))
+    }
+
+    /// Notes what the answers in `bytes` are until it is known which type all have. Returns the number of the row, and the
+    /// answer, that is a text, where there is one.
+    fn look(&self, bytes: &[u8], seen: &mut Seen) -> Option<(u64, Vec<u8>)> {
+        for (row, (fields, is_gap)) in (0..).zip(self.rows(bytes)) {
+            if let (Some(Field::Text(answer)), false) = (fields.last(), is_gap) {
+                seen.note(typed(answer));
+                if seen.has_text {
+                    return Some((row, answer.to_vec()));
+                }
+                if seen.are_enough() {
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// The item of row number `row` in a message.
+    fn item(&self, records: &[Record], row: u64) -> String {
+        let Ok(at) = records.binary_search_by_key(&row, |record| record.row) else {
+            return format!("item no. {}", row + 1);
+        };
+        let text = |text: &[u8], dtype: Option<ColumnType>| match dtype {
+            Some(ColumnType::Bytes) => format!("'{}'", shown(text)),
+            _ => shown(text),
+        };
+        match &records[at].values[..] {
+            [value] => text(&value.text, value.dtype),
+            values => {
+                let names = self.bound.info.schema.fields.iter().map(|field| &field.name);
+                let words = names.zip(values);
+                let words = words.map(|(name, value)| format!("{name} = {}", text(&value.text, value.dtype)));
+                words.collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    /// A piece with answers of the type that is known, and those that are none of it; these become failures of `answer`.
+    fn convert<'b>(&self, piece: Piece<'b>, answer: &mut BlockResult) -> (Piece<'b>, Misfits) {
+        let State::Known(known) = &self.state else { return (piece, Misfits::default()) };
+        let Some(dtype) = known.answers().number() else { return (piece, Misfits::default()) };
+        let mut rows = Rows::new(Encoding::of(self.task, known), dtype);
+        let mut misfits: Vec<(u64, String)> = Vec::new();
+        let mut records = Vec::new();
+        for (row, (fields, is_gap)) in (piece.block.start..).zip(self.rows(&piece.bytes)) {
+            let Some((Field::Text(text), inputs)) = fields.split_last() else { continue };
+            match number(text, dtype) {
+                _ if is_gap => rows.push(inputs, None),
+                Ok(bits) => rows.push(inputs, Some(bits)),
+                Err(why) => {
+                    if misfits.is_empty() {
+                        records = records_of(answer);
+                    }
+                    let item = self.item(&records, row);
+                    let why = format!("{item}: {why}, as the first answers are; --answers says another type");
+                    misfits.push((row, why));
+                    if !self.task.keep_going {
+                        break;
+                    }
+                    rows.push(inputs, None);
+                }
+            }
+        }
+        let mut late = Misfits { count: misfits.len() as u64, first: None };
+        if let Some((_, why)) = misfits.first() {
+            if self.task.keep_going {
+                answer.items = answer.items.saturating_sub(late.count);
+                answer.failed += late.count;
+            } else {
+                answer.items = rows.answers.len() as u64;
+                answer.failure = Some(Error::Item(why.clone()));
+            }
+            late.first = patch(&mut records, misfits);
+            if let (Some(first), true) = (&late.first, self.task.keep_going) {
+                answer.first_failed = Some(first.clone());
+            }
+            answer.records.clear();
+            records.iter().for_each(|record| record.put(&mut answer.records));
+        }
+        (Piece { bytes: rows.bytes().into(), ..piece }, late)
+    }
+}
+
+/// Rows with answers of a type that is known, in the encoding that the sink wants them in.
+struct Rows {
+    encoding: Encoding,
+    dtype: Dtype,
+    /// Columns of numbers, where there are no others.
+    inputs: Vec<Vec<u64>>,
+    answers: Vec<u64>,
+    gaps: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Rows {
+    fn new(encoding: Encoding, dtype: Dtype) -> Self {
+        let inputs = match encoding {
+            Encoding::Columns { inputs, .. } => vec![Vec::new(); inputs],
+            _ => Vec::new(),
+        };
+        Self { encoding, dtype, inputs, answers: Vec::new(), gaps: Vec::new(), packed: Vec::new() }
+    }
+
+    /// Appends a row of inputs, and an answer where it has one.
+    fn push(&mut self, inputs: &[Field], answer: Option<u64>) {
+        let bits = answer.unwrap_or(missing(self.dtype.into()));
+        self.answers.push(bits);
+        if let Encoding::Packed { gaps } = self.encoding {
+            let fields = inputs.iter().copied().chain([Field::Number(bits)]);
+            return pack_fields(fields, gaps.then_some(answer.is_none()), &mut self.packed);
+        }
+        for (column, input) in self.inputs.iter_mut().zip(inputs) {
+            if let Field::Number(bits) = input {
+                column.push(*bits);
+            }
+        }
+        self.gaps.push(answer.is_none().into());
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        let Encoding::Columns { gaps, .. } = self.encoding else { return self.packed };
+        let columns = self.inputs.iter().chain([&self.answers]);
+        let mut bytes: Vec<u8> = columns.flatten().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend(self.gaps.into_iter().filter(|_| gaps));
+        bytes
+    }
+}
+
+/// What is said of the rows of a block.
+fn records_of(answer: &BlockResult) -> Vec<Record> {
+    let mut rest = &answer.records[..];
+    std::iter::from_fn(|| Record::take(&mut rest)).collect()
+}
+
+/// Says of the rows of `misfits` that they have failed, and why. Returns why the first of all rows that have failed has,
+/// where it is one of them.
+fn patch(records: &mut [Record], misfits: Vec<(u64, String)>) -> Option<String> {
+    let before = records.iter().find(|record| record.has_failed).map(|record| record.row);
+    let first = misfits.first().cloned().filter(|(row, _)| before.is_none_or(|before| *row < before));
+    for (row, why) in misfits {
+        if let Ok(at) = records.binary_search_by_key(&row, |record| record.row) {
+            (records[at].has_failed, records[at].said) = (true, why.into_bytes());
+        }
+    }
+    first.map(|(_, why)| why)
+}
