@@ -28,7 +28,7 @@ use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::shard::ShardMode;
 use crate::job::spec::{MapSpec, ReadSpec, ScaleSpec, ValueArg};
 use crate::job::values::{Range, Typed};
-use crate::job::{self, Action, Job, RETRIES, Reductions, Task, Unit, Work};
+use crate::job::{Action, Job, RETRIES, Reductions, Task, Unit, Work};
 use crate::node::cpus::MOST_WORKERS;
 use crate::op::formula::Formula;
 use crate::op::functions;
@@ -166,7 +166,7 @@ impl Job {
 
 impl Task {
     pub(super) fn checked(work: Work, shared: &Shared) -> Result<Self> {
-        let is_command = matches!(work, Work::Map { function: Some(Function::Command(_)), .. });
+        let is_command = work.runs_for_items().is_some();
         if let Work::Map { reduce: Some(reduce), .. } = &work
             && is_command
             && !reduce::ends_of_unbounded(&reduce.items).is_empty()
@@ -185,7 +185,7 @@ impl Task {
         if shared.joblog.is_some() && !is_command {
             return Err(Error::Usage("--joblog is of commands: --exec CMD ARGS".into()));
         }
-        if shared.gpus.is_some() && !work.runs_commands() {
+        if shared.gpus.is_some() && !work.runs_programs() {
             return Err(Error::Usage("--gpus is for commands: --exec CMD ARGS, or --pipe CMD ARGS".into()));
         }
         if shared.failed.is_some() && work.unit() == Unit::Bytes {
@@ -454,12 +454,8 @@ fn columns(spec: &MapSpec) -> Option<Vec<String>> {
 }
 
 impl Work {
-    /// A command over items, which are texts.
-    fn of_command(
-        spec: &MapSpec,
-        command: job::command::Command,
-        reduce: Option<Reductions>,
-    ) -> Result<Self> {
+    /// Programs that are run for items, which are texts.
+    fn of_programs(spec: &MapSpec, function: Function, reduce: Option<Reductions>) -> Result<Self> {
         let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
             ([], None, None, Some(path)) => lines_of(path),
             (values, None, None, None) => Numbers::Words(values.iter().map(|word| word.0.clone()).collect()),
@@ -469,16 +465,17 @@ impl Work {
             _ => return Err(only_one_input()),
         };
         check_layout(spec, &numbers)?;
-        let (columns, function) = (columns(spec), Some(Function::Command(command)));
+        let (columns, function) = (columns(spec), Some(function));
         Ok(Self::Map { numbers, function, dtype: None, columns, reduce, who: spec.who })
     }
 
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
         let reduce = reductions(spec)?;
-        if let Some(command) = commands::of_map(spec)? {
-            return Self::of_command(spec, command, reduce);
+        let own = commands::of_map(spec)?;
+        if let Some(function) = own.as_ref().filter(|own| own.runs().is_some()) {
+            return Self::of_programs(spec, function.clone(), reduce);
         }
-        let library = commands::of_library(spec)?;
+        let library = own.as_ref().and_then(Function::library);
         // Who only reduces, reduces what is there.
         let function = match (&spec.function, &reduce) {
             (None, Some(_)) => None,
@@ -522,7 +519,7 @@ impl Work {
                 Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
                 _ => Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64)),
             };
-            let answers = match (&library, function) {
+            let answers = match (library, function) {
                 (Some(library), _) => Some(BoundLibrary::bind(library, &schema)?.dtype()),
                 (None, Some(function)) => Some(Formula::bind(function, &schema)?.dtype()),
                 (None, None) => None,
@@ -537,7 +534,7 @@ impl Work {
         }
         let columns = columns(spec);
         let formula = || function.map(|formula| Function::Formula(formula.to_owned()));
-        let function = library.map(Function::Library).or_else(formula);
+        let function = own.or_else(formula);
         Ok(Self::Map { numbers, function, dtype: spec.dtype, columns, reduce, who: spec.who })
     }
 

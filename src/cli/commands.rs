@@ -4,65 +4,101 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
+use crate::base::names;
 use crate::cli::Shared;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::job::Work;
-use crate::job::command::{AnswerType, Command, Limits, Pipe, size, time};
+use crate::job::command::{AnswerType, Command, Form, Function, Limits, Pipe, Program, Word, size, time};
 use crate::job::library::Library;
 use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::spec::{MapSpec, ReadSpec};
 
-/// What `--exec` and what belongs to it say.
-pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Command>> {
-    let MapSpec { exec, shell, raw, answers, .. } = spec;
-    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
-    let Some(program) = exec.first() else {
-        return match (shell, raw, answers) {
-            (false, false, None) => Ok(None),
-            (false, false, Some(_)) if spec.library.is_some() => Ok(None),
-            _ => wrong(
-                "--shell and --raw are for a command (--exec CMD ARGS), and --answers for that or a library (--library \
-                 FILE.so:NAME)",
-            ),
-        };
-    };
-    if spec.library.is_some() {
-        return wrong("give a library (--library), or a command (--exec), but not both");
+/// The function of the user's own that is typed: `--exec`, `--worker` or `--library`, and what belongs to it. `None` where
+/// none is.
+///
+/// # Errors
+/// There are several, or something is said of one that is not there.
+pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Function>> {
+    let MapSpec { exec, shell, raw, worker, worker_format, library, vectorized, answers, .. } = spec;
+    let own = [
+        ("--exec", !exec.is_empty()),
+        ("--worker", worker.is_some()),
+        ("--library", library.is_some()),
+        ("-f", spec.function.is_some()),
+    ];
+    let mut own = own.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name);
+    let name = own.next().unwrap_or("");
+    if let Some(other) = own.next() {
+        return Err(Error::Usage(format!("give {name}, or {other}, but not both")));
     }
-    if program.0.is_empty() {
-        return wrong("--exec: say which command is to be run, as in --exec echo {}");
+    let belongs = [
+        (*shell, "--shell", "--exec", "a command: --exec CMD ARGS"),
+        (*raw, "--raw", "--exec", "a command: --exec CMD ARGS"),
+        (
+            *worker_format != Form::default(),
+            "--worker-format",
+            "--worker",
+            "a program that stays: --worker CMD",
+        ),
+        (*vectorized, "--vectorized", "--library", "a library: --library FILE.so:NAME"),
+    ];
+    if let Some((_, flag, _, of)) = belongs.into_iter().find(|(said, _, of, _)| *said && *of != name) {
+        return Err(Error::Usage(format!("{flag} is for {of}")));
     }
-    if spec.function.is_some() {
-        return wrong("give a function (-f), or a command (--exec), but not both");
+    if answers.is_some() && ["", "-f"].contains(&name) {
+        return Err(Error::Usage(
+            "--answers is for what has no type of its own: a command (--exec), a program (--worker) or a library (--library)"
+                .into(),
+        ));
     }
-    if spec.dtype.is_some() {
-        return wrong(
-            "--dtype is of numbers, and a command is given items as they are; --answers is of what it prints",
-        );
+    if spec.dtype.is_some() && ["--exec", "--worker"].contains(&name) {
+        return Err(Error::Usage(
+            "--dtype is of numbers, and a program is given items as they are; --answers is of what it prints"
+                .into(),
+        ));
     }
-    Ok(Some(Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers }))
+    Ok(match name {
+        "--exec" => Some(Function::Command(command(spec)?)),
+        "--worker" => {
+            Some(Function::Program(program(worker.as_deref().unwrap_or(""), *worker_format, *answers)?))
+        }
+        "--library" => Some(Function::Library(of_library(spec)?)),
+        _ => None,
+    })
 }
 
-/// What `--library` and what belongs to it say.
-pub(super) fn of_library(spec: &MapSpec) -> Result<Option<Library>> {
-    let MapSpec { library, vectorized, answers, dtype, .. } = spec;
-    let wrong = |why: &str| Err(Error::Usage(why.to_owned()));
-    let Some(text) = library else {
-        return match vectorized {
-            false => Ok(None),
-            true => wrong("--vectorized is for a library: --library FILE.so:NAME"),
-        };
-    };
-    if spec.function.is_some() {
-        return wrong("give a function (-f), or a library (--library), but not both");
+fn command(spec: &MapSpec) -> Result<Command> {
+    let MapSpec { exec, shell, raw, answers, .. } = spec;
+    if exec.first().is_none_or(|program| program.0.is_empty()) {
+        return Err(Error::Usage("--exec: say which command is to be run, as in --exec echo {}".into()));
     }
+    Ok(Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers })
+}
+
+/// A program that stays: its words are those that a shell would make of `text`, and no shell is involved.
+fn program(text: &str, form: Form, answers: Option<AnswerType>) -> Result<Program> {
+    let words = shell_words::split(&names::of_job_file(text).to_string_lossy())
+        .map_err(|_| Error::Usage(format!("--worker {text}: a quote is not closed")))?;
+    if words.first().is_none_or(String::is_empty) {
+        return Err(Error::Usage(
+            "--worker: say which program it is, as in --worker 'python3 model.py'".into(),
+        ));
+    }
+    Ok(Program { words: words.into_iter().map(|word| Word(word.into())).collect(), form, answers })
+}
+
+fn of_library(spec: &MapSpec) -> Result<Library> {
+    let MapSpec { library, vectorized, answers, dtype, .. } = spec;
     let answers = match answers {
         None | Some(AnswerType::F64) => Dtype::F64,
         Some(AnswerType::I64) => Dtype::I64,
-        Some(AnswerType::Text) => return wrong("--answers text: a library answers numbers, i64 or f64"),
+        Some(AnswerType::Text) => {
+            return Err(Error::Usage("--answers text: a library answers numbers, i64 or f64".into()));
+        }
     };
-    Library::parse(text, *vectorized, dtype.unwrap_or(Dtype::F64), answers).map(Some)
+    let text = library.as_deref().unwrap_or("");
+    Library::parse(text, *vectorized, dtype.unwrap_or(Dtype::F64), answers)
 }
 
 /// What `--pipe` and what belongs to it say.
@@ -140,7 +176,7 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     if limits.timeout.is_some_and(|time| time.is_zero()) {
         return Err(Error::Usage("--timeout 0: no command ends in no time".into()));
     }
-    let is_command = work.runs_commands();
+    let is_command = work.runs_programs();
     if limits != Limits::default() && !is_command {
         return Err(Error::Usage(
             "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS, or --pipe CMD ARGS"

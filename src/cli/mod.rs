@@ -139,6 +139,7 @@ Examples:
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
+  parpy map --range 0..1000 --worker 'python3 -u model.py'            a program that stays answers a line for each
   parpy map --from runs.csv:x,y --library ./model.so:energy -o energies.csv   double energy(double, double)
   mpirun -n 4 parpy map --from values.npy -o none --report
   parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
@@ -177,7 +178,8 @@ A job file:
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
 keep_going, halt, unordered, retries, repeat, compress and part; where commands are run, also timeout,
 memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, no_header, text,
-delimiter, function, exec (a list of words), shell, raw, library, vectorized, answers, dtype, columns,
+delimiter, function, exec (a list of words), shell, raw, worker, worker_format,
+library, vectorized, answers, dtype, columns,
 reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
 command line, which come before them.
 

@@ -17,6 +17,7 @@ use crate::input::{self, hdf5_library};
 use crate::job::output::{Output, ReportTo};
 use crate::job::pattern::PatternName;
 use crate::job::shard::{Shard, ShardMode};
+use crate::job::spec::MapSpec;
 use crate::job::{Job, Task};
 use crate::mpi::communicator::{Backend, Communicator};
 use crate::mpi::launch::allocation::Allocation;
@@ -125,14 +126,15 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
 fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
     let is_plain = |path: &Path| matches!(Format::of_name(path), Some(Format::Text) | None) && path.is_file();
     let names_one = |text: &[u8]| {
-        ["exec", "pipe"].iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
+        ["exec", "pipe", "worker"].iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
     };
     let has_none = |path: &Path| input::read_small(path).is_ok_and(|text| !names_one(&text));
+    let of_map = |map: &MapSpec| !map.exec.is_empty() || map.worker.is_some();
     let of_job_file = |path: &Path| over_ranks || !is_plain(path) || !has_none(path);
     match &cli.command {
-        Some(Command::Map(map)) => !map.exec.is_empty(),
+        Some(Command::Map(map)) => of_map(map),
         Some(Command::Read(read)) => !read.pipe.is_empty(),
-        Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => !map.exec.is_empty(),
+        Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Map(map)), .. })) => of_map(map),
         Some(Command::Scale(ScaleArgs { what: Some(ScaleWhat::Read(read)), .. })) => !read.pipe.is_empty(),
         _ => cli.job_file().is_some_and(of_job_file),
     }

@@ -61,9 +61,9 @@ impl Resident {
         self.to = None;
     }
 
-    /// Has it closed its input, or its output?
-    pub fn is_closed(&self) -> bool {
-        self.to.is_none() || self.from.is_none()
+    /// Has it closed its output?
+    pub fn is_mute(&self) -> bool {
+        self.from.is_none()
     }
 
     /// Gives the program as much of `bytes` as it has room for, puts what it answers behind what is in `answers`, and hands
@@ -212,8 +212,8 @@ mod tests {
         let much: Vec<u8> = (0..200_000).flat_map(|i| format!("{i}\n").into_bytes()).collect();
         assert!(ask(&mut cat, &much, 200_000).0 == much);
         cat.end_input();
-        assert!(cat.is_closed());
         assert_eq!(ask(&mut cat, b"", 1), (vec![], vec![], Some(Ending::Exited(0))));
+        assert!(cat.is_mute());
     }
 
     #[test]

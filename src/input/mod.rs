@@ -42,7 +42,6 @@ use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::data::own_row::OwnRow;
 use crate::data::schema::{ColumnType, Schema};
-use crate::job::command::Function;
 use crate::job::input::{LinesOf, Numbers, TextFile};
 use crate::job::{Task, Work};
 
@@ -160,8 +159,8 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
         return Err(Error::Failed("lines are no values".into()));
     };
     let (dtype, may_lack) = (*dtype, task.keep_going);
-    // A command is given texts as they stand there.
-    let as_texts = matches!(function, Some(Function::Command(_)));
+    // A program is given texts as they stand there.
+    let as_texts = function.as_ref().is_some_and(|function| function.runs().is_some());
     let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
         Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers, may_lack)?)))
     };

@@ -88,6 +88,35 @@ impl Command {
     }
 }
 
+/// How rows are lines for a program that stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Columns with tabs between them
+    #[default]
+    Tsv,
+    /// JSON: an object of the columns, or where there is one without a name, its value
+    Json,
+}
+
+/// A program that stays, and answers a line for each that it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program and its arguments.
+    pub words: Vec<Word>,
+    /// How it is given rows, and answers.
+    pub form: Form,
+    /// Type of the answers, where the user has said it.
+    pub answers: Option<AnswerType>,
+}
+
+impl Program {
+    /// The words as a shell would split them again.
+    pub fn text(&self) -> String {
+        shell_words::join(self.words.iter().map(|word| word.0.to_string_lossy()))
+    }
+}
+
 /// A command for each section of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipe {
@@ -135,6 +164,8 @@ pub enum Function {
     Formula(String),
     /// A command is run.
     Command(Command),
+    /// A program that stays is asked.
+    Program(Program),
     /// A compiled function is called.
     Library(Library),
 }
@@ -145,23 +176,24 @@ impl Function {
         match self {
             Self::Formula(text) => text.clone(),
             Self::Command(command) => command.text(),
+            Self::Program(program) => program.text(),
             Self::Library(library) => library.text(),
         }
     }
 
-    /// The formula, where it is one.
-    pub fn formula(&self) -> Option<&str> {
+    /// Are programs run, which are given items as they are? What type their answers are, where the user has said that.
+    pub fn runs(&self) -> Option<Option<AnswerType>> {
         match self {
-            Self::Formula(text) => Some(text),
-            Self::Command(_) | Self::Library(_) => None,
+            Self::Command(Command { answers, .. }) | Self::Program(Program { answers, .. }) => Some(*answers),
+            Self::Formula(_) | Self::Library(_) => None,
         }
     }
 
-    /// The command, where it is one.
-    pub fn command(&self) -> Option<&Command> {
+    /// The compiled function, where it is one.
+    pub fn library(&self) -> Option<&Library> {
         match self {
-            Self::Formula(_) | Self::Library(_) => None,
-            Self::Command(command) => Some(command),
+            Self::Library(library) => Some(library),
+            Self::Formula(_) | Self::Command(_) | Self::Program(_) => None,
         }
     }
 }

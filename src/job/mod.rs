@@ -23,7 +23,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::job::command::{AnswerType, Command, Function, Gpus, Limits, Pipe};
+use crate::job::command::{AnswerType, Function, Gpus, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
 use crate::job::input::{LinesOf, Numbers, TextFile, quoted, splits};
@@ -192,18 +192,16 @@ impl Work {
         }
     }
 
-    /// Are the answers what a command prints, as it is?
+    /// Are the answers what a program prints, as it is?
     pub fn answers_text(&self) -> bool {
-        let Self::Map { function: Some(Function::Command(command)), reduce: None, .. } = self else {
-            return false;
-        };
-        matches!(command.answers, None | Some(AnswerType::Text))
+        matches!(self, Self::Map { reduce: None, .. })
+            && matches!(self.runs_for_items(), Some(None | Some(AnswerType::Text)))
     }
 
-    /// The command that is run for each item, where there is one.
-    pub fn command(&self) -> Option<&Command> {
+    /// Are programs run for items? What type their answers are, where the user has said that.
+    pub fn runs_for_items(&self) -> Option<Option<AnswerType>> {
         match self {
-            Self::Map { function, .. } => function.as_ref().and_then(Function::command),
+            Self::Map { function, .. } => function.as_ref().and_then(Function::runs),
             Self::Read { .. } => None,
         }
     }
@@ -216,9 +214,9 @@ impl Work {
         }
     }
 
-    /// Are commands run?
-    pub fn runs_commands(&self) -> bool {
-        self.command().is_some() || self.pipe().is_some()
+    /// Are programs run?
+    pub fn runs_programs(&self) -> bool {
+        self.runs_for_items().is_some() || self.pipe().is_some()
     }
 
     /// Is a compiled function of the user's called, in the process of a worker?
@@ -388,6 +386,10 @@ impl Task {
                     Some(Function::Command(command)) => {
                         spec.exec.clone_from(&command.words);
                         (spec.shell, spec.raw, spec.answers) = (command.shell, command.raw, command.answers);
+                    }
+                    Some(Function::Program(program)) => {
+                        (spec.worker, spec.worker_format) = (Some(program.text()), program.form);
+                        spec.answers = program.answers;
                     }
                     Some(Function::Library(library)) => {
                         let Library { vectorized, answers, .. } = library;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Error;
 use crate::base::fmt::shown;
 use crate::data::dtype::Dtype;
-use crate::job::command::{AnswerType, Word};
+use crate::job::command::{AnswerType, Form, Word};
 use crate::job::pattern::PatternName;
 
 /// Where the values come from, and what is done with each.
@@ -71,18 +71,34 @@ pub struct MapSpec {
     #[arg(long, requires = "exec")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
+    /// A program that stays, one for each worker: it is given a line for each item, and answers a line for each, which it
+    /// has to flush. Its columns have tabs between them. Words as in a shell, but none is involved
+    #[arg(long, value_name = "CMD", conflicts_with_all = ["function", "exec"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
+    /// How such a program is given items, and answers: tsv, or json: an object of the columns, or the value of the only one
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        hide_default_value = true,
+        requires = "worker"
+    )]
+    #[serde(skip_serializing_if = "is_default_form")]
+    pub worker_format: Form,
     /// Call a function of a shared library: double NAME(double, ...), with an argument for each column. parpy cannot look
     /// whether that is its type. By itself each worker is a process; with -p threads, or --threads of ranks, the function
     /// is called by several threads at a time
-    #[arg(long, value_name = "FILE.so:NAME", conflicts_with_all = ["function", "exec"])]
+    #[arg(long, value_name = "FILE.so:NAME", conflicts_with_all = ["function", "exec", "worker"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
     /// The function takes arrays: void NAME(const double *x, ..., double *y, size_t n), with one more for each column
     #[arg(long, requires = "library")]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vectorized: bool,
-    /// Type of what a command or a library answers; what a command prints and is none, is a failed item [default: of a
-    /// library f64; of a command text, and in .npy and .h5 what its first 64 answers are: i64 where all are whole numbers,
+    /// Type of what a command, program or library answers; what is printed and is none, is a failed item [default: of a
+    /// library f64; of programs text, and in .npy and .h5 what its first 64 answers are: i64 where all are whole numbers,
     /// f64 where all are numbers, else text, which .npy does not hold]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,6 +131,10 @@ pub struct MapSpec {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub who: bool,
+}
+
+fn is_default_form(form: &Form) -> bool {
+    *form == Form::default()
 }
 
 /// Which file, and what is done with its lines.

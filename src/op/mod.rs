@@ -29,12 +29,12 @@ use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
-use crate::op::command::{BoundCommand, BoundPipe};
+use crate::op::command::{BoundCommand, BoundPipe, BoundProgram};
 use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::library::BoundLibrary;
 use crate::op::lines::{Answers, LineOp};
-use crate::op::record::Tried;
+use crate::op::record::{Record, Tried};
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::Reduced;
 
@@ -121,11 +121,9 @@ impl Bound {
         let Some(Field { name, .. }) = self.table().fields.into_iter().find(is_text) else {
             return Ok(self);
         };
-        let is_command = matches!(self.function, Some(BoundFunction::Command(_)));
+        let is_command = task.work.runs_for_items().is_some();
         let remedy = match (name == ANSWERS, self.reduce.is_some()) {
-            (true, _) if is_command => {
-                "; or say which numbers the command prints: --answers f64 (or i64)".to_owned()
-            }
+            (true, _) if is_command => "; or say which numbers it prints: --answers f64 (or i64)".to_owned(),
             (false, false) => format!(", or --columns {ANSWERS} leaves it out"),
             _ => String::new(),
         };
@@ -139,6 +137,7 @@ impl Bound {
     pub fn answering(&self, answers: ColumnType) -> Self {
         let function = match self.function.clone() {
             Some(BoundFunction::Command(command)) => Some(BoundFunction::Command(command.answering(answers))),
+            Some(BoundFunction::Program(program)) => Some(BoundFunction::Program(program.answering(answers))),
             other => other,
         };
         Self { function, is_open: false, ..self.clone() }
@@ -210,7 +209,7 @@ impl Bound {
 /// Does a file of columns get the answers of a command of which nobody has said what they are?
 fn is_open(task: &Task) -> bool {
     let is_of_columns = matches!(task.output, Output::File(_, Format::Npy | Format::Hdf5));
-    is_of_columns && task.work.command().is_some_and(|command| command.answers.is_none())
+    is_of_columns && task.work.runs_for_items() == Some(None)
 }
 
 /// What the columns of an input are called in results, which may say who has answered.
@@ -364,9 +363,9 @@ pub trait RowFunction: Send {
     /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
     fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
 
-    /// How the row was worked on that was answered last, where it has a work of its own; and the last of what was said
+    /// How a row was worked on, of those that have been answered last, where it has a work of its own; and the last of what was said
     /// while it was.
-    fn tried(&self) -> Option<(&Tried, &[u8])> {
+    fn tried(&self, _row: usize) -> Option<(&Tried, &[u8])> {
         None
     }
 }
@@ -378,6 +377,8 @@ pub enum BoundFunction {
     Formula(Formula),
     /// A command.
     Command(BoundCommand),
+    /// A program that stays.
+    Program(BoundProgram),
     /// A function of a library.
     Library(BoundLibrary),
 }
@@ -391,6 +392,7 @@ impl BoundFunction {
         match function {
             Function::Formula(text) => Formula::bind(text, schema).map(Self::Formula),
             Function::Command(command) => Ok(Self::Command(BoundCommand::bind(command, task.limits, schema))),
+            Function::Program(program) => Ok(Self::Program(BoundProgram::bind(program, task.limits, schema))),
             Function::Library(library) => BoundLibrary::bind(library, schema).map(Self::Library),
         }
     }
@@ -400,6 +402,7 @@ impl BoundFunction {
         match self {
             Self::Formula(formula) => formula.dtype(),
             Self::Command(command) => command.dtype(),
+            Self::Program(program) => program.dtype(),
             Self::Library(library) => library.dtype(),
         }
     }
@@ -408,7 +411,7 @@ impl BoundFunction {
     pub fn is_costly(&self) -> bool {
         match self {
             Self::Formula(formula) => formula.is_costly(),
-            Self::Command(_) => true,
+            Self::Command(_) | Self::Program(_) => true,
             Self::Library(library) => library.is_costly(),
         }
     }
@@ -421,8 +424,18 @@ impl BoundFunction {
         Ok(match self {
             Self::Formula(formula) => Box::new(formula.program(lanes)),
             Self::Command(command) => Box::new(command.function(worker())),
+            Self::Program(program) => Box::new(program.function(&worker())),
             Self::Library(library) => Box::new(library.function()?),
         })
+    }
+
+    /// What is run for an item, as a line for people; nothing where that is a function.
+    pub fn line(&self, record: &Record) -> Vec<u8> {
+        match self {
+            Self::Command(command) => command.line(record),
+            Self::Program(program) => program.text().into(),
+            Self::Formula(_) | Self::Library(_) => Vec::new(),
+        }
     }
 
     /// Looks whether what it needs is there, so that a run that cannot begin says so before anything is written.
@@ -432,7 +445,7 @@ impl BoundFunction {
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Library(library) => library.function().map(drop),
-            Self::Formula(_) | Self::Command(_) => Ok(()),
+            Self::Formula(_) | Self::Command(_) | Self::Program(_) => Ok(()),
         }
     }
 }

@@ -328,12 +328,13 @@ pub enum Alone {
 }
 
 impl Alone {
-    /// As `task` wants it: what a command prints is passed on as it is.
+    /// As `task` wants it: what a program prints is passed on as it is.
     pub fn of(task: &Task) -> Self {
-        let Work::Map { function: Some(Function::Command(command)), .. } = &task.work else {
-            return Self::Line;
-        };
-        if command.raw { Self::Bare } else { Self::Whole }
+        match &task.work {
+            Work::Map { function: Some(Function::Command(command)), .. } if command.raw => Self::Bare,
+            work if work.runs_for_items().is_some() => Self::Whole,
+            _ => Self::Line,
+        }
     }
 
     fn put(self, text: &[u8], out: &mut Vec<u8>) {

@@ -9,7 +9,6 @@ use crate::base::error::{Error, Result};
 use crate::data::format::Format;
 use crate::data::schema::{ColumnType, Schema};
 use crate::job::Task;
-use crate::op::command::BoundCommand;
 use crate::op::record::{Record, Value};
 use crate::op::{Bound, BoundFunction};
 use crate::output::quote::Quoting;
@@ -66,7 +65,7 @@ enum Rows {
 pub struct ItemFiles {
     joblog: Option<Lines>,
     failed: Option<(Lines, Rows)>,
-    command: Option<BoundCommand>,
+    function: Option<BoundFunction>,
     /// The first item of a block that nothing has been said of: another worker may say again what one has said that has
     /// died.
     next: u64,
@@ -83,11 +82,7 @@ impl ItemFiles {
         }
         let joblog = task.joblog_file().map(|path| Lines::create(&path, JOBLOG.as_bytes())).transpose()?;
         let failed = task.failed_file().map(|path| list(&path, bound)).transpose()?;
-        let command = match &bound.function {
-            Some(BoundFunction::Command(command)) => Some(command.clone()),
-            _ => None,
-        };
-        Ok(Some(Self { joblog, failed, command, next: 0 }))
+        Ok(Some(Self { joblog, failed, function: bound.function.clone(), next: 0 }))
     }
 
     /// What is said next is of items from number `first` on, of which nothing has been said.
@@ -115,7 +110,7 @@ impl ItemFiles {
     pub fn put(&mut self, record: &Record) -> Result<()> {
         self.next = record.row + 1;
         if let Some(lines) = &mut self.joblog {
-            log(record, self.command.as_ref(), &mut lines.waiting);
+            log(record, self.function.as_ref(), &mut lines.waiting);
             lines.flush_if_many()?;
         }
         if let Some((lines, rows)) = self.failed.as_mut().filter(|_| record.has_failed) {
@@ -208,7 +203,7 @@ fn is_word(text: &[u8]) -> bool {
 }
 
 /// Appends a line of the job log.
-fn log(record: &Record, command: Option<&BoundCommand>, out: &mut Vec<u8>) {
+fn log(record: &Record, function: Option<&BoundFunction>, out: &mut Vec<u8>) {
     let tried = record.tried;
     let seconds = |nanos: u128| format!("{}.{:03}", nanos / 1_000_000_000, nanos / 1_000_000 % 1000);
     let (began, took) = (seconds(tried.began.into()), seconds(tried.took.as_nanos()));
@@ -217,7 +212,7 @@ fn log(record: &Record, command: Option<&BoundCommand>, out: &mut Vec<u8>) {
     let text =
         format!("{number}\t:\t{began}\t{took:>10}\t0\t{}\t{}\t{}\t", tried.printed, tried.exit, tried.signal);
     out.extend_from_slice(text.as_bytes());
-    let line = command.map(|command| command.line(record)).unwrap_or_default();
+    let line = function.map(|function| function.line(record)).unwrap_or_default();
     Quoting::Plain.put(&line, out);
     out.extend_from_slice(format!("\t{}\t", tried.rank).as_bytes());
     Quoting::Plain.put(&record.host, out);

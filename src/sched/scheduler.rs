@@ -92,7 +92,7 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     ) -> Self {
         // A command may print something else, or some of it twice, when it is run again.
         let is_packed = matches!(Encoding::of(task, bound), Encoding::Packed { .. });
-        let gathers = task.work.says_who() || is_packed && task.work.runs_commands();
+        let gathers = task.work.says_who() || is_packed && task.work.runs_programs();
         Self {
             task,
             bound,

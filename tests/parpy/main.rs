@@ -37,6 +37,7 @@ mod read;
 mod readme;
 mod reduce;
 mod report;
+mod resident;
 mod rooms;
 mod rounded;
 mod scale;

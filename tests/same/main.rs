@@ -155,6 +155,10 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         let text = format!("[[task]]\n{keeps_going}[task.map]\nrange = '0..40'\n{rest}\n");
         jobs.push(parpy("run").arg(dir.write(&format!("exec-{name}.toml"), text)));
     }
+    let program = |rest: &str| parpy("map --range 0..40").args(rest).arg("--worker");
+    jobs.push(program("").arg("sed -u s/^/no./"));
+    jobs.push(program("--part 2/3 --answers i64 --reduce sum,count").arg("sed -u s/$/0/"));
+    jobs.push(program("-k").arg("sh -c 'while read x; do test $x != 17 || exit 3; echo $x; done'"));
     if let Some(library) = library(dir) {
         let call = |name: &str| {
             parpy("map --range -700..700 -k --library").arg(format!("{}:{name}", library.display()))

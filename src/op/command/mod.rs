@@ -6,6 +6,7 @@
 
 mod faults;
 mod pipe;
+mod resident;
 mod template;
 mod tries;
 
@@ -27,6 +28,7 @@ use template::{Item, Template};
 use tries::{Place, Tries};
 
 pub use pipe::BoundPipe;
+pub use resident::BoundProgram;
 
 /// Letters of an item before the lines of its standard error.
 const MOST_ITEM: usize = 40;
@@ -150,7 +152,7 @@ impl RowFunction for CommandFunction {
         self.fault.clone()
     }
 
-    fn tried(&self) -> Option<(&Tried, &[u8])> {
+    fn tried(&self, _row: usize) -> Option<(&Tried, &[u8])> {
         Some(self.tries.last())
     }
 }

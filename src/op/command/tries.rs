@@ -54,6 +54,11 @@ impl Place {
         Self { slot: worker.slot, env: all }
     }
 
+    /// Variables of a program for all items.
+    pub(super) fn of_all(&self) -> Vec<Vec<u8>> {
+        self.env.clone()
+    }
+
     /// Variables of the command for an item, whose number is counted from 0.
     pub(super) fn env(&self, item: u64) -> Vec<Vec<u8>> {
         let own = format!("PARPY_ITEM={item}").into_bytes();
@@ -95,15 +100,7 @@ impl Tries {
 
     /// Notes what a try has come to.
     fn note(&mut self, outcome: &Outcome, printed: usize) {
-        let (exit, signal) = match outcome.ending {
-            Ending::Exited(code) => (code, 0),
-            Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
-            // As a shell has it.
-            Ending::NotStarted(libc::ENOENT) => (127, 0),
-            Ending::NotStarted(_) => (126, 0),
-            Ending::Unfed(_) => (NO_EXIT, 0),
-            Ending::TimedOut | Ending::TooLong | Ending::Abandoned => (NO_EXIT, libc::SIGKILL),
-        };
+        let (exit, signal) = status(outcome.ending);
         let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
         self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
     }
@@ -190,9 +187,7 @@ impl Tries {
             };
             let keep = |lines: &[u8]| {
                 pass_on(before, lines);
-                said.extend_from_slice(lines);
-                let surplus = said.len().saturating_sub(MOST_SAID);
-                said.drain(..surplus);
+                keep_last(said, lines);
             };
             match runner.run(request, made, keep, is_wanted) {
                 Ok(outcome) => return Ok(outcome),
@@ -223,8 +218,28 @@ fn available_memory() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The exit code and the signal that such an ending has in lists of items.
+pub(super) fn status(ending: Ending) -> (i32, i32) {
+    match ending {
+        Ending::Exited(code) => (code, 0),
+        Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
+        // As a shell has it.
+        Ending::NotStarted(libc::ENOENT) => (127, 0),
+        Ending::NotStarted(_) => (126, 0),
+        Ending::Unfed(_) => (NO_EXIT, 0),
+        Ending::TimedOut | Ending::TooLong | Ending::Abandoned => (NO_EXIT, libc::SIGKILL),
+    }
+}
+
+/// Keeps the last of what has been said.
+pub(super) fn keep_last(said: &mut Vec<u8>, lines: &[u8]) {
+    said.extend_from_slice(lines);
+    let surplus = said.len().saturating_sub(MOST_SAID);
+    said.drain(..surplus);
+}
+
 /// Passes on lines of standard error, as many as are written at once, so that no line stands within another.
-fn pass_on(before: &[u8], lines: &[u8]) {
+pub(super) fn pass_on(before: &[u8], lines: &[u8]) {
     let mut text = Vec::new();
     // Nobody listens: that is no fault of the command.
     let put = |text: &mut Vec<u8>| {
@@ -242,12 +257,12 @@ fn pass_on(before: &[u8], lines: &[u8]) {
 }
 
 /// Nobody hears of it.
-fn unwanted() -> Error {
+pub(super) fn unwanted() -> Error {
     Error::Failed("nobody wants the answer any more".into())
 }
 
 /// Waits before an item is tried again.
-fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
+pub(super) fn wait(delay: Duration, is_wanted: &dyn Fn() -> bool) -> Result<()> {
     let began = Instant::now();
     while began.elapsed() < delay {
         signals::check()?;

@@ -191,7 +191,7 @@ fn record_answers(
             continue;
         }
         let (tried, heard) =
-            function.tried().map_or((Tried::default(), &[][..]), |(tried, said)| (*tried, said));
+            function.tried(row).map_or((Tried::default(), &[][..]), |(tried, said)| (*tried, said));
         let said = has_failed.then(|| match heard.trim_ascii() {
             b"" => complaint(settings, function, used, rows, row).into_bytes(),
             said => said[said.len().saturating_sub(record::MOST_SAID)..].to_vec(),

@@ -1,0 +1,512 @@
+//! A program that stays (`--worker`): it is given a line for each row, and answers a line for each, so that its start is
+//! paid for once. One for each worker.
+//!
+//! Lines go to it ahead of its answers, as far as the pipe has room. So when it dies with several of them, nobody knows
+//! which it has died of: the first that it has not answered is given alone to the next program, and if that dies as well,
+//! the row has no answer. A program that answers more lines than it is given ends the run: which of them belong to which
+//! rows cannot be known any more.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::tries::{Place, keep_last, pass_on, wait};
+use super::{before_line, faults, number};
+use crate::base::error::{Error, Result, plain};
+use crate::base::fmt::{counted, shown};
+use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::{Texts, last_of};
+use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
+use crate::job::command::{Form, Limits, Program};
+use crate::op::expr::{Faults, WINDOW};
+use crate::op::record::{NO_EXIT, Tried};
+use crate::op::{RowFunction, RowsOf, Worker};
+
+/// After how long a silence to say why that may be.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long to wait for a second line behind the first that a program answers.
+const SECOND: Duration = Duration::from_millis(20);
+
+/// How long a program may take to end when there are no more rows.
+const TO_END: Duration = Duration::from_secs(2);
+
+/// Bytes of an answer at the most.
+const MOST_ANSWER: usize = 256 << 20;
+
+/// A program bound to the columns of an input. The same on every rank.
+#[derive(Debug, Clone)]
+pub struct BoundProgram {
+    argv: Vec<Vec<u8>>,
+    text: String,
+    form: Form,
+    columns: Vec<(String, ColumnType)>,
+    /// Type of the answers.
+    answers: ColumnType,
+    limits: Limits,
+}
+
+impl BoundProgram {
+    /// `program` over columns of `schema`.
+    pub fn bind(program: &Program, limits: Limits, schema: &Schema) -> Self {
+        Self {
+            argv: program.words.iter().map(|word| word.0.as_encoded_bytes().to_vec()).collect(),
+            text: program.text(),
+            form: program.form,
+            columns: schema.fields.iter().map(|field| (field.name.clone(), field.dtype)).collect(),
+            answers: program.answers.map_or(ColumnType::Bytes, ColumnType::from),
+            limits,
+        }
+    }
+
+    /// Type of its answers.
+    pub fn dtype(&self) -> ColumnType {
+        self.answers
+    }
+
+    /// The same, with answers of another type.
+    pub fn answering(self, answers: ColumnType) -> Self {
+        Self { answers, ..self }
+    }
+
+    /// The program and its arguments, as a line for people.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The same, ready to be run by `worker`.
+    pub fn function(&self, worker: &Worker) -> ProgramFunction {
+        let place = Place::of(worker);
+        let tried = Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() };
+        ProgramFunction {
+            program: self.clone(),
+            place,
+            nobody: tried,
+            resident: None,
+            received: Vec::new(),
+            made: Vec::new(),
+            faults: BTreeMap::new(),
+            tried: Vec::new(),
+            last: None,
+            has_hinted: false,
+        }
+    }
+
+    /// The line that a row is, without its end.
+    fn line(&self, values: &[Cow<[u8]>]) -> std::result::Result<Vec<u8>, String> {
+        match self.form {
+            Form::Tsv => {
+                if let Some(value) =
+                    values.iter().find(|value| memchr::memchr2(b'\t', b'\n', value).is_some())
+                {
+                    return Err(format!(
+                        "no line of tab-separated values can hold '{}'; --worker-format json can",
+                        shown(value)
+                    ));
+                }
+                Ok(values.join(&b'\t'))
+            }
+            Form::Json => {
+                let value = |value: &[u8]| json_of(value);
+                if let ([only], [(name, _)]) = (values, &self.columns[..])
+                    && name.is_empty()
+                {
+                    return value(only).map(String::into_bytes);
+                }
+                let pair = |((name, _), text): (&(String, ColumnType), &Cow<[u8]>)| {
+                    let name = serde_json::Value::from(name.as_str());
+                    value(text).map(|text| format!("{name}:{text}"))
+                };
+                let pairs = self.columns.iter().zip(values).map(pair);
+                Ok(format!("{{{}}}", pairs.collect::<std::result::Result<Vec<_>, _>>()?.join(","))
+                    .into_bytes())
+            }
+        }
+    }
+
+    /// The answer that a line is, put behind what is in `made` where it is a text.
+    fn answer(&self, line: &[u8], made: &mut Vec<u8>) -> std::result::Result<u64, String> {
+        let line = match self.form {
+            Form::Tsv => Cow::Borrowed(line),
+            Form::Json => match serde_json::from_slice(line) {
+                Ok(serde_json::Value::String(text)) => Cow::Owned(text.into_bytes()),
+                Ok(_) => Cow::Borrowed(line.trim_ascii()),
+                Err(_) => return Err(format!("it has answered '{}', which is no JSON", shown(line))),
+            },
+        };
+        let Some(dtype) = self.answers.number() else {
+            let begin = made.len();
+            made.extend_from_slice(&line);
+            return last_of(made, begin).ok_or_else(|| "it has answered too much".to_owned());
+        };
+        number(&line, dtype)
+    }
+}
+
+/// A value as JSON: a number where it is one as JSON writes them, nothing where it is missing, else a text.
+fn json_of(value: &[u8]) -> std::result::Result<String, String> {
+    let text = std::str::from_utf8(value)
+        .map_err(|_| format!("JSON is UTF-8, and '{}' is not; --worker-format tsv takes it", shown(value)))?;
+    let is_number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && serde_json::from_str::<serde_json::Number>(text).is_ok();
+    Ok(match is_number {
+        true => text.to_owned(),
+        false => serde_json::Value::from(text).to_string(),
+    })
+}
+
+/// A program at work.
+struct Running {
+    resident: Resident,
+    /// The last of what it has said.
+    said: Vec<u8>,
+    /// Since when it can answer nothing more.
+    closed: Option<Instant>,
+    /// It has answered a line that it was given alone with one line.
+    is_proven: bool,
+}
+
+/// Answers rows with a program. One per worker.
+pub struct ProgramFunction {
+    program: BoundProgram,
+    place: Place,
+    /// A row that has not been tried.
+    nobody: Tried,
+    resident: Option<Running>,
+    /// What it has answered and is not yet an answer: part of a line.
+    received: Vec<u8>,
+    /// Texts that it has answered.
+    made: Vec<u8>,
+    /// Why rows of the last window have no answer, and what was said then.
+    faults: BTreeMap<usize, (String, Vec<u8>)>,
+    /// How rows of the last window were worked on.
+    tried: Vec<Tried>,
+    /// The number of the row that was answered last, for messages.
+    last: Option<u64>,
+    has_hinted: bool,
+}
+
+/// Lines of a window that are to be given to a program.
+struct Lines {
+    bytes: Vec<u8>,
+    /// The rows that they are of, each with the end of its line.
+    rows: Vec<(usize, usize)>,
+}
+
+/// How far a window has come.
+#[derive(Default)]
+struct Progress {
+    /// Lines that have been answered, or have failed.
+    done: usize,
+    /// Bytes that the program that runs has taken.
+    sent: usize,
+    /// How often programs have died of the next line, or taken too long.
+    tries: usize,
+    /// The next line is given alone.
+    is_alone: bool,
+    /// When what is awaited was begun.
+    since: Option<Instant>,
+}
+
+impl ProgramFunction {
+    /// What is said before each line of standard error, and for what.
+    fn before(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
+        before_line(&self.values(rows, row), rows.first + row as u64)
+    }
+
+    fn values<'r>(&self, rows: &RowsOf<'r>, row: usize) -> Vec<Cow<'r, [u8]>> {
+        let value = |(column, (_, dtype)): (&&'r [u64], &(String, ColumnType))| match dtype.number() {
+            None => Texts { input: rows.memory, made: &[] }.get(column[row]).into(),
+            Some(dtype) => dtype.text(column[row]).into_bytes().into(),
+        };
+        rows.columns.iter().zip(&self.program.columns).map(value).collect()
+    }
+
+    /// The lines of these rows; a row that is none has no answer.
+    fn lines(&mut self, rows: &RowsOf, these: impl Iterator<Item = usize>) -> Lines {
+        let mut lines = Lines { bytes: Vec::new(), rows: Vec::new() };
+        for row in these.filter(|row| !rows.lacks(*row)) {
+            match self.program.line(&self.values(rows, row)) {
+                Ok(line) => {
+                    lines.bytes.extend_from_slice(&line);
+                    lines.bytes.push(b'\n');
+                    lines.rows.push((row, lines.bytes.len()));
+                }
+                Err(fault) => _ = self.faults.insert(row, (fault, Vec::new())),
+            }
+        }
+        lines
+    }
+
+    fn start(&mut self) -> Result<&mut Running> {
+        let request = Request {
+            argv: self.program.argv.clone(),
+            env: self.place.of_all(),
+            memory: self.program.limits.memory,
+            most_output: u64::MAX,
+            input: Input::Nothing,
+            timeout: None,
+        };
+        let resident = Resident::start(&request)
+            .map_err(|e| Error::Failed(format!("cannot run {}: {}", self.program.text, plain(&e))))?;
+        self.received.clear();
+        Ok(self.resident.insert(Running { resident, said: Vec::new(), closed: None, is_proven: false }))
+    }
+
+    /// Gives the lines to a program, and takes its answers, until all have one, or none.
+    fn converse(
+        &mut self,
+        rows: &RowsOf,
+        lines: &Lines,
+        answers: &mut [u64],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let mut progress = Progress::default();
+        while let Some((row, end)) = lines.rows.get(progress.done).copied() {
+            let before = self.before(rows, row);
+            let (timeout, program) = (self.program.limits.timeout, self.program.text.clone());
+            if self.resident.is_none() {
+                self.start()?;
+                progress.sent = lines.rows[..progress.done].last().map_or(0, |(_, end)| *end);
+                progress.since = None;
+            }
+            let Some(Running { resident, said, closed, is_proven }) = &mut self.resident else { continue };
+            let since = *progress.since.get_or_insert_with(Instant::now);
+            let limit = if progress.is_alone || !*is_proven { end } else { lines.bytes.len() };
+            let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
+            // One of all workers says so.
+            let hints = !self.has_hinted && (self.nobody.rank, self.nobody.slot) == (0, 0);
+            let hint = hints.then(|| since + SILENCE);
+            let mut say = |text: &[u8]| {
+                pass_on(&before, text);
+                keep_last(said, text);
+            };
+            let unsent = &lines.bytes[progress.sent.min(limit)..limit];
+            // Who has closed its output most often ends in a moment.
+            if resident.is_mute() {
+                closed.get_or_insert_with(Instant::now);
+            }
+            let closing = closed.map(|closed| closed + SILENCE);
+            let until = [deadline, hint, closing].into_iter().flatten().min();
+            let heard = resident.exchange(unsent, &mut self.received, &mut say, until, is_wanted);
+            let over = match heard {
+                Ok(Heard::Some(sent)) => {
+                    progress.sent += sent;
+                    None
+                }
+                Ok(Heard::Nothing) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                    Some(Outcome {
+                        ending: Ending::TimedOut,
+                        began: 0,
+                        took: since.elapsed(),
+                        leaves_process: false,
+                    })
+                }
+                Ok(Heard::Nothing) if closing.is_some_and(|closing| Instant::now() >= closing) => {
+                    Some(Outcome {
+                        ending: Ending::Exited(0),
+                        began: 0,
+                        took: since.elapsed(),
+                        leaves_process: false,
+                    })
+                }
+                Ok(Heard::Nothing) => {
+                    self.has_hinted = true;
+                    tracing::warn!(
+                        "{program} has been silent for a second with {}: where it is not at work, it may keep its answers \
+                         back, and has to flush them after each line (in Python print(..., flush=True), in awk fflush())",
+                        counted((lines.rows.len() - progress.done) as u64, "line")
+                    );
+                    None
+                }
+                Ok(Heard::Over(outcome)) => Some(outcome),
+                Err(Ended::Signal(error)) => return Err(error),
+                Err(Ended::Unwanted) => return Err(super::tries::unwanted()),
+                Err(Ended::Gone) => Some(Outcome {
+                    ending: Ending::Abandoned,
+                    began: 0,
+                    took: since.elapsed(),
+                    leaves_process: false,
+                }),
+            };
+            let before = progress.done;
+            self.take_answers(rows, lines, answers, &mut progress)?;
+            let owes = lines.rows.get(progress.done).is_some_and(|(_, end)| *end <= progress.sent);
+            if progress.done > before && over.is_none() && !owes {
+                self.prove()?;
+            }
+            if let Some(outcome) = over {
+                self.over(lines, &mut progress, &outcome, is_wanted)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the lines that have come.
+    fn take_answers(
+        &mut self,
+        rows: &RowsOf,
+        lines: &Lines,
+        answers: &mut [u64],
+        progress: &mut Progress,
+    ) -> Result<()> {
+        let received = std::mem::take(&mut self.received);
+        let mut at = 0;
+        while let Some(len) = memchr::memchr(b'\n', &received[at..]) {
+            let line = &received[at..at + len];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            at += len + 1;
+            let next = lines.rows.get(progress.done).filter(|(_, end)| *end <= progress.sent);
+            let Some((row, _)) = next else { return Err(self.surplus(line)) };
+            self.note(*row, progress, (0, 0), len as u64 + 1);
+            match self.program.answer(line, &mut self.made) {
+                Ok(word) => answers[*row] = word,
+                Err(fault) => _ = self.faults.insert(*row, (fault, Vec::new())),
+            }
+            self.last = Some(rows.first + *row as u64);
+            progress.done += 1;
+            (progress.tries, progress.is_alone) = (0, false);
+            progress.since = Some(Instant::now());
+        }
+        self.received = received[at..].to_vec();
+        if self.received.len() > MOST_ANSWER {
+            return Err(Error::Failed(format!(
+                "{} has answered more than {} MiB without the end of a line",
+                self.program.text,
+                MOST_ANSWER >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// Waits whether more comes than was asked for, where the program that runs has never been looked at so: who answers two
+    /// lines for one does so from the first on.
+    ///
+    /// # Errors
+    /// It does.
+    fn prove(&mut self) -> Result<()> {
+        let Some(Running { resident, said, is_proven, .. }) = &mut self.resident else { return Ok(()) };
+        if !std::mem::replace(is_proven, true) {
+            let (until, mut say) = (Some(Instant::now() + SECOND), |text: &[u8]| keep_last(said, text));
+            let heard = resident.exchange(b"", &mut self.received, &mut say, until, &|| true);
+            if matches!(heard, Ok(Heard::Over(_)) | Err(_)) {
+                self.resident = None;
+            }
+        }
+        if self.received.is_empty() { Ok(()) } else { Err(self.surplus(&self.received)) }
+    }
+
+    /// It has answered a line that nobody has asked for.
+    fn surplus(&self, line: &[u8]) -> Error {
+        let after =
+            self.last.map_or("before the first item".to_owned(), |row| format!("after item no. {}", row + 1));
+        Error::Failed(format!(
+            "{} has answered more lines than it was given: '{}' {after}; it is to print one line for each that it reads",
+            self.program.text,
+            shown(line)
+        ))
+    }
+
+    /// Notes how a row was worked on.
+    fn note(&mut self, row: usize, progress: &Progress, (exit, signal): (i32, i32), printed: u64) {
+        let took = progress.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let began = now.saturating_sub(took).as_nanos() as u64;
+        self.tried[row] = Tried { exit, signal, began, took, printed, ..self.nobody };
+    }
+
+    /// The program is over, or is to be, with lines that it has not answered.
+    fn over(
+        &mut self,
+        lines: &Lines,
+        progress: &mut Progress,
+        outcome: &Outcome,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        let said = self.resident.take().map(|running| running.said).unwrap_or_default();
+        let part = std::mem::take(&mut self.received);
+        let was_alone = progress.is_alone || progress.done + 1 == lines.rows.len();
+        progress.since.get_or_insert_with(Instant::now);
+        let Some((row, _)) = lines.rows.get(progress.done).copied() else { return Ok(()) };
+        progress.tries += 1;
+        // Whoever dies is looked into once more, as a worker process is; who takes too long, or cannot be started, is not.
+        let is_dead = matches!(outcome.ending, Ending::Exited(_) | Ending::Killed(_) | Ending::Abandoned);
+        let again = usize::from(is_dead && (progress.tries == 1 || !was_alone));
+        if progress.tries <= self.program.limits.retries.max(again) {
+            progress.is_alone = true;
+            if progress.tries > 1 {
+                wait(self.program.limits.delay, is_wanted)?;
+            }
+            return Ok(());
+        }
+        let fault = match outcome.ending {
+            Ending::Exited(0) if part.is_empty() => "it has ended before it answered".to_owned(),
+            Ending::Exited(0) => format!("it has ended in the middle of an answer: '{}'", shown(&part)),
+            ending => faults::of(ending, self.program.limits.timeout, 0),
+        };
+        let (exit, signal) = super::tries::status(outcome.ending);
+        self.note(row, progress, (exit, signal), part.len() as u64);
+        self.faults.insert(row, (faults::with_said(fault, &said), said));
+        progress.done += 1;
+        (progress.tries, progress.is_alone, progress.since) = (0, false, None);
+        Ok(())
+    }
+}
+
+impl RowFunction for ProgramFunction {
+    fn columns(&self) -> Vec<usize> {
+        (0..self.program.columns.len()).collect()
+    }
+
+    fn rows_at_once(&self) -> usize {
+        WINDOW
+    }
+
+    fn answer(
+        &mut self,
+        rows: &RowsOf,
+        answers: &mut [u64],
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Option<Box<Faults>>> {
+        self.made.clear();
+        self.faults.clear();
+        self.tried = vec![self.nobody; answers.len()];
+        let lines = self.lines(rows, 0..answers.len());
+        if let Err(error) = self.converse(rows, &lines, answers, is_wanted) {
+            self.resident = None;
+            return Err(error);
+        }
+        let mut faults: Option<Box<Faults>> = None;
+        for row in self.faults.keys() {
+            faults.get_or_insert_default()[row / 64] |= 1 << (row % 64);
+        }
+        Ok(faults)
+    }
+
+    fn made(&self) -> &[u8] {
+        &self.made
+    }
+
+    fn fault(&self, _rows: &RowsOf, row: usize) -> Option<String> {
+        self.faults.get(&row).map(|(fault, _)| fault.clone())
+    }
+
+    fn tried(&self, row: usize) -> Option<(&Tried, &[u8])> {
+        let said = self.faults.get(&row).map_or(&[][..], |(_, said)| said);
+        self.tried.get(row).map(|tried| (tried, said))
+    }
+}
+
+impl Drop for ProgramFunction {
+    /// There are no more rows: the program may do what it does at its end.
+    fn drop(&mut self) {
+        let Some(Running { resident, .. }) = &mut self.resident else { return };
+        resident.end_input();
+        let (until, mut rest) = (Instant::now() + TO_END, Vec::new());
+        let mut say = |text: &[u8]| pass_on(b"", text);
+        while let Ok(Heard::Some(_)) = resident.exchange(b"", &mut rest, &mut say, Some(until), &|| true) {}
+        if !rest.trim_ascii().is_empty() {
+            tracing::warn!("{}, at its end", self.surplus(rest.trim_ascii()));
+        }
+    }
+}
