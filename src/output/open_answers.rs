@@ -324,3 +324,153 @@ fn patch(records: &mut [Record], misfits: Vec<(u64, String)>) -> Option<String> 
     }
     first.map(|(_, why)| why)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::{Cli, split_words};
+    use crate::data::schema::Schema;
+    use crate::input::InputInfo;
+    use crate::job::Job;
+    use crate::observe::report::Report;
+
+    /// Keeps the type that it is told.
+    #[derive(Default)]
+    struct Kept(Option<ColumnType>);
+
+    impl Sink for Kept {
+        fn take(&mut self, _piece: &ResultChunk) -> Result<()> {
+            Ok(())
+        }
+
+        fn answers_are(&mut self, _task: &Task, bound: &Bound) {
+            assert!(self.0.replace(bound.answers()).is_none(), "said twice");
+        }
+
+        fn finish(&mut self, _report: &Report) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What rows have come to: the type, the bits of each or none, how many do not fit, and the error that ends it.
+    type Outcome = (Option<ColumnType>, Vec<Option<u64>>, u64, Option<String>);
+
+    /// Takes answers in blocks that end at `cuts`.
+    fn outcome(answers: &[Option<&str>], cuts: &[usize], keep_going: bool) -> Outcome {
+        let words = [
+            "parpy",
+            "map",
+            "--range",
+            "0..9",
+            "-o",
+            "x.npy",
+            if keep_going { "-k" } else { "-q" },
+            "--exec",
+            "echo",
+        ];
+        let cli = Cli::parse_from(split_words(words.map(Into::into).into()));
+        let task = Job::from_cli(&cli, |_| Ok(String::new())).unwrap().tasks.remove(0);
+        let info = InputInfo { schema: Schema::single("", Dtype::I64), ..InputInfo::default() };
+        let bound = Bound::of(&task, info).unwrap();
+        let mut open = OpenAnswers::of(&task, &bound).unwrap();
+        let (mut sink, mut all, mut misfits, mut failed) = (Kept::default(), Vec::new(), 0, None);
+        let mut keep = |pieces: &[Piece], dtype: Option<ColumnType>| {
+            for piece in pieces {
+                let count = piece.bytes.len() / (8 + usize::from(keep_going));
+                let (words, gaps) = piece.bytes.split_at(count * 8);
+                let words = words.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+                let is_gap = |i: usize| gaps.get(i).is_some_and(|gap| *gap == 1);
+                let missing = dtype.map(missing);
+                all.extend(words.enumerate().map(|(i, word)| {
+                    assert!(!is_gap(i) || Some(word) == missing);
+                    (!is_gap(i)).then_some(word)
+                }));
+            }
+        };
+        let mut start = 0;
+        for end in cuts.iter().copied().chain([answers.len()]) {
+            let block = Block { start: start as u64, end: end as u64 };
+            let mut bytes = Vec::new();
+            for answer in &answers[start..end] {
+                let text = Field::Text(answer.unwrap_or_default().as_bytes());
+                pack_fields([text].into_iter(), keep_going.then_some(answer.is_none()), &mut bytes);
+            }
+            let chunk = ResultChunk { worker: Some(0), block, bytes: &bytes, ..ResultChunk::default() };
+            let items = answers[start..end].iter().flatten().count() as u64;
+            let mut answer = BlockResult { items, failed: block.len() - items, ..BlockResult::default() };
+            match open.fit(&chunk, &mut answer, &mut sink) {
+                Ok((pieces, late)) => {
+                    keep(&pieces, sink.0);
+                    misfits += late.count;
+                    assert!(!keep_going || answer.items + answer.failed == block.len());
+                    failed = answer.failure.map(|error| error.to_string());
+                }
+                Err(error) => failed = Some(error.to_string()),
+            }
+            if failed.is_some() {
+                break;
+            }
+            start = end;
+        }
+        if failed.is_none() {
+            let pieces = open.end(&mut sink).unwrap();
+            keep(&pieces, sink.0);
+        }
+        (sink.0, all, misfits, failed)
+    }
+
+    /// The same, in a few words.
+    fn expected(answers: &[Option<&str>], keep_going: bool) -> Outcome {
+        let first: Vec<&str> = answers.iter().flatten().take(FIRST).copied().collect();
+        let is = |dtype: Dtype| first.iter().all(|word| dtype.parse(word).is_some());
+        if let Some(row) = answers.iter().position(|word| {
+            word.is_some_and(|word| Dtype::F64.parse(word).is_none() && first.contains(&word))
+        }) && !is(Dtype::F64)
+        {
+            let item = format!("the answer of item no. {} is '{}'", row + 1, answers[row].unwrap());
+            return (None, Vec::new(), 0, Some(item));
+        }
+        let dtype = if is(Dtype::I64) { Dtype::I64 } else { Dtype::F64 };
+        let bits: Vec<Option<u64>> =
+            answers.iter().map(|word| word.and_then(|word| dtype.parse(word))).collect();
+        let misfits = answers.iter().zip(&bits).filter(|(word, bits)| word.is_some() && bits.is_none());
+        let end = answers.iter().zip(&bits).position(|(word, bits)| word.is_some() && bits.is_none());
+        match end.filter(|_| !keep_going) {
+            Some(end) => {
+                let why = format!("item no. {}: it has printed", end + 1);
+                (Some(dtype.into()), bits[..end].to_vec(), 1, Some(why))
+            }
+            None => (Some(dtype.into()), bits.clone(), misfits.count() as u64, None),
+        }
+    }
+
+    proptest! {
+        /// The type, and what fits, do not hang on how answers are cut into blocks.
+        #[test]
+        fn the_first_answers_say_the_type_however_they_are_cut(
+            answers in prop::collection::vec(
+                prop_oneof![
+                    400 => Just(Some("7")), 8 => Just(Some("-2")), 5 => Just(None), 2 => Just(Some("0.5")), 1 => Just(Some("x")),
+                ],
+                0..200,
+            ),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+            keep_going: bool,
+        ) {
+            let answers: Vec<Option<&str>> =
+                answers.into_iter().filter(|answer| keep_going || answer.is_some()).collect();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.index(answers.len() + 1)).collect();
+            cuts.sort_unstable();
+            let (found, expected) = (outcome(&answers, &cuts, keep_going), expected(&answers, keep_going));
+            prop_assert_eq!((found.0, &found.1, found.2), (expected.0, &expected.1, expected.2));
+            match (&found.3, &expected.3) {
+                (None, None) => {}
+                (Some(found), Some(expected)) => prop_assert!(found.contains(expected), "{found}: {expected}"),
+                _ => prop_assert!(false, "{:?} {:?}", found.3, expected.3),
+            }
+        }
+    }
+}

@@ -126,6 +126,54 @@ fn what_does_not_fit_later_is_a_failed_item() {
     }
 }
 
+/// Answers that come in pieces, and workers that are killed while they give them.
+#[test]
+fn an_answer_counts_once_whoever_gives_it() {
+    let dir = Dir::new();
+    for extension in extensions() {
+        let expected = lines((1..=70).map(|i| i.to_string()));
+        in_all_ways(&dir, "--range 1..71", extension, "printf '%070000d\\n' {}", |done, file| {
+            assert_eq!((done.code, answers(file)), (0, expected.clone()), "{}", done.stderr);
+        });
+        // The workers are the children of parpy that the spawner is not, which is its own child.
+        let script = "case {} in 66|72) echo 0.5; exit;; 70) ;; *) echo {}; exit;; esac; \
+                      spawner=$(cut -d' ' -f4 /proc/$PPID/stat); parpy=$(cut -d' ' -f4 /proc/$spawner/stat); \
+                      for child in $(cat /proc/$parpy/task/$parpy/children); do test $child = $spawner || kill -9 $child; \
+                      done; sleep 100";
+        let (file, list) = (dir.path(&format!("k.{extension}")), dir.path("list.csv"));
+        let flags = format!("--range 0..90 -k --failed {}", list.display());
+        map(&flags, &file, "-q -p pool -j 2 --schedule dynamic,5", script)
+            .done()
+            .fails(1, &["3 items have no answer"]);
+        let failed = [66, 70, 72];
+        let expected =
+            lines((0..90).map(|i| if failed.contains(&i) { String::new() } else { i.to_string() }));
+        assert_eq!(answers(&file), expected);
+        let list = String::from_utf8(std::fs::read(list).unwrap()).unwrap();
+        let rows: Vec<&str> = list.lines().skip(1).collect();
+        assert!(
+            rows.len() == 3 && rows[1].starts_with("70,70,-1,9,") && rows[2].starts_with("72,72,0,0,"),
+            "{list}"
+        );
+    }
+}
+
+/// What has been done before the type is known is kept, too.
+#[test]
+fn a_run_that_is_stopped_keeps_what_there_is() {
+    let dir = Dir::new();
+    for extension in extensions() {
+        let file = dir.path(&format!("s.{extension}"));
+        let script = "test {} != 9 || kill -TERM $(cut -d' ' -f4 /proc/$(cut -d' ' -f4 /proc/$PPID/stat)/stat); echo {}.5";
+        let done = map("--range 0..20 --schedule dynamic,1", &file, "-q -p serial", script).done();
+        assert_eq!(done.code, 143, "{}", done.stderr);
+        let kept = dir.path(&format!("kept.{extension}"));
+        std::fs::rename(dir.path(&format!("s.{extension}.partial")), &kept).unwrap();
+        assert!(answers(&kept).starts_with("0.5\n1.5\n2.5\n"), "{}", answers(&kept));
+        assert!((9..=10).contains(&answers(&kept).lines().count()));
+    }
+}
+
 #[test]
 fn only_answers_count_as_the_first() {
     let dir = Dir::new();
