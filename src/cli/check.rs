@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result, did_you_mean, nearest};
 use crate::base::fmt::listed;
 use crate::cli::commands::{self, limits};
 use crate::cli::together::{check_together, part_of_all};
-use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
+use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared, sweep};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
@@ -292,6 +292,7 @@ impl Task {
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
+            seed: sweep::seed(shared.seed, &work, portion)?,
             repeat,
             compress,
             progress: ProgressWhen::Never,
@@ -420,7 +421,7 @@ fn lines_of(path: &Path) -> Numbers {
 }
 
 fn only_one_input() -> Error {
-    Error::Usage("give VALUES, or --range, or --from, or --lines, but only one of them".into())
+    Error::Usage("give VALUES, or --range, or --from, or --lines, or --sweep, but only one of them".into())
 }
 
 /// # Errors
@@ -454,12 +455,15 @@ fn columns(spec: &MapSpec) -> Option<Vec<String>> {
 impl Work {
     /// A command over items, which are texts.
     fn command(spec: &MapSpec, command: job::command::Command, reduce: Option<Reductions>) -> Result<Self> {
-        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
-            ([], None, None, Some(path)) => lines_of(path),
-            (values, None, None, None) => Numbers::Words(values.iter().map(|word| word.0.clone()).collect()),
-            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, None)?),
-            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Lines(LinesOf::Stdin),
-            ([], None, Some(from), None) => Numbers::of_file(spec, from, false)?,
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines, sweep::of_map(spec)?) {
+            ([], None, None, None, Some(sweep)) => Numbers::Sweep(sweep),
+            ([], None, None, Some(path), None) => lines_of(path),
+            (values, None, None, None, None) => {
+                Numbers::Words(values.iter().map(|word| word.0.clone()).collect())
+            }
+            ([], Some(range), None, None, None) => Numbers::Range(Range::parse(range, None)?),
+            ([], None, Some(path), None, None) if path == Path::new("-") => Numbers::Lines(LinesOf::Stdin),
+            ([], None, Some(from), None, None) => Numbers::of_file(spec, from, false)?,
             _ => return Err(only_one_input()),
         };
         check_layout(spec, &numbers)?;
@@ -478,8 +482,12 @@ impl Work {
             return Self::command(spec, command, reduce);
         }
         function.map_or(Ok(()), Formula::check)?;
-        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
-            ([], None, None, Some(path)) => {
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines, sweep::of_map(spec)?) {
+            ([], None, None, None, Some(sweep)) => {
+                sweep.check(spec.dtype)?;
+                Numbers::Sweep(sweep)
+            }
+            ([], None, None, Some(path), None) => {
                 if let Some(dtype) = spec.dtype {
                     let dtype = dtype.name();
                     return Err(Error::Usage(format!(
@@ -494,13 +502,13 @@ impl Work {
                 }
                 lines_of(path)
             }
-            (values, None, None, None) => {
+            (values, None, None, None, None) => {
                 let words: Vec<String> = values.iter().map(|word| word.0.clone()).collect();
                 Numbers::Typed(Typed::parse(&words, spec.dtype)?)
             }
-            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
-            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Stdin,
-            ([], None, Some(from), None) => {
+            ([], Some(range), None, None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
+            ([], None, Some(path), None, None) if path == Path::new("-") => Numbers::Stdin,
+            ([], None, Some(from), None, None) => {
                 let by_element =
                     function.is_some_and(|function| functions::by_name(function.trim()).is_some());
                 Numbers::of_file(spec, from, by_element)?
@@ -508,12 +516,14 @@ impl Work {
             _ => return Err(only_one_input()),
         };
         check_layout(spec, &numbers)?;
-        if !matches!(numbers, Numbers::File { .. }) {
-            // There is one column, without a name.
-            let schema = match numbers {
-                Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
-                _ => Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64)),
-            };
+        // Of what is in no file it is known which columns there are; one has no name.
+        let schema = match &numbers {
+            Numbers::File { .. } => None,
+            Numbers::Sweep(sweep) => sweep.schema(spec.dtype),
+            Numbers::Lines(_) => Some(Schema::single("", ColumnType::Bytes)),
+            _ => Some(Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64))),
+        };
+        if let Some(schema) = schema {
             let formula = function.map(|function| Formula::bind(function, &schema)).transpose()?;
             if let Some(Reductions { items, by, ddof }) = &reduce {
                 // Whatever the ranges of bins will be.

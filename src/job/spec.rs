@@ -36,6 +36,20 @@ pub struct MapSpec {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<PathBuf>,
+    /// All combinations of the values of several parameters, the last fastest; each is a column of that name: A..B:STEP, in
+    /// exact decimals and without B; 1,2,3 or euler,rk4; lin(A,B,N) and log(A,B,N), N values from A to B, at equal
+    /// distances or ratios; @FILE, a value on each line. Once for each parameter
+    #[arg(long, value_name = "NAME=VALUES", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<PathBuf>,
+    /// The parameters of --sweep side by side: the first value of each, then the second, …
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub zip: bool,
+    /// Of the combinations of --sweep so many, chosen at random (--seed) without repetition, in their order
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<i64>,
     /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -162,7 +176,7 @@ pub struct Beside {
 }
 
 /// A value as typed: in a job file also a bare number.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NumberArg(pub String);
 
 impl From<String> for NumberArg {
@@ -240,6 +254,7 @@ pub struct TaskSpec {
     pub gpus: Option<String>,
     pub joblog: Option<PathBuf>,
     pub failed: Option<PathBuf>,
+    pub seed: Option<NumberArg>,
     pub repeat: Option<i64>,
     pub compress: Option<String>,
     pub part: Option<String>,

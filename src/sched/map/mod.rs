@@ -436,6 +436,7 @@ impl Operator for MapRows {
                     if let Some(holes) = source.holes() {
                         lacking.extend((0..columns).map(|column| holes.of_column(column)));
                     }
+                    memory = source.memory();
                     (own.chunks_exact(piece).map(|column| &column[..found]).collect(), found, fault)
                 }
                 (None, Some(rows)) => {

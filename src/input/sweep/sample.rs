@@ -1,0 +1,129 @@
+//! Some of n rows, chosen at random without repetition, in their order.
+//!
+//! A permutation of all rows follows from the seed: a Feistel network over as many bits as their numbers have, walked
+//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are those that are chosen.
+
+use std::sync::{Arc, Mutex};
+
+/// Rounds of the network: four make a permutation that nothing tells from a random one, the others are for small ones.
+const ROUNDS: u64 = 10;
+
+/// A permutation of 0..n.
+struct Permutation {
+    n: u64,
+    /// Bits of half a number.
+    half: u32,
+    seed: u64,
+}
+
+/// SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014).
+fn mixed(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+impl Permutation {
+    /// Of 0..`n`, where n is not 0.
+    fn new(n: u64, seed: u64) -> Self {
+        let bits = (u64::BITS - (n - 1).leading_zeros()).max(2);
+        Self { n, half: bits.div_ceil(2), seed: mixed(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) }
+    }
+
+    /// Where number `at` goes.
+    fn get(&self, mut at: u64) -> u64 {
+        let mask = (1u64 << self.half) - 1;
+        loop {
+            let (mut left, mut right) = (at >> self.half, at & mask);
+            for round in 0..ROUNDS {
+                let key = self.seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                (left, right) = (right, left ^ mixed(right ^ mixed(key)) & mask);
+            }
+            at = left << self.half | right;
+            if at < self.n {
+                return at;
+            }
+        }
+    }
+}
+
+/// `count` of the numbers 0..`n`, each at most once, as `seed` says: the least first.
+fn choose(n: u64, count: u64, seed: u64) -> Vec<u64> {
+    if count == 0 || n == 0 {
+        return Vec::new();
+    }
+    let permutation = Permutation::new(n, seed);
+    let mut chosen: Vec<u64> = (0..count.min(n)).map(|at| permutation.get(at)).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+/// What was chosen last in this process, whose workers choose the same.
+static LAST: Mutex<Option<(Wanted, Arc<Vec<u64>>)>> = Mutex::new(None);
+
+/// Of how many, how many, and the seed.
+type Wanted = [u64; 3];
+
+/// As [`choose`], once for all workers of this process.
+pub fn chosen(n: u64, count: u64, seed: u64) -> Arc<Vec<u64>> {
+    let wanted = [n, count, seed];
+    let mut last = LAST.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match &*last {
+        Some((known, rows)) if *known == wanted => Arc::clone(rows),
+        _ => {
+            let rows = Arc::new(choose(n, count, seed));
+            *last = Some((wanted, Arc::clone(&rows)));
+            rows
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn each_is_chosen_once_and_in_order(n in 1u64..5000, count in 0u64..5000, seed: u64) {
+            let rows = choose(n, count, seed);
+            prop_assert_eq!(rows.len() as u64, count.min(n));
+            prop_assert!(rows.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert!(rows.last().is_none_or(|last| *last < n));
+        }
+
+        #[test]
+        fn of_as_many_as_can_be_counted(count in 0u64..50, seed: u64, less in 0u64..100) {
+            let rows = choose(u64::MAX - less, count, seed);
+            prop_assert_eq!(rows.len() as u64, count);
+            prop_assert!(rows.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+
+    #[test]
+    fn each_is_as_likely_as_any_other() {
+        for (n, count) in [(5, 2), (12, 5), (100, 10)] {
+            let mut hits = vec![0u32; n as usize];
+            let mut pairs = vec![0u32; (n * n) as usize];
+            let seeds = 20_000;
+            for seed in 0..seeds {
+                let rows = choose(n, count, seed);
+                rows.iter().for_each(|row| hits[*row as usize] += 1);
+                for (i, a) in rows.iter().enumerate() {
+                    rows[i + 1..].iter().for_each(|b| pairs[(a * n + b) as usize] += 1);
+                }
+            }
+            // Six standard deviations.
+            let near = |hits: u32, share: f64| {
+                let expected = seeds as f64 * share;
+                (f64::from(hits) - expected).abs() < 6.0 * (expected * (1.0 - share)).sqrt()
+            };
+            let (n, count) = (n as f64, count as f64);
+            assert!(hits.iter().all(|hits| near(*hits, count / n)), "{hits:?}");
+            let share = count * (count - 1.0) / (n * (n - 1.0));
+            let met: Vec<u32> = pairs.into_iter().filter(|hits| *hits > 0).collect();
+            assert_eq!(met.len(), (n * (n - 1.0) / 2.0) as usize);
+            assert!(met.iter().all(|hits| near(*hits, share)), "{met:?}");
+        }
+    }
+}
