@@ -631,8 +631,6 @@ mod tests {
         ) {
             let schedule = block.map_or(kind.to_owned(), |block| format!("{kind},{block}"));
             let mut words = vec!["map", "--from", "t.csv", "-k", "--schedule", &schedule, "-o", output, "-f", "c0 + 1"];
-            // Files of arrays that each worker finds its rows in have no texts.
-            let has_texts = has_texts && is_stream;
             if has_texts && output == "a.npy" && !is_reduced {
                 words.extend(["--columns", "output"]);
             }
@@ -652,7 +650,7 @@ mod tests {
                 prop_assert!(buf >= rows * width);
                 let has_room = if is_stream { batch::rows_for(columns, input) >= rows } else { input == 0 };
                 prop_assert!(has_room);
-                prop_assert_eq!(texts, if has_texts { batch::TEXT } else { 0 });
+                prop_assert_eq!(texts, if has_texts && is_stream { batch::TEXT } else { 0 });
                 prop_assert!(slots * BlockSizing::enough_texts(slots) <= MOST.max(slots << 16));
                 // Parts of a batch begin at whole cache lines, and a state has room for a few numbers.
                 let own = batch::bytes_for(columns, 0) + columns * 192 + if has_texts { PIECES } else { STATES };

@@ -196,7 +196,7 @@ impl Task {
             failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
             seed: match (flags.seed, &spec.seed) {
                 // Of several tasks not each chooses at random.
-                (Some(seed), _) => Some(seed).filter(|_| work.is_sampled()),
+                (Some(seed), _) => Some(seed).filter(|_| work.is_random()),
                 (None, Some(NumberArg(text))) => Some(
                     text.parse()
                         .map_err(|_| Error::Usage(format!("seed = '{text}': it is a whole number from 0")))?,

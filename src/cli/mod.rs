@@ -143,6 +143,7 @@ Examples:
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
   parpy map --sweep a='log(1e-3,1,7)' --sweep method=euler,rk4 --exec ./simulate {a} {method}
+  parpy map --sweep a='lin(0,1)' --sweep b='log(1e-3,1)' --points lhs:100 --seed 1 -f 'a*b' -o s.csv
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
   mpirun -n 4 parpy map --from values.npy -o none --report
   parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
@@ -181,7 +182,7 @@ A job file:
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
 keep_going, halt, unordered, retries, seed, repeat, compress and part; where commands are run, also timeout,
 memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, sweep (a list, as
-in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, no_header, text, delimiter,
+in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, points, no_header, text, delimiter,
 function, exec (a list of words), shell, raw, answers, dtype, columns, reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
 command line, which come before them.
 
@@ -466,7 +467,7 @@ pub struct Shared {
     /// of this input only .h5 and .json can tell. The parts stay
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub join: Option<i64>,
-    /// Where items are chosen at random (--sample): a number from 0, which chooses the same ones again [default: one that is
+    /// Where items are chosen at random (--sample, --points): a number from 0, which chooses the same ones again [default: one that is
     /// drawn, and said with -v and in .h5 and .json files]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,

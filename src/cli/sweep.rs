@@ -9,19 +9,21 @@ use crate::job::spec::MapSpec;
 use crate::job::sweep::Sweep;
 use crate::op::expr;
 
-/// What `--sweep`, `--zip` and `--sample` say; `None` where there is no sweep.
+/// What `--sweep`, `--zip`, `--sample` and `--points` say; `None` where there is no sweep.
 ///
 /// # Errors
 /// As those of [`Sweep::parse`], a name that no formula could use, or something is said of a sweep and there is none.
 pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
-    let MapSpec { sweep, zip, sample, .. } = spec;
+    let MapSpec { sweep, zip, sample, points, .. } = spec;
     if sweep.is_empty() {
-        return match *zip || sample.is_some() {
+        return match *zip || sample.is_some() || points.is_some() {
             false => Ok(None),
-            true => Err(Error::Usage("--zip and --sample are of a sweep: --sweep NAME=VALUES".into())),
+            true => {
+                Err(Error::Usage("--zip, --sample and --points are of a sweep: --sweep NAME=VALUES".into()))
+            }
         };
     }
-    let sweep = Sweep::parse(sweep, *zip, *sample)?;
+    let sweep = Sweep::parse(sweep, *zip, *sample, points.as_deref())?;
     if let Some(axis) = sweep.axes.iter().find(|axis| !expr::is_column_name(&axis.name)) {
         return Err(axis.wrong(&format!(
             "'{}' is no name; a name begins with a letter, and goes on with letters, digits, '_' and '.', as in alpha=1,2,3",
@@ -36,10 +38,10 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
 /// # Errors
 /// It chooses nothing; or its parts would each choose for themselves.
 pub(super) fn seed(seed: Option<u64>, work: &Work, portion: ShardMode) -> Result<Option<u64>> {
-    match (work.is_sampled(), seed) {
-        (false, Some(_)) => Err(Error::Usage("--seed is for what is chosen at random: --sample N".into())),
+    match (work.is_random(), seed) {
+        (false, Some(_)) => Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N".into())),
         (true, None) if portion != ShardMode::Whole => Err(Error::Usage(
-            "--sample: all parts are of one sample; give each of them, and --join, the same seed, as in --seed 1".into(),
+            "--part, --join: all parts are of what is chosen at random once; give each of them the same seed, as in --seed 1".into(),
         )),
         _ => Ok(seed),
     }

@@ -7,7 +7,7 @@ use crate::mpi::communicator::Communicator;
 
 /// Gives each of `tasks` that needs a seed and has none one that rank 0 has drawn; the same on every rank.
 pub fn draw(tasks: &mut [Task], ranks: Option<&dyn Communicator>) {
-    for task in tasks.iter_mut().filter(|task| task.work.is_sampled() && task.seed.is_none()) {
+    for task in tasks.iter_mut().filter(|task| task.work.is_random() && task.seed.is_none()) {
         // The standard library draws the keys of its hashes from the system. Such that a float holds it, too, as
         // many readers of JSON have no other numbers.
         let drawn = RandomState::new().hash_one(0) >> 11;

@@ -15,7 +15,7 @@ pub struct Decimal {
 pub const MOST_DIGITS: usize = 30;
 
 /// The largest exponent that is read, whatever its sign: beyond, there are no doubles.
-const MOST_EXPONENT: i32 = 400;
+const MOST_EXPONENT: u32 = 400;
 
 /// Whole numbers up to here, and all powers of ten up to 10^22, are doubles.
 const EXACT: u128 = 1 << 53;
@@ -45,7 +45,7 @@ impl Decimal {
         let zeros = all.len() - all.trim_end_matches('0').len();
         let places = i32::try_from(fraction.len()).ok()?.checked_sub(i32::try_from(zeros).ok()?)?;
         let exponent = exponent.checked_sub(places)?;
-        if significant.len() > MOST_DIGITS || exponent.abs() > MOST_EXPONENT {
+        if significant.len() > MOST_DIGITS || exponent.unsigned_abs() > MOST_EXPONENT {
             return None;
         }
         let digits: i128 = significant.parse().ok()?;
@@ -127,9 +127,22 @@ mod tests {
         ] {
             assert_eq!(Decimal::parse(word).unwrap().to_string(), text, "{word}");
         }
-        for word in
-            ["", "-", ".", "e3", "1e", "0x10", "inf", "nan", "1_0", "1e400", "1e999999999999", "1 ", "--1"]
-        {
+        for word in [
+            "",
+            "-",
+            ".",
+            "e3",
+            "1e",
+            "0x10",
+            "inf",
+            "nan",
+            "1_0",
+            "1e400",
+            "1e999999999999",
+            "1e-2147483648",
+            "1 ",
+            "--1",
+        ] {
             assert_eq!(Decimal::parse(word), None, "{word}");
         }
         assert_eq!(Decimal::parse(&"1".repeat(MOST_DIGITS + 1)), None);

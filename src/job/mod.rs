@@ -170,8 +170,8 @@ impl Work {
     }
 
     /// Are its items chosen at random?
-    pub fn is_sampled(&self) -> bool {
-        matches!(self, Self::Map { numbers: Numbers::Sweep(sweep), .. } if sweep.sample.is_some())
+    pub fn is_random(&self) -> bool {
+        matches!(self, Self::Map { numbers: Numbers::Sweep(sweep), .. } if sweep.is_random())
     }
 
     /// What its input is counted in.
@@ -397,6 +397,7 @@ impl Task {
                     Numbers::Sweep(sweep) => {
                         (spec.sweep, spec.zip) = (sweep.job_words(), sweep.zip);
                         spec.sample = sweep.sample.and_then(|n| i64::try_from(n).ok());
+                        spec.points = sweep.points_text();
                     }
                     Numbers::Stdin => spec.from = Some("-".into()),
                     Numbers::Lines(LinesOf::Stdin) => spec.lines = Some("-".into()),

@@ -50,6 +50,11 @@ pub struct MapSpec {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sample: Option<i64>,
+    /// In place of combinations N points at random (--seed): those of a Latin hypercube, for which what each parameter has is
+    /// cut into N equal parts, each with a point in it; here any number from A to B is a value of lin(A,B) and log(A,B)
+    #[arg(long, value_name = "lhs:N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
     /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]

@@ -1,7 +1,8 @@
 //! `--sweep NAME=VALUES`: the combinations of the values of several parameters, as the user asks for them. Nothing is
 //! opened here, and no combination is made: only how many there are, and how the values of each parameter are found.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::num::IntErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,8 @@ pub struct Sweep {
     pub zip: bool,
     /// How many of the combinations are taken, chosen at random; `None` for all.
     pub sample: Option<u64>,
+    /// In place of combinations, so many points of a Latin hypercube.
+    pub points: Option<u64>,
 }
 
 /// A parameter.
@@ -32,6 +35,8 @@ pub struct Axis {
     typed: PathBuf,
     /// Its values.
     pub values: AxisValues,
+    /// Any number from the first to the last is a value: the others, at whole [`POSITIONS`], stand for them.
+    pub is_continuous: bool,
 }
 
 /// The values of a parameter.
@@ -79,6 +84,9 @@ pub struct Log {
 
 /// The most values of `log(A,B,N)`.
 const MOST_LOG: u64 = 1 << 48;
+
+/// How finely a parameter is divided of which any number from A to B is a value; and the most points of a Latin hypercube.
+pub const POSITIONS: u64 = 1 << 32;
 
 /// Combinations that are chosen at random at the most: each process holds their numbers.
 pub const MOST_SAMPLED: u64 = 1 << 24;
@@ -193,6 +201,9 @@ fn count_of(word: &str) -> std::result::Result<u64, String> {
     match word.trim().parse::<u64>() {
         Ok(0) => Err("N is 0, which is a sweep of nothing".into()),
         Ok(count) => Ok(count),
+        Err(why) if *why.kind() == IntErrorKind::PosOverflow => {
+            Err(format!("N is {}, and 2^64 - 1 is the most that can be counted", word.trim()))
+        }
         Err(_) => Err(format!("N, the number of values, is a whole number, and '{}' is not", word.trim())),
     }
 }
@@ -239,6 +250,9 @@ fn split(text: &str) -> std::result::Result<Vec<String>, String> {
                 };
                 let (value, behind) = rest.split_at(rest.find(is_end).unwrap_or(rest.len()));
                 let value = value.trim_end();
+                if depth > 0 {
+                    return Err(format!("a bracket of '{value}' is not closed; in quotes it is a text"));
+                }
                 if value.is_empty() {
                     return Err("a value is missing; one that is empty is written ''".into());
                 }
@@ -262,33 +276,37 @@ fn split(text: &str) -> std::result::Result<Vec<String>, String> {
 }
 
 impl AxisValues {
-    fn parse(typed: &OsStr) -> std::result::Result<Self, String> {
+    /// Reads what stands behind a name, and says whether any number from the first to the last is meant.
+    fn parse(typed: &OsStr) -> std::result::Result<(Self, bool), String> {
         if let Some(path) = typed.as_bytes().strip_prefix(b"@") {
             return match path {
                 b"" | b"-" => Err("give the name of a file behind @".into()),
-                path => Ok(Self::File(PathBuf::from(OsStr::from_bytes(path)))),
+                path => Ok((Self::File(PathBuf::from(OsStr::from_bytes(path))), false)),
             };
         }
         let text = typed.to_str().ok_or("it is not UTF-8")?.trim();
         if text.is_empty() {
             return Err("it has no values, which is a sweep of nothing".into());
         }
-        let three = |inside: &'static str, text: &str| -> std::result::Result<[String; 3], String> {
-            let words: Vec<String> = text.split(',').map(|word| word.trim().to_owned()).collect();
-            words.try_into().map_err(|_| format!("{inside} has three numbers: {inside}(A,B,N)"))
-        };
-        if let Some(inside) = call("lin", text) {
-            let words = three("lin", inside)?;
-            return Steps::linear(words.each_ref().map(String::as_str)).map(Self::Linear);
-        }
-        if let Some(inside) = call("log", text) {
-            let words = three("log", inside)?;
-            return Log::of(words.each_ref().map(String::as_str)).map(Self::Log);
+        for (name, is_log) in [("lin", false), ("log", true)] {
+            let Some(inside) = call(name, text) else { continue };
+            let all = (POSITIONS + 1).to_string();
+            let words: Vec<&str> = inside.split(',').map(str::trim).collect();
+            let (three, is_continuous) = match words[..] {
+                [a, b, n] => ([a, b, n], false),
+                [a, b] => ([a, b, &*all], true),
+                _ => return Err(format!("{name} has three numbers: {name}(A,B,N)")),
+            };
+            let values = match is_log {
+                true => Log::of(three).map(Self::Log)?,
+                false => Steps::linear(three).map(Self::Linear)?,
+            };
+            return Ok((values, is_continuous));
         }
         if is_range(text) && !text.contains(',') {
-            return Steps::range(text).map(Self::Steps);
+            return Steps::range(text).map(|steps| (Self::Steps(steps), false));
         }
-        split(text).map(Self::List)
+        split(text).map(|words| (Self::List(words), false))
     }
 
     /// How many there are; `None` where a file says it.
@@ -329,6 +347,19 @@ impl AxisValues {
     }
 }
 
+/// What stands before the number of points of a Latin hypercube.
+const LATIN: &str = "lhs:";
+
+/// How many points `--points lhs:N` wants.
+fn points_of(text: &str) -> Result<u64> {
+    let wrong = |why: &str| Error::Usage(format!("--points {text}: {why}"));
+    let count = text.strip_prefix(LATIN).ok_or_else(|| {
+        wrong("there are those of a Latin hypercube, lhs:N; for combinations at random: --sample N")
+    })?;
+    let count = count.parse::<u64>().ok().filter(|count| (1..=POSITIONS).contains(count));
+    count.ok_or_else(|| wrong(&format!("N is a number from 1 to {}", grouped(POSITIONS))))
+}
+
 /// A value as a number's text, where it is UTF-8.
 fn word(value: &[u8]) -> &str {
     std::str::from_utf8(value.trim_ascii()).unwrap_or_default()
@@ -363,8 +394,8 @@ impl Axis {
         let at = memchr::memchr(b'=', bytes).ok_or_else(|| wrong("no '=' in it"))?;
         let name = std::str::from_utf8(&bytes[..at]).map_err(|_| wrong("its name is not UTF-8"))?.trim();
         let typed = OsStr::from_bytes(&bytes[at + 1..]);
-        let values = AxisValues::parse(typed).map_err(|why| wrong(&why))?;
-        Ok(Self { name: name.to_owned(), typed: typed.into(), values })
+        let (values, is_continuous) = AxisValues::parse(typed).map_err(|why| wrong(&why))?;
+        Ok(Self { name: name.to_owned(), typed: typed.into(), values, is_continuous })
     }
 
     /// As typed, with another file's name `file` where there is one.
@@ -387,7 +418,7 @@ impl Sweep {
     /// # Errors
     /// A parameter is not of one of the forms, has no values, or is there twice; there are too many combinations to count;
     /// or, where they go side by side, not as many of each.
-    pub fn parse(typed: &[PathBuf], zip: bool, sample: Option<i64>) -> Result<Self> {
+    pub fn parse(typed: &[PathBuf], zip: bool, sample: Option<i64>, points: Option<&str>) -> Result<Self> {
         let axes = typed.iter().map(|typed| Axis::parse(typed)).collect::<Result<Vec<_>>>()?;
         for (number, axis) in axes.iter().enumerate() {
             if axes[..number].iter().any(|other| other.name == axis.name) {
@@ -406,7 +437,18 @@ impl Sweep {
                 n => n,
             },
         };
-        let new = Self { axes, zip, sample };
+        let points = points.map(points_of).transpose()?;
+        if points.is_some() && (zip || sample.is_some()) {
+            return Err(Error::Usage(
+                "--points are no combinations: they go without --zip and --sample".into(),
+            ));
+        }
+        if let Some(axis) = axes.iter().find(|axis| axis.is_continuous && points.is_none()) {
+            return Err(axis.wrong(
+                "N, the number of values, is missing; only of --points lhs:N it is any number from A to B",
+            ));
+        }
+        let new = Self { axes, zip, sample, points };
         if let Some(counts) = new.axes.iter().map(|axis| axis.values.count()).collect::<Option<Vec<u64>>>() {
             new.rows(&counts)?;
         }
@@ -418,6 +460,9 @@ impl Sweep {
     /// # Errors
     /// As those of [`Sweep::parse`]; or there are fewer than are to be taken.
     pub fn rows(&self, counts: &[u64]) -> Result<u64> {
+        if let Some(points) = self.points {
+            return Ok(points);
+        }
         let all = self.combinations(counts)?;
         match self.sample {
             Some(n) if n > all => Err(Error::Usage(format!(
@@ -473,6 +518,16 @@ impl Sweep {
         Some(schema)
     }
 
+    /// Is something chosen at random?
+    pub fn is_random(&self) -> bool {
+        self.sample.is_some() || self.points.is_some()
+    }
+
+    /// What `--points` says, as typed.
+    pub fn points_text(&self) -> Option<String> {
+        self.points.map(|points| format!("{LATIN}{points}"))
+    }
+
     /// Files that values come from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.axes.iter().filter_map(|axis| match &axis.values {
@@ -485,11 +540,12 @@ impl Sweep {
     pub fn text(&self, seed: Option<u64>) -> String {
         let axes: Vec<String> = self.axes.iter().map(|axis| axis.text(names::readable)).collect();
         let all = axes.join(if self.zip { " with " } else { " x " });
-        match (self.sample, seed) {
-            (None, _) => all,
-            (Some(n), None) => format!("{} of {all}", grouped(n)),
-            (Some(n), Some(seed)) => format!("{} of {all} (seed {seed})", grouped(n)),
-        }
+        let what = match (self.sample, self.points) {
+            (None, None) => return all,
+            (Some(n), _) => format!("{} of {all}", grouped(n)),
+            (None, Some(n)) => format!("{} in {all}", counted(n, "point")),
+        };
+        seed.map_or(what.clone(), |seed| format!("{what} (seed {seed})"))
     }
 
     /// As a job file says it, from any folder.
@@ -498,7 +554,7 @@ impl Sweep {
             AxisValues::File(path) => {
                 let mut word = format!("{}=@", axis.name).into_bytes();
                 word.extend_from_slice(names::absolute(path).as_os_str().as_bytes());
-                names::in_job_file(Path::new(&std::ffi::OsString::from_vec(word)))
+                names::in_job_file(Path::new(&OsString::from_vec(word)))
             }
             _ => names::in_job_file(Path::new(&axis.text(names::readable))),
         };
@@ -509,10 +565,11 @@ impl Sweep {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn sweep(words: &[&str]) -> Result<Sweep> {
         let typed: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
-        Sweep::parse(&typed, false, None)
+        Sweep::parse(&typed, false, None, None)
     }
 
     #[test]
@@ -534,12 +591,15 @@ mod tests {
             (&["a=1,,2"], "a value is missing"),
             (&["a=1,"], "a value is missing"),
             (&["a=1..5,7"], "a range, which stands alone"),
-            (&["a=lin(0,1)"], "lin(A,B,N)"),
+            (&["a=lin(0,1)"], "the number of values, is missing"),
+            (&["a=lin(0)"], "lin(A,B,N)"),
             (&["a=lin(0,1,0)"], "a sweep of nothing"),
             (&["a=lin(0,1,1.5)"], "whole number"),
             (&["a=log(0,1,5)"], "above 0"),
             (&["a=log(1,-1,5)"], "above 0"),
             (&["a=linspace(0,1,5)"], "there are lin(A,B,N)"),
+            (&["a=(1,2"], "not closed"),
+            (&["a=lin(0,1,18446744073709551616)"], "2^64 - 1 is the most"),
             (&["a=@"], "name of a file"),
             (&["a=1,2", "b=3", "a=4"], "a is there twice"),
             (&["a=0..1000000000000", "b=0..1000000000000"], "than can be counted"),
@@ -548,10 +608,17 @@ mod tests {
             assert!(message.contains(part), "{words:?}: {message}");
         }
         let typed = ["a=1,2".into(), "b=1,2,3".into()];
-        let message = Sweep::parse(&typed, true, None).unwrap_err().to_string();
+        let message = Sweep::parse(&typed, true, None, None).unwrap_err().to_string();
         assert!(message.contains("a has 2 values, b has 3 values"), "{message}");
+        for (points, part) in [("lhs:0", "from 1"), ("lhs:x", "from 1"), ("7", "lhs:N"), ("sobol:8", "lhs:N")]
+        {
+            let message = Sweep::parse(&typed, false, None, Some(points)).unwrap_err().to_string();
+            assert!(message.contains(part), "{message}");
+        }
+        assert!(Sweep::parse(&typed, false, Some(1), Some("lhs:2")).is_err());
+        assert!(Sweep::parse(&typed[..1], true, None, Some("lhs:2")).is_err());
         for (sample, part) in [(0, "from 1"), (-1, "from 1"), (7, "only 6 combinations")] {
-            let message = Sweep::parse(&typed, false, Some(sample)).unwrap_err().to_string();
+            let message = Sweep::parse(&typed, false, Some(sample), None).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
     }
@@ -559,7 +626,7 @@ mod tests {
     #[test]
     fn values_are_what_was_typed() {
         let list = |text: &str| match AxisValues::parse(OsStr::new(text)).unwrap() {
-            AxisValues::List(words) => words,
+            (AxisValues::List(words), false) => words,
             other => panic!("{other:?}"),
         };
         assert_eq!(list("1, 2 ,0.10"), ["1", "2", "0.10"]);
@@ -596,6 +663,31 @@ mod tests {
         assert!(dtype("9223372036854775808,1", None).unwrap_err().contains("--dtype f64"));
         assert!(dtype("9223372036854775808..9223372036854775810", None).unwrap_err().contains("--dtype f64"));
         assert_eq!(dtype("9223372036854775808..9223372036854775810", Some(Dtype::F64)), Ok(ColumnType::F64));
+    }
+
+    proptest! {
+        /// Whatever is typed, it is read or refused, and what is read is the same again in a job file.
+        #[test]
+        fn whatever_is_typed(
+            words in prop::collection::vec(
+                "[a-c]=(-?[0-9.]{0,3}(e-?[0-9]{1,3})?\\.\\.-?[0-9.]{0,3}(e-?[0-9]{1,3})?(:-?[0-9.e]{0,4})?|(lin|log)\\([0-9.e,-]{0,12}\\)|[0-9a-c.,'\"()\\[$@ -]{0,8}|\\PC{0,6})", 1..3,
+            ),
+            zip: bool, sample in prop::option::of(-1i64..9), points in prop::option::of("lhs:[0-9]{1,11}"),
+        ) {
+            let points = points.as_deref();
+            let typed: Vec<PathBuf> = words.iter().map(PathBuf::from).collect();
+            let Ok(sweep) = Sweep::parse(&typed, zip, sample, points) else { return Ok(()) };
+            for dtype in [None, Some(Dtype::I64), Some(Dtype::F64)] {
+                let _ = (sweep.check(dtype), sweep.schema(dtype), sweep.text(None));
+            }
+            let again: Vec<PathBuf> = sweep
+                .job_words()
+                .iter()
+                .map(|word| names::of_job_file(word.to_str().unwrap()))
+                .collect();
+            let again = Sweep::parse(&again, zip, sample, points).unwrap();
+            prop_assert_eq!(again.job_words(), sweep.job_words());
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn values_are_those_of_pythons_decimals() {
 fn every_pattern_finds_the_same_rows() {
     let dir = Dir::new();
     dir.write("list.txt", "alpha\nbeta\r\ngamma delta\n");
-    dir.write("seeds.txt", "1\n22\n333\n");
+    dir.write("seeds.txt", "\u{feff}1\n22\n333\n");
     for job in [
         "map --sweep a=0..1:0.1 --sweep n=0..777 -f a*n --columns a,n,output",
         "map --sweep m=euler,rk4 --sweep n=0..777 -f upper(m) --columns m,n,output",
@@ -225,6 +225,11 @@ fn what_cannot_be_swept_is_said() {
         ("--sweep a=1,2 --sample 3", 2, &["--sample 3", "only 2 combinations"]),
         ("--sweep a=1,2 --sample 0", 2, &["--sample 0", "from 1"]),
         ("--sweep a=1,2 --seed 3", 2, &["--seed", "--sample N"]),
+        ("--sweep a=lin(0,1)", 2, &["--sweep a=lin(0,1)", "N, the number of values, is missing"]),
+        ("--sweep a=1,2 --points 7", 2, &["--points 7", "lhs:N"]),
+        ("--sweep a=1,2 --points lhs:0", 2, &["--points lhs:0", "from 1"]),
+        ("--sweep a=1,2 --points lhs:2 --zip", 2, &["--points", "without --zip"]),
+        ("--points lhs:2 1", 2, &["--sweep NAME=VALUES"]),
         ("--sweep a=1,2 --sample 1 --part 1/2", 2, &["the same seed"]),
         ("--sweep a=1,2 --sweep b=3 -f square", 2, &["say of which"]),
         ("--sweep a=x,y -f a+1", 2, &["text"]),
@@ -279,6 +284,46 @@ fn samples_are_the_same_with_the_same_seed() {
 }
 
 #[test]
+fn points_of_a_latin_hypercube() {
+    let job = parpy(
+        "map --sweep a=lin(2,4) --sweep b=log(1e-2,1e2) --sweep m=x,y,z --sweep n=0..4 --points lhs:24 -f a",
+    )
+    .args("--columns a,b,m,n,output");
+    let run = |seed: &str| job.clone().args("--seed").arg(seed).text();
+    let text = run("1");
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 24);
+    let parts = |of: &dyn Fn(&[&str]) -> f64| -> Vec<u32> {
+        let mut parts: Vec<u32> = rows.iter().map(|row| (of(row) * 24.0) as u32).collect();
+        parts.sort_unstable();
+        parts
+    };
+    let number = |word: &str| word.parse::<f64>().unwrap();
+    let each: Vec<u32> = (0..24).collect();
+    // As many parts as points, and one in each: of the values, or of their logarithms.
+    assert_eq!(parts(&|row| (number(row[0]) - 2.0) / 2.0), each);
+    assert_eq!(parts(&|row| (number(row[1]).log10() + 2.0) / 4.0), each);
+    for (column, values) in [(2, &["x", "y", "z"][..]), (3, &["0", "1", "2", "3"])] {
+        for value in values {
+            let count = rows.iter().filter(|row| row[column] == *value).count();
+            assert_eq!(count, 24 / values.len(), "{value}");
+        }
+    }
+    assert_eq!(run("1"), text);
+    assert_ne!(run("2"), text);
+    for way in everywhere(&job.clone().args("--seed 1")) {
+        assert_eq!(way.text(), text, "{:?}", way.command());
+    }
+    // A command is given the same numbers.
+    let exec = parpy(
+        "map -j 1 --sweep a=lin(2,4) --sweep b=log(1e-2,1e2) --sweep m=x,y,z --sweep n=0..4 --points lhs:24",
+    );
+    let printed = exec.args("--seed 1 --exec echo {a} {b} {m} {n}").text();
+    let expected: Vec<String> = rows.iter().map(|row| row[..4].join(" ")).collect();
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn a_result_of_a_sample_is_made_again_by_its_job() {
     let dir = Dir::new();
     for ranks in ways() {
@@ -302,6 +347,7 @@ fn parts_join_to_the_whole() {
         "map --sweep a=0..1:0.1 --sweep n=0..77 -f a*n",
         "map --sweep m=@list.txt --sweep n=0..33 -f length(m)+n",
         "map --sweep a=0..100 --sweep b=0..100 --sample 100 --seed 5 -f a+b",
+        "map --sweep a=lin(0,1) --sweep b=0..100 --points lhs:100 --seed 5 -f a+b",
     ] {
         let job = parpy(job).folder(dir.path(""));
         job.clone().args("-o whole.csv").done().succeeds();
@@ -311,8 +357,8 @@ fn parts_join_to_the_whole() {
         }
         job.clone().args("-o s.csv --join 3").done().succeeds();
         assert_eq!(dir.read("s.csv"), dir.read("whole.csv"));
-        if job.name().contains("--sample") {
-            // Parts of another sample are of other work.
+        if job.name().contains("--seed") {
+            // What another seed chooses is other work.
             let other = job.args("--seed 6 -o s.json --join 3").done();
             assert_ne!(other.code, 0);
         } else {

@@ -154,6 +154,7 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         "a=0..40 --sweep m=@LIST --sweep b=1,2 -f upper(m) --columns m,output",
         "a=0..40 --sweep m=@LIST --sweep b=1,2 --reduce sum(a),count,argmax(b) --by m",
         "a=0..900 --sweep b=lin(-1,1,900) --zip -f a//b -k",
+        "a=lin(0,1) --sweep b=log(1,9) --sweep m=x,yy --points lhs:700 --seed 3 -f a+b*length(m) --columns a,m,output",
         "a=@/missing",
     ] {
         let rest = rest.replace("LIST", &list.display().to_string());
@@ -440,6 +441,7 @@ fn files_job(dir: &Dir) -> Run {
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
         (format!("lines = '{}', function = 'wordcount', columns = ['output']", lines.display()), false),
         ("sweep = ['a=0..1:0.25', 'b=-3..4'], function = 'a // b'".to_owned(), true),
+        ("sweep = ['a=lin(2,3)', 'b=0..7'], points = 'lhs:40', function = 'a + b'".to_owned(), false),
         ("sweep = ['a=0..100', 'b=lin(0,1,77)'], sample = 50, function = 'a + b'".to_owned(), false),
     ]);
     // Only some formats have texts.
@@ -464,7 +466,7 @@ fn files_job(dir: &Dir) -> Run {
             }
             job += &format!(
                 "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n{part}\n{}\n",
-                if input.contains("sample") { "seed = 4" } else { "" }
+                if input.contains("sample") || input.contains("points") { "seed = 4" } else { "" }
             );
         }
     }

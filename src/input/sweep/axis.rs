@@ -182,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn axis(text: &str) -> AxisValues {
-        Sweep::parse(&[format!("a={text}").into()], false, None).unwrap().axes.remove(0).values
+        Sweep::parse(&[format!("a={text}").into()], false, None, None).unwrap().axes.remove(0).values
     }
 
     fn all(text: &str) -> Vec<f64> {

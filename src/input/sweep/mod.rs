@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axis::Values;
+use sample::LatinHypercube;
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
@@ -20,7 +21,7 @@ use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::input_word;
 use crate::input::{Indexed, Stamp, open_regular};
-use crate::job::sweep::{Axis, AxisValues, Sweep, dtype_of, numbers_of};
+use crate::job::sweep::{Axis, AxisValues, POSITIONS, Sweep, dtype_of, numbers_of};
 
 /// Bytes of a list of values in a file at the most: each worker holds it.
 const LONGEST_LIST: u64 = 64 << 20;
@@ -42,8 +43,7 @@ pub struct Combinations {
     schema: Schema,
     columns: Vec<Column>,
     count: u64,
-    /// The numbers of those that are taken, where not all are.
-    chosen: Option<Arc<Vec<u64>>>,
+    rows: Rows,
     /// What words of texts lead to: first those of lists.
     memory: Vec<u8>,
     /// Bytes of those of lists.
@@ -51,12 +51,23 @@ pub struct Combinations {
     stamp: Stamp,
 }
 
+/// Which rows there are.
+enum Rows {
+    /// All combinations.
+    All,
+    /// Those of these numbers.
+    Chosen(Arc<Vec<u64>>),
+    /// Points that are no combinations.
+    Points(LatinHypercube),
+}
+
 /// A parameter.
 struct Column {
     values: Values,
     /// Of numbers whose texts are wanted, and not themselves, what was typed.
     texts: Option<AxisValues>,
-    /// How many values there are, and for how many rows each of them stays.
+    /// How many values there are, the last left out where any number from the first to the last is one; and for how many rows
+    /// each of them stays.
     count: u64,
     stride: u64,
 }
@@ -65,6 +76,11 @@ impl Column {
     /// The number of the value of row `row`.
     fn at(&self, row: u64) -> u64 {
         row / self.stride % self.count
+    }
+
+    /// The number of the value at `position`.
+    fn at_position(&self, position: u64) -> u64 {
+        (u128::from(position) * u128::from(self.count) / u128::from(POSITIONS)) as u64
     }
 
     /// Puts the values of so many rows as one table, where that is short.
@@ -108,17 +124,15 @@ impl Column {
         }
     }
 
-    /// The same of texts that are made anew, behind those in `memory`.
-    fn fill_texts(
-        &self,
-        typed: &AxisValues,
-        rows: impl Iterator<Item = u64>,
-        buf: &mut [u64],
-        memory: &mut Vec<u8>,
-    ) -> Result<()> {
+    /// Fills `buf` with the values of these numbers, where their texts are wanted with words of these, which are made anew behind
+    /// those in `memory`.
+    fn put(&self, numbers: impl Iterator<Item = u64>, buf: &mut [u64], memory: &mut Vec<u8>) -> Result<()> {
+        let Some(typed) = &self.texts else {
+            numbers.zip(buf).for_each(|(at, word)| *word = self.values.get(at));
+            return Ok(());
+        };
         let mut last = None;
-        for (row, word) in rows.zip(buf) {
-            let at = self.at(row);
+        for (at, word) in numbers.zip(buf) {
             *word = match last {
                 Some((known, word)) if known == at => word,
                 _ => put_text(axis::text(typed, &self.values, at).as_bytes(), memory)?,
@@ -139,6 +153,8 @@ fn put_text(text: &[u8], memory: &mut Vec<u8>) -> Result<u64> {
 
 /// The lines of a list of values.
 fn lines_of<'a>(axis: &Axis, path: &Path, bytes: &'a [u8]) -> Result<Vec<&'a [u8]>> {
+    // The mark of UTF-8 is no part of a value.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     // What stands behind the last newline.
     if lines.last().is_some_and(|line| line.is_empty()) {
@@ -218,25 +234,30 @@ impl Combinations {
                 }
             };
             schema.push(axis.name.clone(), column_type);
-            columns.push(Column { values, texts, count, stride: 1 });
+            columns.push(Column { values, texts, count: count - u64::from(axis.is_continuous), stride: 1 });
         }
         let counts: Vec<u64> = columns.iter().map(|column| column.count).collect();
-        let (count, all) = (sweep.rows(&counts)?, sweep.combinations(&counts)?);
-        if !sweep.zip {
+        let count = sweep.rows(&counts)?;
+        let seed = || seed.ok_or_else(|| Error::Failed("what is chosen at random has no seed".into()));
+        let rows = match (sweep.points, sweep.sample) {
+            (Some(points), _) => Rows::Points(LatinHypercube::new(points, counts.len() as u64, seed()?)),
+            (None, Some(sample)) => {
+                Rows::Chosen(sample::chosen(sweep.combinations(&counts)?, sample, seed()?))
+            }
+            (None, None) => Rows::All,
+        };
+        if !sweep.zip && sweep.points.is_none() {
             let mut stride = 1;
             for column in columns.iter_mut().rev() {
                 column.stride = stride;
                 stride *= column.count;
             }
         }
-        let chosen = match (sweep.sample, seed) {
-            (Some(sample), Some(seed)) => Some(sample::chosen(all, sample, seed)),
-            (Some(_), None) => return Err(Error::Failed("a sample has no seed".into())),
-            (None, _) => None,
-        };
-        columns.iter_mut().for_each(Column::make_period);
+        if matches!(rows, Rows::All) {
+            columns.iter_mut().for_each(Column::make_period);
+        }
         let (fixed, stamp) = (memory.len(), stamp.unwrap_or(Stamp::NONE));
-        Ok(Self { schema, columns, count, chosen, memory, fixed, stamp })
+        Ok(Self { schema, columns, count, rows, memory, fixed, stamp })
     }
 }
 
@@ -250,31 +271,30 @@ impl Indexed for Combinations {
     }
 
     fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], lanes: Lanes) -> (usize, Result<()>) {
-        let rows = columns.first().map_or(0, |column| column.len());
-        self.memory.truncate(self.fixed);
-        for (column, buf) in self.columns.iter().zip(columns) {
-            let chosen = self.chosen.as_ref().map(|chosen| &chosen[start as usize..][..rows]);
-            let memory = &mut self.memory;
-            let outcome = match (&column.texts, chosen) {
-                (None, None) => {
+        let count = columns.first().map_or(0, |column| column.len());
+        let Self { memory, rows, fixed, .. } = self;
+        memory.truncate(*fixed);
+        for (number, (column, buf)) in self.columns.iter().zip(columns).enumerate() {
+            let outcome = match rows {
+                Rows::All if column.texts.is_none() => {
                     column.fill(start, buf, lanes);
                     Ok(())
                 }
-                (None, Some(chosen)) => {
-                    chosen
-                        .iter()
-                        .zip(&mut **buf)
-                        .for_each(|(row, word)| *word = column.values.get(column.at(*row)));
-                    Ok(())
+                Rows::All => column.put((start..).map(|row| column.at(row)), buf, memory),
+                Rows::Chosen(chosen) => {
+                    let chosen = &chosen[start as usize..][..count];
+                    column.put(chosen.iter().map(|row| column.at(*row)), buf, memory)
                 }
-                (Some(typed), None) => column.fill_texts(typed, start.., buf, memory),
-                (Some(typed), Some(chosen)) => column.fill_texts(typed, chosen.iter().copied(), buf, memory),
+                Rows::Points(points) => {
+                    let at = |point| column.at_position(points.get(number, point));
+                    column.put((start..).map(at), buf, memory)
+                }
             };
             if let Err(error) = outcome {
                 return (0, Err(error));
             }
         }
-        (rows, Ok(()))
+        (count, Ok(()))
     }
 
     fn memory(&self) -> &[u8] {
@@ -307,7 +327,7 @@ mod tests {
 
     fn opened(words: &[String], zip: bool, sample: Option<i64>, as_texts: bool) -> Combinations {
         let typed: Vec<_> = words.iter().map(|word| word.into()).collect();
-        let sweep = Sweep::parse(&typed, zip, sample).unwrap();
+        let sweep = Sweep::parse(&typed, zip, sample, None).unwrap();
         Combinations::open(&sweep, None, as_texts, Some(7)).unwrap()
     }
 
@@ -338,6 +358,34 @@ mod tests {
     }
 
     proptest! {
+        /// Whatever numbers are typed, the first and the last values are found.
+        #[test]
+        fn whatever_is_typed(
+            words in prop::collection::vec(
+                "[a-c]=(-?[0-9]{1,3}(e-?[0-9]{1,3})?\\.\\.-?[0-9.]{1,9}(e-?[0-9]{1,3})?(:-?[0-9.]{1,4})?|(lin|log)\\([0-9]{1,2}(e-?[0-9]{1,3})?,-?[0-9.]{1,9},[1-9][0-9]{0,9}\\))", 1..3,
+            ),
+            as_texts: bool, zip: bool,
+        ) {
+            let typed: Vec<_> = words.iter().map(|word| word.into()).collect();
+            for dtype in [None, Some(Dtype::F64)] {
+                let Ok(sweep) = Sweep::parse(&typed, zip, None, None) else { return Ok(()) };
+                if sweep.check(dtype).is_err() {
+                    continue;
+                }
+                let mut source = Combinations::open(&sweep, dtype, as_texts, None).unwrap();
+                for row in [0, source.count() / 2, source.count() - 1] {
+                    let mut one = [[0]; 2];
+                    let mut space = one.each_mut().map(|word| &mut word[..]);
+                    let (found, outcome) = source.fill_at(row, &mut space[..words.len()], Lanes::best());
+                    prop_assert!(found == 1 && outcome.is_ok());
+                    for (field, word) in source.schema().fields.iter().zip(one) {
+                        let is_finite = field.dtype != ColumnType::F64 || f64::from_bits(word[0]).is_finite();
+                        prop_assert!(is_finite, "row {} of {:?}", row, &words);
+                    }
+                }
+            }
+        }
+
         /// Row r has of each parameter the digit of r in a system whose bases are their counts.
         #[test]
         fn rows_are_combinations_in_order(

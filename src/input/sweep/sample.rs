@@ -1,9 +1,13 @@
-//! Some of n rows, chosen at random without repetition, in their order.
+//! What is chosen at random: some of n rows without repetition, in their order; and points of a Latin hypercube.
 //!
 //! A permutation of all rows follows from the seed: a Feistel network over as many bits as their numbers have, walked
-//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are those that are chosen.
+//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are the rows that are chosen; and
+//! a point has of each parameter the part that a permutation of the parameter's own leads to (McKay, Beckman and Conover,
+//! Technometrics 1979).
 
 use std::sync::{Arc, Mutex};
+
+use crate::job::sweep::POSITIONS;
 
 /// Rounds of the network: four make a permutation that nothing tells from a random one, the others are for small ones.
 const ROUNDS: u64 = 10;
@@ -78,6 +82,33 @@ pub fn chosen(n: u64, count: u64, seed: u64) -> Arc<Vec<u64>> {
     }
 }
 
+/// Points of a Latin hypercube: each found by its number.
+pub struct LatinHypercube {
+    count: u64,
+    parameters: Vec<Permutation>,
+}
+
+impl LatinHypercube {
+    /// Of `count` points, up to [`POSITIONS`], over so many parameters.
+    pub fn new(count: u64, parameters: u64, seed: u64) -> Self {
+        let seed_of = |parameter: u64| mixed(seed ^ mixed(parameter + 1));
+        let parameters = (0..parameters).map(|parameter| Permutation::new(count, seed_of(parameter)));
+        Self { count, parameters: parameters.collect() }
+    }
+
+    /// Which of the [`POSITIONS`] of a parameter point number `point` has.
+    pub fn get(&self, parameter: usize, point: u64) -> u64 {
+        let permutation = &self.parameters[parameter];
+        let part = permutation.get(point);
+        // No more than 2^32 parts, each with a position in it.
+        let start =
+            |part: u64| (u128::from(part) * u128::from(POSITIONS)).div_ceil(u128::from(self.count)) as u64;
+        let (first, end) = (start(part), start(part + 1));
+        let within = mixed(permutation.seed ^ mixed(!point));
+        first + ((u128::from(within) * u128::from(end - first)) >> 64) as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +129,49 @@ mod tests {
             prop_assert_eq!(rows.len() as u64, count);
             prop_assert!(rows.windows(2).all(|pair| pair[0] < pair[1]));
         }
+    }
+
+    proptest! {
+        /// Each parameter has a point in each part.
+        #[test]
+        fn a_latin_hypercube_has_a_point_in_each_part(count in 1u64..3000, seed: u64) {
+            let points = LatinHypercube::new(count, 3, seed);
+            for parameter in 0..3 {
+                let mut parts: Vec<u64> =
+                    (0..count).map(|point| ((u128::from(points.get(parameter, point)) * u128::from(count)) >> 32) as u64).collect();
+                parts.sort_unstable();
+                prop_assert_eq!(parts, (0..count).collect::<Vec<_>>());
+            }
+        }
+
+        #[test]
+        fn a_latin_hypercube_of_very_many_points(point in 0u64..1 << 32, less in 0u64..1000, seed: u64) {
+            let points = LatinHypercube::new(POSITIONS - less, 1, seed);
+            prop_assert!(points.get(0, point % (POSITIONS - less)) < POSITIONS);
+        }
+    }
+
+    /// Parameters go with each other in no order, and points lie anywhere in their parts.
+    #[test]
+    fn a_latin_hypercube_is_random() {
+        let (count, seeds) = (100, 400);
+        let unit = |position: u64| position as f64 / POSITIONS as f64 - 0.5;
+        let (mut products, mut within, mut neighbours) = (0.0, 0.0, 0.0);
+        for seed in 0..seeds {
+            let points = LatinHypercube::new(count, 2, seed);
+            for point in 0..count {
+                let (x, y) = (unit(points.get(0, point)), unit(points.get(1, point)));
+                products += x * y;
+                neighbours += x * unit(points.get(0, (point + 1) % count));
+                within += ((x + 0.5) * count as f64).fract() - 0.5;
+            }
+        }
+        // Each is a sum of terms whose mean is 0 and whose deviation is 1/12 at the most, or 0.29: five deviations.
+        let n = (count * seeds) as f64;
+        assert!(products.abs() < 5.0 * n.sqrt() / 12.0, "{products}");
+        assert!(within.abs() < 5.0 * n.sqrt() * 0.29, "{within}");
+        // Of a permutation the mean is -1/12 of one of the others.
+        assert!((neighbours + n / 12.0 / (count - 1) as f64).abs() < 5.0 * n.sqrt() / 12.0, "{neighbours}");
     }
 
     #[test]
