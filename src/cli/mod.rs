@@ -180,15 +180,16 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, halt, unordered, retries, seed, repeat, compress and part; where commands are run, also timeout,
-memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, sweep (a list, as
-in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, points, no_header, text, delimiter,
-function, exec (a list of words), shell, raw, answers, dtype, columns, reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
-command line, which come before them.
+keep_going, halt, unordered, retries, seed, repeat, compress and part; where commands are run, also
+timeout, memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines,
+sweep (a list, as in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, points,
+no_header, text, delimiter, function, exec (a list of words), shell, raw, answers, dtype, columns,
+reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They
+are the flags of the command line, which come before them.
 
-$1, $2, … stand for the arguments after the job file's name, in paths, ranges, sweeps and values. Paths that
-begin with one are taken from the current folder, others from the folder that the job file is in.
-output = \"people\" tells in words who did what, as the demo does.")]
+$1, $2, … stand for the arguments after the job file's name, in paths, ranges, sweeps and values.
+Paths that begin with one are taken from the current folder, others from the folder that the job file
+is in. output = \"people\" tells in words who did what, as the demo does.")]
     Run(RunArgs),
     /// Was it worth it? Times a job with 1, 2, 4 … workers, and says so in words and in a picture
     #[command(
@@ -467,8 +468,8 @@ pub struct Shared {
     /// of this input only .h5 and .json can tell. The parts stay
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub join: Option<i64>,
-    /// Where items are chosen at random (--sample, --points): a number from 0, which chooses the same ones again [default: one that is
-    /// drawn, and said with -v and in .h5 and .json files]
+    /// Where items are chosen at random (--sample, --points): a number from 0, which chooses the same ones again
+    /// [default: one that is drawn, and said with -v and in .h5 and .json files]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Run N times, and report medians

@@ -26,7 +26,8 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
     let sweep = Sweep::parse(sweep, *zip, *sample, points.as_deref())?;
     if let Some(axis) = sweep.axes.iter().find(|axis| !expr::is_column_name(&axis.name)) {
         return Err(axis.wrong(&format!(
-            "'{}' is no name; a name begins with a letter, and goes on with letters, digits, '_' and '.', as in alpha=1,2,3",
+            "'{}' is no name; a name begins with a letter, and goes on with letters, digits, '_' and '.', as in \
+             alpha=1,2,3",
             axis.name
         )));
     }
@@ -39,9 +40,13 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
 /// It chooses nothing; or its parts would each choose for themselves.
 pub(super) fn seed(seed: Option<u64>, work: &Work, portion: ShardMode) -> Result<Option<u64>> {
     match (work.is_random(), seed) {
-        (false, Some(_)) => Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N".into())),
+        (false, Some(_)) => {
+            Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N".into()))
+        }
         (true, None) if portion != ShardMode::Whole => Err(Error::Usage(
-            "--part, --join: all parts are of what is chosen at random once; give each of them the same seed, as in --seed 1".into(),
+            "--part, --join: all parts are of what is chosen at random once; give each of them the same seed, as in \
+             --seed 1"
+                .into(),
         )),
         _ => Ok(seed),
     }
@@ -54,13 +59,13 @@ pub(super) fn resolved(
     name: impl Fn(&str) -> Result<PathBuf>,
 ) -> Result<PathBuf> {
     let text = typed.to_str().unwrap_or_default();
-    match text.split_once("=@") {
-        Some((axis, file)) if !axis.contains('=') => {
-            let mut word = name(axis)?.into_os_string();
-            word.push("=@");
-            word.push(resolve(Path::new(file))?);
-            Ok(word.into())
-        }
-        _ => name(text),
-    }
+    let of_file = |text: &str| {
+        let (axis, values) = text.split_once('=')?;
+        Some((axis.to_owned(), PathBuf::from(values.trim_start().strip_prefix('@')?)))
+    };
+    let Some((axis, file)) = of_file(text) else { return name(text) };
+    let mut word = name(&axis)?.into_os_string();
+    word.push("=@");
+    word.push(resolve(&file)?);
+    Ok(word.into())
 }

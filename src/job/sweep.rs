@@ -278,7 +278,7 @@ fn split(text: &str) -> std::result::Result<Vec<String>, String> {
 impl AxisValues {
     /// Reads what stands behind a name, and says whether any number from the first to the last is meant.
     fn parse(typed: &OsStr) -> std::result::Result<(Self, bool), String> {
-        if let Some(path) = typed.as_bytes().strip_prefix(b"@") {
+        if let Some(path) = typed.as_bytes().trim_ascii_start().strip_prefix(b"@") {
             return match path {
                 b"" | b"-" => Err("give the name of a file behind @".into()),
                 path => Ok((Self::File(PathBuf::from(OsStr::from_bytes(path))), false)),

@@ -374,7 +374,7 @@ fn job_files_have_sweeps() {
     let job = dir.write(
         "job.toml",
         "[[task]]\nmap = { sweep = ['a=0..0.3:0.1', 'b=1,$2'], function = 'a*b', columns = ['a,b,output'] }\n\
-         [[task]]\nmap = { sweep = ['n=1,2', 'm=@lists/names.txt'], exec = ['echo', '{n}{m}', '$1'] }\n\
+         [[task]]\nmap = { sweep = ['n=1,2', 'm= @lists/names.txt'], exec = ['echo', '{n}{m}', '$1'] }\n\
          [[task]]\nmap = { sweep = ['m=@$1'], exec = ['echo', '{m}'] }\n\
          [[task]]\nseed = 3\nmap = { sweep = ['a=0..100', 'b=0..100'], zip = true, sample = 5, function = 'a+b' }\n",
     );

@@ -66,8 +66,8 @@ struct Column {
     values: Values,
     /// Of numbers whose texts are wanted, and not themselves, what was typed.
     texts: Option<AxisValues>,
-    /// How many values there are, the last left out where any number from the first to the last is one; and for how many rows
-    /// each of them stays.
+    /// How many values there are, but the last where any number from the first to the last is one; and for how many
+    /// rows each of them stays.
     count: u64,
     stride: u64,
 }
@@ -124,8 +124,8 @@ impl Column {
         }
     }
 
-    /// Fills `buf` with the values of these numbers, where their texts are wanted with words of these, which are made anew behind
-    /// those in `memory`.
+    /// Fills `buf` with the values of these numbers; where their texts are wanted, with words of these, which are made
+    /// anew behind those in `memory`.
     fn put(&self, numbers: impl Iterator<Item = u64>, buf: &mut [u64], memory: &mut Vec<u8>) -> Result<()> {
         let Some(typed) = &self.texts else {
             numbers.zip(buf).for_each(|(at, word)| *word = self.values.get(at));

@@ -1,9 +1,9 @@
 //! What is chosen at random: some of n rows without repetition, in their order; and points of a Latin hypercube.
 //!
 //! A permutation of all rows follows from the seed: a Feistel network over as many bits as their numbers have, walked
-//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are the rows that are chosen; and
-//! a point has of each parameter the part that a permutation of the parameter's own leads to (McKay, Beckman and Conover,
-//! Technometrics 1979).
+//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are the rows that are
+//! chosen; and a point has of each parameter the part that a permutation of the parameter's own leads to (McKay, Beckman
+//! and Conover, Technometrics 1979).
 
 use std::sync::{Arc, Mutex};
 
