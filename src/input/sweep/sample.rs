@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex};
 use crate::job::sweep::POSITIONS;
 
 /// Rounds of the network: four make a permutation that nothing tells from a random one, the others are for small ones.
-const ROUNDS: u64 = 10;
+const ROUNDS: usize = 10;
+
+/// The fraction of the golden ratio, as SplitMix64 has it.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A permutation of 0..n.
 struct Permutation {
     n: u64,
     /// Bits of half a number.
     half: u32,
-    seed: u64,
+    keys: [u64; ROUNDS],
 }
 
 /// SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014).
@@ -31,7 +34,9 @@ impl Permutation {
     /// Of 0..`n`, where n is not 0.
     fn new(n: u64, seed: u64) -> Self {
         let bits = (u64::BITS - (n - 1).leading_zeros()).max(2);
-        Self { n, half: bits.div_ceil(2), seed: mixed(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) }
+        let seed = mixed(seed.wrapping_add(GOLDEN));
+        let key = |round: usize| mixed(seed.wrapping_add((round as u64).wrapping_mul(GOLDEN)));
+        Self { n, half: bits.div_ceil(2), keys: std::array::from_fn(key) }
     }
 
     /// Where number `at` goes.
@@ -39,9 +44,8 @@ impl Permutation {
         let mask = (1u64 << self.half) - 1;
         loop {
             let (mut left, mut right) = (at >> self.half, at & mask);
-            for round in 0..ROUNDS {
-                let key = self.seed.wrapping_add(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-                (left, right) = (right, left ^ mixed(right ^ mixed(key)) & mask);
+            for key in self.keys {
+                (left, right) = (right, left ^ (mixed(right ^ key) & mask));
             }
             at = left << self.half | right;
             if at < self.n {
@@ -101,10 +105,12 @@ impl LatinHypercube {
         let permutation = &self.parameters[parameter];
         let part = permutation.get(point);
         // No more than 2^32 parts, each with a position in it.
-        let start =
-            |part: u64| (u128::from(part) * u128::from(POSITIONS)).div_ceil(u128::from(self.count)) as u64;
+        let start = |part: u64| match part == self.count {
+            true => POSITIONS,
+            false => (part * POSITIONS).div_ceil(self.count),
+        };
         let (first, end) = (start(part), start(part + 1));
-        let within = mixed(permutation.seed ^ mixed(!point));
+        let within = mixed(permutation.keys[0] ^ mixed(!point));
         first + ((u128::from(within) * u128::from(end - first)) >> 64) as u64
     }
 }
