@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result, did_you_mean, nearest};
 use crate::base::fmt::listed;
 use crate::cli::commands::{self, limits};
 use crate::cli::together::{check_together, part_of_all};
-use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared};
+use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared, sweep};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
@@ -294,6 +294,7 @@ impl Task {
             pattern: shared.pattern.unwrap_or(PatternName::Auto),
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
+            seed: sweep::seed(shared.seed, &work, portion)?,
             repeat,
             compress,
             progress: ProgressWhen::Never,
@@ -422,7 +423,7 @@ fn lines_of(path: &Path) -> Numbers {
 }
 
 fn only_one_input() -> Error {
-    Error::Usage("give VALUES, or --range, or --from, or --lines, but only one of them".into())
+    Error::Usage("give VALUES, or --range, or --from, or --lines, or --sweep, but only one of them".into())
 }
 
 /// # Errors
@@ -456,12 +457,15 @@ fn columns(spec: &MapSpec) -> Option<Vec<String>> {
 impl Work {
     /// Programs that are run for items, which are texts.
     fn of_programs(spec: &MapSpec, function: Function, reduce: Option<Reductions>) -> Result<Self> {
-        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
-            ([], None, None, Some(path)) => lines_of(path),
-            (values, None, None, None) => Numbers::Words(values.iter().map(|word| word.0.clone()).collect()),
-            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, None)?),
-            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Lines(LinesOf::Stdin),
-            ([], None, Some(from), None) => Numbers::of_file(spec, from, false)?,
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines, sweep::of_map(spec)?) {
+            ([], None, None, None, Some(sweep)) => Numbers::Sweep(sweep),
+            ([], None, None, Some(path), None) => lines_of(path),
+            (values, None, None, None, None) => {
+                Numbers::Words(values.iter().map(|word| word.0.clone()).collect())
+            }
+            ([], Some(range), None, None, None) => Numbers::Range(Range::parse(range, None)?),
+            ([], None, Some(path), None, None) if path == Path::new("-") => Numbers::Lines(LinesOf::Stdin),
+            ([], None, Some(from), None, None) => Numbers::of_file(spec, from, false)?,
             _ => return Err(only_one_input()),
         };
         check_layout(spec, &numbers)?;
@@ -483,8 +487,12 @@ impl Work {
         };
         let function = function.filter(|_| library.is_none());
         function.map_or(Ok(()), Formula::check)?;
-        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines) {
-            ([], None, None, Some(path)) => {
+        let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines, sweep::of_map(spec)?) {
+            ([], None, None, None, Some(sweep)) => {
+                sweep.check(spec.dtype)?;
+                Numbers::Sweep(sweep)
+            }
+            ([], None, None, Some(path), None) => {
                 if let Some(dtype) = spec.dtype {
                     let dtype = dtype.name();
                     return Err(Error::Usage(format!(
@@ -499,13 +507,13 @@ impl Work {
                 }
                 lines_of(path)
             }
-            (values, None, None, None) => {
+            (values, None, None, None, None) => {
                 let words: Vec<String> = values.iter().map(ValueArg::text).collect::<Result<_>>()?;
                 Numbers::Typed(Typed::parse(&words, spec.dtype)?)
             }
-            ([], Some(range), None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
-            ([], None, Some(path), None) if path == Path::new("-") => Numbers::Stdin,
-            ([], None, Some(from), None) => {
+            ([], Some(range), None, None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
+            ([], None, Some(path), None, None) if path == Path::new("-") => Numbers::Stdin,
+            ([], None, Some(from), None, None) => {
                 let by_element =
                     function.is_some_and(|function| functions::by_name(function.trim()).is_some());
                 Numbers::of_file(spec, from, by_element)?
@@ -513,12 +521,14 @@ impl Work {
             _ => return Err(only_one_input()),
         };
         check_layout(spec, &numbers)?;
-        if !matches!(numbers, Numbers::File { .. }) {
-            // There is one column, without a name.
-            let schema = match numbers {
-                Numbers::Lines(_) => Schema::single("", ColumnType::Bytes),
-                _ => Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64)),
-            };
+        // Of what is in no file it is known which columns there are; one has no name.
+        let schema = match &numbers {
+            Numbers::File { .. } => None,
+            Numbers::Sweep(sweep) => sweep.schema(spec.dtype),
+            Numbers::Lines(_) => Some(Schema::single("", ColumnType::Bytes)),
+            _ => Some(Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64))),
+        };
+        if let Some(schema) = schema {
             let answers = match (library, function) {
                 (Some(library), _) => Some(BoundLibrary::bind(library, &schema)?.dtype()),
                 (None, Some(function)) => Some(Formula::bind(function, &schema)?.dtype()),
@@ -631,8 +641,6 @@ mod tests {
         ) {
             let schedule = block.map_or(kind.to_owned(), |block| format!("{kind},{block}"));
             let mut words = vec!["map", "--from", "t.csv", "-k", "--schedule", &schedule, "-o", output, "-f", "c0 + 1"];
-            // Files of arrays that each worker finds its rows in have no texts.
-            let has_texts = has_texts && is_stream;
             if has_texts && output == "a.npy" && !is_reduced {
                 words.extend(["--columns", "output"]);
             }
@@ -652,7 +660,7 @@ mod tests {
                 prop_assert!(buf >= rows * width);
                 let has_room = if is_stream { batch::rows_for(columns, input) >= rows } else { input == 0 };
                 prop_assert!(has_room);
-                prop_assert_eq!(texts, if has_texts { batch::TEXT } else { 0 });
+                prop_assert_eq!(texts, if has_texts && is_stream { batch::TEXT } else { 0 });
                 prop_assert!(slots * BlockSizing::enough_texts(slots) <= MOST.max(slots << 16));
                 // Parts of a batch begin at whole cache lines, and a state has room for a few numbers.
                 let own = batch::bytes_for(columns, 0) + columns * 192 + if has_texts { PIECES } else { STATES };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result, nearest};
 use crate::base::{escape, names};
-use crate::cli::{Shared, WorkerCounts};
+use crate::cli::{Shared, WorkerCounts, sweep};
 use crate::job::input::{SAMPLE_NAME, TextFile};
 use crate::job::output::{Output, is_hdf5};
 use crate::job::shard::ShardMode;
@@ -52,6 +52,8 @@ fn explain(name: &str, error: &toml::de::Error) -> String {
     let mut text = format!("{}: {place}{}", escape::line(name), escape::line(message.trim_end()));
     if message == "missing field `task`" {
         text.push_str("\na job file has one [[task]] or more: see parpy run --help");
+    } else if message.contains("expected a sequence") && place.contains("sweep") {
+        text.push_str("\na sweep is a list, because its order counts: sweep = [\"a=0..1:0.1\", \"b=1,2\"]");
     } else if message.contains("expected a sequence") {
         text.push_str("\na task begins with [[task]], in double brackets");
     } else if message.starts_with("unknown ") {
@@ -168,6 +170,9 @@ impl Task {
                 for ValueArg(word) in &mut map.values {
                     *word = paths.name(word.to_str().unwrap_or_default())?.into_os_string();
                 }
+                for typed in &mut map.sweep {
+                    *typed = sweep::resolved(typed, |path| paths.resolve(path), |text| paths.name(text))?;
+                }
                 Work::map(&map)?
             }
             (None, Some(read)) if paths.folder.is_none() && read.file == Path::new(SAMPLE_NAME) => {
@@ -206,6 +211,16 @@ impl Task {
             gpus: flags.gpus.clone().or(spec.gpus),
             joblog: flags.joblog.clone().or(spec.joblog.map(|path| paths.resolve(&path)).transpose()?),
             failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
+            seed: match (flags.seed, &spec.seed) {
+                // Of several tasks not each chooses at random.
+                (Some(seed), _) => Some(seed).filter(|_| work.is_random()),
+                (None, Some(ValueArg(text))) => {
+                    let text = text.to_string_lossy();
+                    let wrong = |_| Error::Usage(format!("seed = '{text}': it is a whole number from 0"));
+                    Some(text.parse().map_err(wrong)?)
+                }
+                (None, None) => None,
+            },
             repeat: flags.repeat.or(spec.repeat),
             part: flags.part.clone().or(spec.part.filter(|_| flags.join.is_none())),
             join: flags.join,

@@ -10,6 +10,7 @@ use crate::job::spec::{MapSpec, ReadSpec, ValueArg};
 mod check;
 mod commands;
 mod job_file;
+mod sweep;
 mod together;
 mod words;
 
@@ -130,6 +131,7 @@ Examples:
   parpy map --range 0..1000000:3 -o squares.txt
   seq 1 10 | parpy map --from -
   parpy map --from table.csv:price -o prices.json
+  parpy map --sweep a=0..1:0.1 --sweep seed=1,2,3 -f 'a*seed' -o s.csv   all combinations
   parpy map --from table.csv:x,y -f 'sqrt(x^2 + y^2)' -o table2.csv   the columns by their names
   parpy map --lines names.txt -f 'length(upper(x))'                   each line is a text
   parpy map --from values.npy --reduce count,mean,std,min,max         what all of them come to
@@ -138,6 +140,8 @@ Examples:
   parpy map 1 2 3 4 5 -p process --who
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
+  parpy map --sweep a='log(1e-3,1,7)' --sweep method=euler,rk4 --exec ./simulate {a} {method}
+  parpy map --sweep a='lin(0,1)' --sweep b='log(1e-3,1)' --points lhs:100 --seed 1 -f 'a*b' -o s.csv
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
   parpy map --range 0..1000 --worker 'python3 -u model.py'            a program that stays answers a line for each
   parpy map --from runs.csv:x,y --library ./model.so:energy -o energies.csv   double energy(double, double)
@@ -176,16 +180,17 @@ A job file:
   read = { file = \"$1\", do = \"count\" }
 
 A task has one map or read, and may have any of output, pattern, workers, threads, schedule,
-keep_going, halt, unordered, retries, repeat, compress and part; where commands are run, also timeout,
-memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines, no_header, text,
-delimiter, function, exec (a list of words), shell, raw, worker, worker_format,
-library, vectorized, answers, dtype, columns,
-reduce, by, ddof and who; read has file, do, pipe (a list of words), shell, header and block. They are the flags of the
-command line, which come before them.
+keep_going, halt, unordered, retries, seed, repeat, compress and part; where commands are run, also
+timeout, memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines,
+sweep (a list, as in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, points,
+no_header, text, delimiter, function, exec (a list of words), shell, raw, worker, worker_format,
+library, vectorized, answers, dtype, columns, reduce, by, ddof and who; read has file, do, pipe (a
+list of words), shell, header and block. They are the flags of the command line, which come before
+them.
 
-$1, $2, … stand for the arguments after the job file's name, in paths, ranges and values. Paths that
-begin with one are taken from the current folder, others from the folder that the job file is in.
-output = \"people\" tells in words who did what, as the demo does.")]
+$1, $2, … stand for the arguments after the job file's name, in paths, ranges, sweeps and values.
+Paths that begin with one are taken from the current folder, others from the folder that the job file
+is in. output = \"people\" tells in words who did what, as the demo does.")]
     Run(RunArgs),
     /// Was it worth it? Times a job with 1, 2, 4 … workers, and says so in words and in a picture
     #[command(
@@ -465,6 +470,10 @@ pub struct Shared {
     /// of this input only .h5 and .json can tell. The parts stay
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub join: Option<i64>,
+    /// Where items are chosen at random (--sample, --points): a number from 0, which chooses the same ones again
+    /// [default: one that is drawn, and said with -v and in .h5 and .json files]
+    #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
     /// Run N times, and report medians
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub repeat: Option<i64>,

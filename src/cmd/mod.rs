@@ -9,4 +9,5 @@ mod ranges;
 pub mod run;
 mod say;
 pub mod scale;
+mod seed;
 pub mod show;

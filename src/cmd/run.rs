@@ -10,7 +10,7 @@ use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
 use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, ScaleWhat, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
-use crate::cmd::{doctor, dry_run, functions, ranges, scale, show};
+use crate::cmd::{doctor, dry_run, functions, ranges, scale, seed, show};
 use crate::data::format::Format;
 use crate::exec;
 use crate::input::{self, hdf5_library};
@@ -257,6 +257,7 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
         // A single rank is an MPI run too, where that is what is to be timed.
         let wants_mpi = launch.is_of_launcher() && scale::wants_mpi(cli, args, &job);
         join_where(wants_mpi, member, launch, backend, cli.job_file())?;
+        seed::draw(&mut job.tasks, member.as_deref());
         return scale(cli, args, &mut job, launch, member);
     }
     // Neither does a part or the join of an array, each of which is meant to be alone.
@@ -305,6 +306,7 @@ fn job(cli: &Cli, launch: &Launch, backend: &Backend, member: &mut Member) -> Re
     join_where(over_ranks, member, launch, backend, cli.job_file())?;
     let ranks = member.as_deref();
     let is_root = listen(ranks);
+    seed::draw(&mut job.tasks, ranks);
     if cli.shared.dry_run {
         return agree(ranks, if is_root { dry_run(&job, launch) } else { Ok(()) });
     }
@@ -408,7 +410,7 @@ fn can_write<'a>(
         )));
     }
     let mut taken: Vec<PathBuf> = outputs().map(Path::to_owned).collect();
-    taken.extend(job.tasks.iter().filter_map(input::file).chain(job_file).map(Path::to_owned));
+    taken.extend(job.tasks.iter().flat_map(input::files).chain(job_file).map(Path::to_owned));
     for task in &job.tasks {
         if let (ShardMode::Merged(parts), Some(whole)) = (task.portion, task.output_file()) {
             taken.extend(Shard::all(parts).map(|part| part.file(whole)));

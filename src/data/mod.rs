@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod block;
+pub mod decimal;
 pub mod dtype;
 pub mod format;
 pub mod fraction;

@@ -2,6 +2,7 @@
 
 use crate::data::batch::{BatchRef, BatchWriter, bytes_for};
 use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::Texts;
 
 /// A batch of one row.
 #[derive(Debug)]
@@ -18,12 +19,24 @@ impl OwnRow {
         Some(Self(memory))
     }
 
-    /// A row of numbers, some of which may be missing; `None` where there are too many.
-    pub fn of_words(schema: &Schema, words: &[u64], lacks: impl Fn(usize) -> bool) -> Option<Self> {
-        let mut memory = vec![0; bytes_for(schema.len(), 1).div_ceil(size_of::<u64>())];
+    /// A row of `words`, those of texts leading to `texts`, some of which may be missing; `None` where there are too many.
+    pub fn of_words(
+        schema: &Schema,
+        words: &[u64],
+        texts: Texts,
+        lacks: impl Fn(usize) -> bool,
+    ) -> Option<Self> {
+        let is_text = |column: usize| schema.number(column).is_none();
+        let text_bytes =
+            (0..words.len()).filter(|column| is_text(*column)).map(|column| texts.get(words[column]).len());
+        let bytes = bytes_for(schema.len(), 1) + text_bytes.sum::<usize>();
+        let mut memory = vec![0; bytes.div_ceil(size_of::<u64>())];
         let mut batch = BatchWriter::begin(bytemuck::cast_slice_mut(&mut memory), schema, 1)?;
         for (column, word) in words.iter().enumerate() {
-            batch.words_mut(column)[0] = *word;
+            match is_text(column) {
+                true => batch.put_bytes(column, 0, texts.get(*word)).ok()?,
+                false => batch.words_mut(column)[0] = *word,
+            }
             if lacks(column) {
                 batch.set_null(column, 0);
             }

@@ -96,6 +96,13 @@ impl<'a> TextMaker<'a> {
     }
 }
 
+/// The word of the text that takes bytes `start` to `end` of the memory that rows come in; `None` where words do not reach
+/// so far.
+pub fn input_word(start: usize, end: usize) -> Option<u64> {
+    let len = end.checked_sub(start)?;
+    (end < MADE as usize).then(|| bytemuck::cast(Span { start: start as u32, len: len as u32 }))
+}
+
 /// Puts a text behind those that have been made. Returns its word; `None` where there is no more room.
 fn append(text: &[u8], made: &mut Vec<u8>) -> Option<u64> {
     let start = made.len();

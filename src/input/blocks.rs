@@ -109,7 +109,7 @@ impl BlockSource {
         };
         match &task.work {
             Work::Map { numbers, dtype, .. } => {
-                if let Some(path) = numbers.file()
+                if let [path] = numbers.files()[..]
                     && (task.repeat > 1 || task.portion != ShardMode::Whole)
                     && fs::metadata(path).is_ok_and(|meta| !meta.is_file())
                 {

@@ -23,6 +23,7 @@ pub mod section;
 mod several;
 pub mod stamp;
 pub mod start;
+pub mod sweep;
 pub mod text;
 pub mod text_lines;
 mod typed;
@@ -42,6 +43,7 @@ use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::data::own_row::OwnRow;
 use crate::data::schema::{ColumnType, Schema};
+use crate::data::texts::Texts;
 use crate::job::input::{LinesOf, Numbers, TextFile};
 use crate::job::{Task, Work};
 
@@ -82,7 +84,7 @@ pub trait Source {
     }
 }
 
-/// Rows of numbers that each worker finds by their numbers, so that they need not travel.
+/// Rows that each worker finds by their numbers, so that they need not travel.
 pub trait Indexed: Send {
     /// Their columns.
     fn schema(&self) -> Schema;
@@ -93,6 +95,11 @@ pub trait Indexed: Send {
     /// Fills `columns`, all of one length, from their fronts with the rows from number `start` on, of which there must
     /// be as many. Returns how many were found, and why not all. What is computed is computed with `lanes`.
     fn fill_at(&mut self, start: u64, columns: &mut [&mut [u64]], lanes: Lanes) -> (usize, Result<()>);
+
+    /// What words of texts among the rows that [`Indexed::fill_at`] found last lead to, where there are such.
+    fn memory(&self) -> &[u8] {
+        &[]
+    }
 
     /// Which of the rows that [`Indexed::fill_at`] found last have no value, where some may have none.
     fn holes(&self) -> Option<&Holes> {
@@ -171,6 +178,9 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
         Numbers::Typed(values) => Values::Stream(Box::new(typed::List::new(values.clone()))),
         Numbers::Words(words) => Values::Stream(Box::new(typed::Words::new(words.clone()))),
         Numbers::Range(range) => Values::Indexed(Box::new(range.clone())),
+        Numbers::Sweep(sweep) => {
+            Values::Indexed(Box::new(sweep::Combinations::open(sweep, dtype, as_texts, task.seed)?))
+        }
         Numbers::Stdin => text(Box::new(Patient(Stdin)), PathBuf::from(STDIN))?,
         Numbers::Lines(LinesOf::Stdin) => lines(Box::new(Patient(Stdin)), PathBuf::from(STDIN)),
         Numbers::Lines(LinesOf::File(path)) => lines(Box::new(open(path)?), path.clone()),
@@ -213,13 +223,18 @@ fn wanted(dtype: Option<Dtype>, as_texts: bool) -> Option<ColumnType> {
     if as_texts { Some(ColumnType::Bytes) } else { dtype.map(ColumnType::from) }
 }
 
-/// The file that the values or lines of a task come from, where they come from one.
-pub fn file(task: &Task) -> Option<&Path> {
+/// The files that the values or lines of a task come from: one, but of a sweep as many as there are lists.
+pub fn files(task: &Task) -> Vec<&Path> {
     match &task.work {
-        Work::Map { numbers, .. } => numbers.file(),
-        Work::Read { file: TextFile::Path(path), .. } => Some(path),
-        _ => None,
+        Work::Map { numbers, .. } => numbers.files(),
+        Work::Read { file: TextFile::Path(path), .. } => vec![path],
+        Work::Read { file: TextFile::Sample, .. } => Vec::new(),
     }
+}
+
+/// The first of them: what a message names.
+pub fn file(task: &Task) -> Option<&Path> {
+    files(task).first().copied()
 }
 
 /// How many values an array of that shape has; `None` for more than their bytes could be counted.
@@ -278,7 +293,8 @@ pub fn row_at(task: &Task, info: &InputInfo, row: u64) -> Result<OwnRow> {
     let lacks = |column: usize| {
         source.holes().and_then(|holes| holes.of_column(column)).is_some_and(|lacking| lacking.has(0))
     };
-    let found = if found == 1 { OwnRow::of_words(&info.schema, &words, lacks) } else { None };
+    let texts = Texts { input: source.memory(), made: &[] };
+    let found = if found == 1 { OwnRow::of_words(&info.schema, &words, texts, lacks) } else { None };
     fault.and_then(|()| found.ok_or_else(|| Error::Failed(format!("cannot find row no. {}", row + 1))))
 }
 
@@ -292,6 +308,7 @@ pub fn stamp_now(task: &Task) -> Result<Stamp> {
         Work::Read { file: TextFile::Path(path), .. } => at(path),
         Work::Map { numbers, .. } if numbers.is_stdin() => Ok(Stamp::of_descriptor(std::io::stdin().as_fd())),
         Work::Map { numbers: Numbers::Lines(LinesOf::File(path)), .. } => at(path),
+        Work::Map { numbers: Numbers::Sweep(sweep), .. } => sweep::stamp_now(sweep),
         Work::Map { numbers: Numbers::File { path, .. }, .. } => match Format::of_name(path) {
             // It may refer to others.
             Some(Format::Hdf5) => match open_values(task, 1)? {

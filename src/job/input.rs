@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::data::dtype::Dtype;
 use crate::data::format::{Format, delimiter};
 use crate::job::spec::MapSpec;
+use crate::job::sweep::Sweep;
 use crate::job::values::{Range, Typed};
 
 /// Where the values of a map come from.
@@ -19,6 +20,8 @@ pub enum Numbers {
     Words(Vec<OsString>),
     /// `--range`.
     Range(Range),
+    /// `--sweep`.
+    Sweep(Sweep),
     /// A file, and where it has several columns or datasets, the names of some.
     File {
         /// The file.
@@ -51,15 +54,16 @@ impl Numbers {
         match self {
             Self::Typed(values) => Some(values.dtype),
             Self::Range(range) => Some(range.dtype()),
-            Self::Words(_) | Self::File { .. } | Self::Stdin | Self::Lines(_) => None,
+            Self::Words(_) | Self::Sweep(_) | Self::File { .. } | Self::Stdin | Self::Lines(_) => None,
         }
     }
 
-    /// The file that they come from, where they come from one.
-    pub fn file(&self) -> Option<&Path> {
+    /// The files that they come from: one, but of a sweep as many as there are lists.
+    pub fn files(&self) -> Vec<&Path> {
         match self {
-            Self::File { path, .. } | Self::Lines(LinesOf::File(path)) => Some(path),
-            _ => None,
+            Self::File { path, .. } | Self::Lines(LinesOf::File(path)) => vec![path],
+            Self::Sweep(sweep) => sweep.files().collect(),
+            _ => Vec::new(),
         }
     }
 

@@ -14,6 +14,7 @@ pub mod pattern;
 pub mod schedule;
 pub mod shard;
 pub mod spec;
+pub mod sweep;
 pub mod values;
 
 use std::path::{Path, PathBuf};
@@ -78,6 +79,8 @@ pub struct Task {
     pub joblog: Option<PathBuf>,
     /// Where items go that have failed, as the user names it.
     pub failed: Option<PathBuf>,
+    /// What is chosen at random is chosen with; where that is wanted and not said, it is drawn before the run begins.
+    pub seed: Option<u64>,
     /// How often to run; more than once for medians.
     pub repeat: usize,
     /// How the datasets of an HDF5 file are compressed.
@@ -166,6 +169,11 @@ impl Work {
     /// Does its input come from standard input, which can be read only once?
     pub fn is_of_stdin(&self) -> bool {
         matches!(self, Self::Map { numbers, .. } if numbers.is_stdin())
+    }
+
+    /// Are its items chosen at random?
+    pub fn is_random(&self) -> bool {
+        matches!(self, Self::Map { numbers: Numbers::Sweep(sweep), .. } if sweep.is_random())
     }
 
     /// What its input is counted in.
@@ -311,6 +319,7 @@ impl Task {
                 let from = match numbers {
                     Numbers::Typed(_) | Numbers::Words(_) => "values as typed".to_owned(),
                     Numbers::Range(range) => range.text().to_owned(),
+                    Numbers::Sweep(sweep) => sweep.text(self.seed),
                     Numbers::File { path, part: None, .. } => names::readable(path),
                     Numbers::File { path, part: Some(part), .. } => {
                         format!("{}:{part}", names::readable(path))
@@ -356,8 +365,8 @@ impl Task {
     pub fn is_work_of(&self, text: &str) -> bool {
         let work = |text: &str| {
             let job: JobSpec = toml::from_str(text).ok()?;
-            let TaskSpec { map, read, .. } = job.task.into_iter().next()?;
-            toml::to_string(&TaskSpec { map, read, ..TaskSpec::default() }).ok()
+            let TaskSpec { map, read, seed, .. } = job.task.into_iter().next()?;
+            toml::to_string(&TaskSpec { map, read, seed, ..TaskSpec::default() }).ok()
         };
         work(text).is_some_and(|theirs| work(&self.to_toml()) == Some(theirs))
     }
@@ -412,6 +421,11 @@ impl Task {
                         spec.values = words.iter().map(text).collect();
                     }
                     Numbers::Range(range) => spec.range = Some(range.text().to_owned()),
+                    Numbers::Sweep(sweep) => {
+                        (spec.sweep, spec.zip) = (sweep.job_words(), sweep.zip);
+                        spec.sample = sweep.sample.and_then(|n| i64::try_from(n).ok());
+                        spec.points = sweep.points_text();
+                    }
                     Numbers::Stdin => spec.from = Some("-".into()),
                     Numbers::Lines(LinesOf::Stdin) => spec.lines = Some("-".into()),
                     Numbers::Lines(LinesOf::File(file)) => spec.lines = Some(path(file).into()),
@@ -458,6 +472,7 @@ impl Task {
             gpus: self.gpus.as_ref().map(Gpus::text),
             joblog: self.joblog.as_deref().map(|file| path(file).into()),
             failed: self.failed.as_deref().map(|file| path(file).into()),
+            seed: self.seed.map(|seed| ValueArg(seed.to_string().into())),
             repeat: number(Some(self.repeat)).filter(|n| *n > 1),
             compress: self.compress.map(Compress::name),
             part: match self.portion {

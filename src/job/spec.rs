@@ -39,6 +39,25 @@ pub struct MapSpec {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lines: Option<PathBuf>,
+    /// All combinations of the values of several parameters, the last fastest; each is a column of that name: A..B:STEP, in
+    /// exact decimals and without B; 1,2,3 or euler,rk4; lin(A,B,N) and log(A,B,N), N values from A to B, at equal
+    /// distances or ratios; @FILE, a value on each line. Once for each parameter
+    #[arg(long, value_name = "NAME=VALUES", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sweep: Vec<PathBuf>,
+    /// The parameters of --sweep side by side: the first value of each, then the second, …
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub zip: bool,
+    /// Of the combinations of --sweep so many, chosen at random (--seed) without repetition, in their order
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sample: Option<i64>,
+    /// In place of combinations N points at random (--seed): those of a Latin hypercube, for which what each parameter has is
+    /// cut into N equal parts, each with a point in it; here any number from A to B is a value of lin(A,B) and log(A,B)
+    #[arg(long, value_name = "lhs:N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points: Option<String>,
     /// The file of --from has no header: its first row is values, and its columns have numbers, from 1 (.csv, .tsv)
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -301,6 +320,7 @@ pub struct TaskSpec {
     pub gpus: Option<String>,
     pub joblog: Option<PathBuf>,
     pub failed: Option<PathBuf>,
+    pub seed: Option<ValueArg>,
     pub repeat: Option<i64>,
     pub compress: Option<String>,
     pub part: Option<String>,

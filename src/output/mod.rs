@@ -100,7 +100,7 @@ pub trait Sink {
 pub fn open<'a>(task: &'a Task, bound: &Bound, first: bool) -> Result<Box<dyn Sink + 'a>> {
     // Of a part also the whole, before all parts have been made and cannot be joined.
     for path in task.output_file().into_iter().chain(task.whole_output.as_deref()) {
-        if input::file(task).is_some_and(|input| atomic_file::is_same(input, path)) {
+        if input::files(task).iter().any(|input| atomic_file::is_same(input, path)) {
             return Err(Error::Failed(format!(
                 "cannot write {}: it is the input, and would be replaced; give the output another name",
                 path.display()

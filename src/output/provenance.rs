@@ -49,7 +49,8 @@ pub struct Provenance(pub Map<String, Value>);
 pub struct Origin<'a> {
     task: &'a Task,
     began: SystemTime,
-    digest: Option<Digest>,
+    /// Of each file that the input is.
+    digests: Vec<Digest>,
 }
 
 impl<'a> Origin<'a> {
@@ -57,8 +58,8 @@ impl<'a> Origin<'a> {
     pub fn of(task: &'a Task) -> Self {
         // Processes are forked of this one only where it has no other threads.
         let forks = matches!(task.pattern, PatternName::Process | PatternName::Pool);
-        let digest = input::file(task).map(|path| Digest::begin(path, !forks));
-        Self { task, began: SystemTime::now(), digest }
+        let digests = input::files(task).into_iter().map(|path| Digest::begin(path, !forks)).collect();
+        Self { task, began: SystemTime::now(), digests }
     }
 
     /// The task has been completed, as `report` says.
@@ -75,6 +76,9 @@ impl<'a> Origin<'a> {
         note(VERSION, json!(env!("CARGO_PKG_VERSION")));
         note("parpy_commit", json!(env!("PARPY_COMMIT")));
         note(JOB, json!(self.task.to_toml()));
+        if let Some(seed) = self.task.seed {
+            note("seed", json!(seed.to_string()));
+        }
         match self.task.portion {
             ShardMode::Whole => {}
             ShardMode::Shard(part) => note("part", json!(part.to_string())),
@@ -95,16 +99,18 @@ impl<'a> Origin<'a> {
         note("ended", json!(utc(SystemTime::now())));
         note("items", json!(report.items));
         note("failed", json!(report.failed));
-        let Some(digest) = &mut self.digest else { return Ok(Provenance(known)) };
-        note("input", json!(names::readable(&absolute(&digest.path))));
-        if let Ok(meta) = fs::metadata(&digest.path) {
-            note("input_bytes", json!(meta.len()));
+        for (number, digest) in self.digests.iter_mut().enumerate() {
+            // Of several files, as the lists of a sweep are, the names of the second begin with `input_2`.
+            let input = if number == 0 { "input".to_owned() } else { format!("input_{}", number + 1) };
+            note(&input, json!(names::readable(&absolute(&digest.path))));
+            let Ok(meta) = fs::metadata(&digest.path) else { continue };
+            note(&format!("{input}_bytes"), json!(meta.len()));
             if let Ok(modified) = meta.modified() {
-                note("input_modified", json!(utc(modified)));
+                note(&format!("{input}_modified"), json!(utc(modified)));
             }
             if meta.is_file() {
                 match digest.finish() {
-                    Ok(digest) => note("input_xxh3_128", json!(digest)),
+                    Ok(digest) => note(&format!("{input}_xxh3_128"), json!(digest)),
                     Err(stop @ Error::Interrupted(_)) => return Err(stop),
                     Err(why) => tracing::warn!("no digest of the input: {why}"),
                 }

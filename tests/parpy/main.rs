@@ -44,6 +44,7 @@ mod scale;
 mod show;
 mod signals;
 mod streams;
+mod sweep;
 mod tables;
 mod tasks;
 mod texts;

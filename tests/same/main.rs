@@ -146,7 +146,24 @@ fn jobs(dir: &Dir) -> Vec<Run> {
     ] {
         jobs.push(parpy("map --lines").arg(&words).args(rest));
     }
+    let list = dir.write("list.txt", "a b\nc\n\"d\"\n");
+    for rest in [
+        "a=0..1:0.1 --sweep n=-3..400 -f 12//n -k --columns n,a,output",
+        "a=0..1:0.1 --sweep b=lin(0,1,91) --sweep c=log(1,9,7) -f a+b*c --part 2/3",
+        "a=0..100:0.01 --sweep b=lin(0,1,20000) --sweep m=x,yy --sample 900 --seed 3 -f a+b*length(m)",
+        "a=0..40 --sweep m=@LIST --sweep b=1,2 -f upper(m) --columns m,output",
+        "a=0..40 --sweep m=@LIST --sweep b=1,2 --reduce sum(a),count,argmax(b) --by m",
+        "a=0..900 --sweep b=lin(-1,1,900) --zip -f a//b -k",
+        "a=lin(0,1) --sweep b=log(1,9) --sweep m=x,yy --points lhs:700 --seed 3 -f a+b*length(m) --columns a,m,output",
+        "a=@/missing",
+    ] {
+        let rest = rest.replace("LIST", &list.display().to_string());
+        jobs.push(parpy("map --sweep").args(&rest));
+    }
     // In job files, because all words behind --exec are the command's.
+    let sweep = "sweep = ['a=0..1:0.25', 'm=euler,rk4', 'n=0.10,1e3']";
+    let text = format!("[[task]]\nmap = {{ {sweep}, exec = ['echo', '{{a}} {{m}} {{n}} {{#}}'] }}\n");
+    jobs.push(parpy("run").arg(dir.write("exec-sweep.toml", text)));
     for (name, rest) in [
         ("stops", "exec = ['sh', '-c', 'echo {#} $2; test {} != 17', 'sh', '{}']"),
         ("goes-on", "exec = ['sh', '-c', 'echo {}; echo; exit $(({} % 3 / 2))']\nraw = true"),
@@ -453,6 +470,9 @@ fn files_job(dir: &Dir) -> Run {
         (format!("from = '{}', function = '12 // a', reduce = 'mean,max(b)'", table.display()), true),
         (format!("from = '{}', function = '12 // a', columns = ['b,output']", table.display()), true),
         (format!("lines = '{}', function = 'wordcount', columns = ['output']", lines.display()), false),
+        ("sweep = ['a=0..1:0.25', 'b=-3..4'], function = 'a // b'".to_owned(), true),
+        ("sweep = ['a=lin(2,3)', 'b=0..7'], points = 'lhs:40', function = 'a + b'".to_owned(), false),
+        ("sweep = ['a=0..100', 'b=lin(0,1,77)'], sample = 50, function = 'a + b'".to_owned(), false),
     ]);
     // Types that follow from the first answers, of which some do not fit.
     let of_commands = ["3) exit 1;; 70|85) echo 0.5", "5|88) echo 0.5;; 66|80) echo x"].map(|cases| {
@@ -465,6 +485,7 @@ fn files_job(dir: &Dir) -> Run {
         (format!("lines = '{}', function = '7 // wordcount(x)'", lines.display()), true),
         (format!("from = '{}', function = 'lower(name)'", named.display()), true),
         (format!("from = '{}', reduce = 'sum(n),count', by = 'name'", named.display()), true),
+        ("sweep = ['name=x,\"y, z\"', 'b=0..3:0.5'], function = 'length(name) + b'".to_owned(), false),
     ];
 
     let mut job = String::new();
@@ -482,7 +503,8 @@ fn files_job(dir: &Dir) -> Run {
                 continue;
             }
             job += &format!(
-                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n{part}\n"
+                "[[task]]\nmap = {{ {input} }}\noutput = '{i}.{extension}'\nkeep_going = {keep_going}\n{part}\n{}\n",
+                if input.contains("sample") || input.contains("points") { "seed = 4" } else { "" }
             );
         }
     }

@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::op::functions::Function;
 
-pub use parse::{OF_SEVERAL, SOLE, call, check, is_name, of_several, parse};
+pub use parse::{OF_SEVERAL, SOLE, call, check, is_column_name, is_name, of_several, parse};
 pub use vector::{Faults, Program, WINDOW};
 
 /// Type of a part of an expression. Truth values are whole numbers, 0 and 1.

@@ -69,9 +69,13 @@ pub fn call(function: &'static Function, columns: &[Column]) -> Result<Node, Fau
 
 /// Is it a name as columns and functions have them, and no number that has a name?
 pub fn is_name(word: &str) -> bool {
-    let whole = Grammar::parse(Rule::name, word)
-        .is_ok_and(|mut pairs| pairs.next().is_some_and(|name| name.as_str() == word));
-    whole && constant(word).is_none()
+    is_column_name(word) && constant(word).is_none()
+}
+
+/// Can a column that is called so be named in an expression as it is? It comes before a number of its name.
+pub fn is_column_name(word: &str) -> bool {
+    Grammar::parse(Rule::name, word)
+        .is_ok_and(|mut pairs| pairs.next().is_some_and(|name| name.as_str() == word))
 }
 
 /// Checks the syntax of an expression, whatever columns there may be.

@@ -452,6 +452,7 @@ impl Operator for MapRows {
                     if let Some(holes) = source.holes() {
                         piece.lacking.extend((0..columns).map(|column| holes.of_column(column)));
                     }
+                    piece.memory = source.memory();
                     (found, fault)
                 }
                 (None, Some(rows)) => {
