@@ -155,7 +155,7 @@ fn libraries_that_are_none() {
     }
     for (args, expected) in [
         ("--vectorized", "--library <FILE.so:NAME>"),
-        ("--answers f64", "--answers for that or a library"),
+        ("--answers f64", "--answers is for what has no type of its own"),
         ("-f square --library x.so:f", "cannot be used with"),
         ("--library x.so:f --answers text", "a library answers numbers"),
         ("--library x.so:f --timeout 1", "--timeout"),
