@@ -63,7 +63,7 @@ impl Bound {
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
             if let (Some(pipe), Some(section)) = (task.work.pipe(), task.fixed_section(info.total)) {
-                let pipe = Some(BoundPipe::bind(pipe, task.limits, section, task.keep_going));
+                let pipe = Some(BoundPipe::bind(pipe, task, section));
                 return Ok(Self { info, pipe, ..Self::default() });
             }
             let action = task.work.action().unwrap_or(lines::DEFAULT);

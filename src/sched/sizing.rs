@@ -133,6 +133,7 @@ impl BlockSizing {
     /// Of sections that commands read, which are as large as the file wants it. What they print is longer or shorter:
     /// `buf` bytes of it are handed over at once.
     fn of_pipe(workers: usize, section: u64, buf: u64) -> Self {
+        // What is said of a section has room at the least.
         let buf = (buf as usize).min(ROUND_MEMORY / 2 / workers).max(4096);
         Self { run_ahead: ROUND_MEMORY, ..Self::of_sections(workers, section, section, buf) }
     }

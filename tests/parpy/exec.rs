@@ -366,6 +366,7 @@ fn what_is_said_wrong_is_told() {
         ("map 1 --timeout 1", &["for commands: --exec"]),
         ("map 1 --joblog x", &["--joblog is of commands"]),
         ("read README.md --failed x", &["--failed is of items"]),
+        ("read README.md --joblog x", &["--joblog is of commands", "--pipe"]),
     ] {
         parpy(args).done().fails(2, parts);
     }

@@ -93,10 +93,21 @@ impl BoundCommand {
         }
     }
 
-    /// The command of an item as a line, for people: words with a blank in them stand in quotes.
-    pub fn line(&self, record: &Record) -> Vec<u8> {
+    /// The commands of its items, for people.
+    pub fn lines(&self) -> CommandLines {
+        CommandLines(self.template.clone())
+    }
+}
+
+/// Commands of items as lines, for people: words with a blank in them stand in quotes.
+#[derive(Debug, Clone)]
+pub struct CommandLines(Arc<Template>);
+
+impl CommandLines {
+    /// That of an item.
+    pub fn of(&self, record: &Record) -> Vec<u8> {
         let values: Vec<Cow<[u8]>> = record.values.iter().map(|value| (&value.text[..]).into()).collect();
-        self.template.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
+        self.0.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
     }
 }
 

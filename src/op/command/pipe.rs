@@ -7,6 +7,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::CommandLines;
 use super::template::{Item, Template};
 use super::tries::{Place, Tries};
 use crate::base::error::{Error, Result};
@@ -15,8 +16,11 @@ use crate::data::block::Block;
 use crate::exec::Input;
 use crate::input::InputInfo;
 use crate::input::section::SectionReader;
+use crate::job::Task;
 use crate::job::command::{Limits, Pipe};
 use crate::job::input::TextFile;
+use crate::node::host::host;
+use crate::op::record::{KILLED, MOST_SAID, NO_EXIT, Record, Recorded, Tried, Value};
 use crate::op::{BlockResult, Operator, Worker};
 
 /// Bytes of what a command has printed whose memory the next one gets: as much as most print of what they read.
@@ -28,23 +32,62 @@ pub struct BoundPipe {
     template: Arc<Template>,
     header: bool,
     keep_going: bool,
+    /// Sections that something is to be said of.
+    recorded: Recorded,
     limits: Limits,
     /// Bytes of a section, before its ends move to starts of lines.
     section: u64,
 }
 
 impl BoundPipe {
-    /// `pipe`, within `limits`, for sections of `section` bytes. With `keep_going`, sections whose command fails are passed
-    /// over.
-    pub fn bind(pipe: &Pipe, limits: Limits, section: u64, keep_going: bool) -> Self {
+    /// `pipe`, the command of `task`, for sections of `section` bytes.
+    pub fn bind(pipe: &Pipe, task: &Task, section: u64) -> Self {
         let words = pipe.words.iter().map(|word| word.0.as_encoded_bytes());
         let template = Arc::new(Template::of_sections(words, pipe.shell));
-        Self { template, header: pipe.header, keep_going, limits, section }
+        Self {
+            template,
+            header: pipe.header,
+            keep_going: task.keep_going,
+            recorded: Recorded::of(task),
+            limits: task.limits,
+            section,
+        }
     }
 
     /// Bytes of a section, before its ends move to starts of lines.
     pub fn section(&self) -> u64 {
         self.section
+    }
+
+    /// The number of the section that begins in `block`, from 0: blocks are all of that size but the last.
+    pub fn number(&self, block: &Block) -> u64 {
+        block.start / self.section
+    }
+
+    /// The commands of its sections, for people.
+    pub fn lines(&self) -> CommandLines {
+        CommandLines(self.template.clone())
+    }
+
+    /// What is to be said of the section that begins in `block` and has these bytes of the file, which was `tried` so, and
+    /// of which was `said` why it has failed.
+    fn record(&self, block: &Block, bytes: &Range<u64>, tried: Tried, said: Option<&[u8]>) -> Record {
+        Record {
+            row: self.number(block),
+            has_failed: said.is_some(),
+            tried,
+            host: host().into_bytes(),
+            said: said.unwrap_or_default().to_vec(),
+            values: [bytes.start, bytes.end - bytes.start].map(Value::number).to_vec(),
+        }
+    }
+
+    /// The same of one that no process has lived to answer, and why. Where the file cannot be read any more, its bytes are
+    /// those of the block.
+    pub fn killed(&self, file: &TextFile, info: &InputInfo, block: &Block, why: &str) -> Record {
+        let bytes = SectionReader::open(file, info).and_then(|mut reader| reader.range(block));
+        let tried = Tried { exit: NO_EXIT, signal: KILLED, ..Tried::default() };
+        self.record(block, &bytes.unwrap_or(block.start..block.end), tried, Some(why.as_bytes()))
     }
 
     /// The same, ready to be run by `worker` over `file`.
@@ -63,6 +106,7 @@ impl BoundPipe {
             made: Vec::new(),
             handed_over: 0,
             rest: BlockResult::default(),
+            records: Vec::new(),
         })
     }
 }
@@ -80,19 +124,20 @@ pub struct PipeSections {
     handed_over: usize,
     /// What is said with the last of it: so each section counts once, whoever gives some of its pieces again.
     rest: BlockResult,
+    /// What is said of the section.
+    records: Vec<u8>,
 }
 
 impl PipeSections {
     /// Runs the command for a section, and keeps what it prints.
     fn run(&mut self, block: &Block, is_wanted: &dyn Fn() -> bool) -> Result<BlockResult> {
-        let Self { pipe, reader, header, place, tries, made, .. } = self;
+        let Self { pipe, reader, header, place, tries, made, records, .. } = self;
         let section = reader.range(block)?;
         if section.is_empty() {
             // A line that begins before it goes on behind it.
             return Ok(BlockResult::default());
         }
-        // Blocks are all of that size but the last.
-        let number = block.start / pipe.section;
+        let number = pipe.number(block);
         let argv = pipe.template.fill(&Item { values: &[], row: number, slot: place.slot });
         // The first section has it already.
         let header = if section.start == 0 { 0..0 } else { header.clone() };
@@ -102,6 +147,19 @@ impl PipeSections {
         let run = (&request, Some((reader.file(), reader.path())));
         let done = tries.run(run, before.as_bytes(), made, is_wanted, |_, _| Ok(()))?;
         let input_bytes = section.end - section.start;
+        let is_recorded = match pipe.recorded {
+            Recorded::None => false,
+            Recorded::Failed => done.is_err(),
+            Recorded::All => true,
+        };
+        if is_recorded {
+            let (tried, heard) = tries.last();
+            let said = done.as_ref().err().map(|fault| match heard.trim_ascii() {
+                b"" => fault.as_bytes(),
+                said => &said[said.len().saturating_sub(MOST_SAID)..],
+            });
+            pipe.record(block, &section, *tried, said).put(records);
+        }
         let Err(fault) = done else {
             return Ok(BlockResult { items: 1, input_bytes, ..BlockResult::default() });
         };
@@ -124,13 +182,15 @@ impl PipeSections {
         let bytes = left.len().min(room.len());
         room[..bytes].copy_from_slice(&left[..bytes]);
         self.handed_over += bytes;
-        if self.handed_over < self.made.len() {
+        // With the last of it comes what is said of the section, which any room is large enough for.
+        let has_room = bytes == 0 || bytes + self.records.len() <= room.len();
+        if self.handed_over < self.made.len() || !has_room {
             return BlockResult { bytes, more: true, ..BlockResult::default() };
         }
         if self.made.capacity() > KEPT {
             self.made = Vec::new();
         }
-        BlockResult { bytes, ..std::mem::take(&mut self.rest) }
+        BlockResult { bytes, records: std::mem::take(&mut self.records), ..std::mem::take(&mut self.rest) }
     }
 }
 
@@ -143,13 +203,16 @@ impl Operator for PipeSections {
         is_wanted: &dyn Fn() -> bool,
     ) -> BlockResult {
         self.made.clear();
+        self.records.clear();
         self.handed_over = 0;
         match self.run(block, is_wanted) {
             Ok(rest) => {
                 self.rest = rest;
                 self.hand_over(buf)
             }
-            Err(error) => BlockResult::failed(error),
+            Err(error) => {
+                BlockResult { records: std::mem::take(&mut self.records), ..BlockResult::failed(error) }
+            }
         }
     }
 

@@ -90,7 +90,7 @@ impl Tries {
     }
 
     /// Notes what a try has come to.
-    fn note(&mut self, outcome: &Outcome, printed: usize) {
+    fn note(&mut self, outcome: &Outcome, given: u64, printed: usize) {
         let (exit, signal) = match outcome.ending {
             Ending::Exited(code) => (code, 0),
             Ending::Killed(signal) | Ending::Stopped(signal) => (NO_EXIT, signal),
@@ -101,7 +101,7 @@ impl Tries {
             Ending::TimedOut | Ending::TooLong | Ending::Abandoned => (NO_EXIT, libc::SIGKILL),
         };
         let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
-        self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
+        self.tried = Tried { exit, signal, began, took, given, printed, ..self.tried };
     }
 
     /// What is to be run, within these limits.
@@ -129,7 +129,7 @@ impl Tries {
         loop {
             let mut said = Vec::new();
             let outcome = self.run_once(run, before, (&mut *made, &mut said), is_wanted)?;
-            self.note(&outcome, made.len() - begin);
+            self.note(&outcome, run.0.input.bytes(), made.len() - begin);
             let fault = match outcome.ending {
                 Ending::Exited(0) => match answer(made, begin) {
                     Ok(answer) => return Ok(Ok(answer)),
