@@ -18,6 +18,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
+use crate::base::spool::Spool;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::format::Format;
@@ -336,6 +337,11 @@ pub trait RowFunction: Send {
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
     fn made(&self) -> &[u8];
 
+    /// The answer to the row that was answered last, alone, where it is a text too long for memory: that is not made.
+    fn spooled(&mut self) -> Option<&mut Spool> {
+        None
+    }
+
     /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
     fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
 
@@ -383,11 +389,17 @@ impl BoundFunction {
         }
     }
 
-    /// The same, ready to be run by `worker`, who computes with `lanes`.
-    pub fn function(&self, lanes: Lanes, worker: impl FnOnce() -> Worker) -> Box<dyn RowFunction> {
+    /// The same, ready to be run by `worker`, who computes with `lanes`. Where `is_of_any_length`, answers may be too long for
+    /// memory.
+    pub fn function(
+        &self,
+        lanes: Lanes,
+        is_of_any_length: bool,
+        worker: impl FnOnce() -> Worker,
+    ) -> Box<dyn RowFunction> {
         match self {
             Self::Formula(formula) => Box::new(formula.program(lanes)),
-            Self::Command(command) => Box::new(command.function(worker())),
+            Self::Command(command) => Box::new(command.function(worker(), is_of_any_length)),
         }
     }
 }

@@ -142,8 +142,22 @@ fn what_is_printed_is_the_answer() {
 fn a_long_answer_comes_whole() {
     let digits: String = (0..20_000).map(|i| format!("{i}\n")).collect();
     prints("20000 2", &["seq", "0", "{}"], &format!("{digits}20000\n0\n1\n2\n"));
-    // More than any answer may have.
-    let done = exec("x", &["yes"]).done();
+    // Longer than what is kept in memory, and with the end that it has or has not.
+    let long = ["sh", "-c", "test {} = 2 || head -c 5000001 /dev/zero; printf '{}\\n\\n'"];
+    for (flags, end) in [("", "\n\n"), ("--raw", "\n\n")] {
+        let zeros = "\0".repeat(5_000_001);
+        let expected = format!("{zeros}1{end}2{end}{zeros}3{end}");
+        for run in in_all_ways(&format!("1 2 3 {flags}"), &long) {
+            assert!(run.text() == expected, "{}", run.name());
+        }
+    }
+    let done = exec("1 2 -k", &["sh", "-c", "test {} = 2 || cat /dev/zero; echo {}"]);
+    let done = done.var("TMPDIR", "/no/such/folder").done();
+    assert_eq!(done.stdout, b"\n2\n");
+    done.fails(1, &["'1': it has printed more", "/no/such/folder", "TMPDIR=FOLDER"]);
+    // A field of a table is read as one.
+    let dir = Dir::new();
+    let done = parpy("map x -o").arg(dir.path("o.csv")).args("--exec yes").done();
     done.fails(1, &["'x': it has printed more than 256 MiB, and was killed; have it write to a file"]);
 }
 

@@ -230,9 +230,16 @@ fn a_command_may_print_more_than_it_reads() {
         let run = read(&way, &file, "--block 1M", &["sh", "-c", script]);
         assert!(run.stdout() == expected, "{}", way.name());
     }
-    // Not more than there is memory for.
-    let run = read(&parpy(""), &file, "--block 1G", &["yes"]);
-    run.done().fails(1, &["section 1", "it has printed more than 256 MiB, and was killed"]);
+    // More than is kept in memory goes to a file, if there can be one.
+    let small = dir.write("small", "a\nb\n");
+    let zeros = ["sh", "-c", "test {#} = 2 || head -c 6000000 /dev/zero; cat"];
+    let expected = ["\0".repeat(6_000_000).as_bytes(), b"a\nb\n"].concat();
+    for way in ways() {
+        assert!(read(&way, &small, "--block 2", &zeros).stdout() == expected, "{}", way.name());
+    }
+    let run = read(&parpy("-k").var("TMPDIR", "/no/such/folder"), &small, "--block 2", &zeros).done();
+    assert_eq!(run.stdout, b"b\n");
+    run.fails(1, &["section 1", "it has printed more", "/no/such/folder", "TMPDIR=FOLDER"]);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::CommandLines;
 use super::template::{Item, Template};
 use super::tries::{Place, Tries};
 use crate::base::error::{Error, Result};
+use crate::base::spool::{self, Spool};
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::exec::Input;
@@ -23,8 +24,10 @@ use crate::node::host::host;
 use crate::op::record::{KILLED, MOST_SAID, NO_EXIT, Record, Recorded, Tried, Value};
 use crate::op::{BlockResult, Operator, Worker};
 
-/// Bytes of what a command has printed whose memory the next one gets: as much as most print of what they read.
-const KEPT: usize = 80 << 20;
+/// Bytes of what a command has printed that are kept in memory, at the least and at the most; in between a quarter more than
+/// it reads, which is more than most print.
+const LEAST_KEPT: u64 = 4 << 20;
+const MOST_KEPT: u64 = 80 << 20;
 
 /// A command for sections, bound to a file. The same on every rank.
 #[derive(Debug, Clone)]
@@ -97,13 +100,14 @@ impl BoundPipe {
     pub fn open(&self, file: &TextFile, info: &InputInfo, worker: Worker) -> Result<PipeSections> {
         let mut reader = SectionReader::open(file, info)?;
         let header = if self.header { 0..reader.line_from(1.min(info.total))? } else { 0..0 };
+        let kept = self.section.saturating_add(self.section / 4);
         Ok(PipeSections {
             pipe: self.clone(),
             reader,
             header,
             place: Place::of(&worker),
-            tries: Tries::new(self.limits, &worker),
-            made: Vec::new(),
+            tries: Tries::new(self.limits, u64::MAX, &worker),
+            made: Spool::new(kept.clamp(LEAST_KEPT, MOST_KEPT) as usize),
             handed_over: 0,
             rest: BlockResult::default(),
             records: Vec::new(),
@@ -120,8 +124,8 @@ pub struct PipeSections {
     place: Place,
     tries: Tries,
     /// What the last command has printed, and how much of that has been handed over.
-    made: Vec<u8>,
-    handed_over: usize,
+    made: Spool,
+    handed_over: u64,
     /// What is said with the last of it: so each section counts once, whoever gives some of its pieces again.
     rest: BlockResult,
     /// What is said of the section.
@@ -145,7 +149,7 @@ impl PipeSections {
         let request = tries.request(argv, place.env(number), Input::Parts(parts));
         let before = format!("section {}: ", number + 1);
         let run = (&request, Some((reader.file(), reader.path())));
-        let done = tries.run(run, before.as_bytes(), made, is_wanted, |_, _| Ok(()))?;
+        let done = tries.run(run, before.as_bytes(), made, is_wanted, |_| Ok(()))?;
         let input_bytes = section.end - section.start;
         let is_recorded = match pipe.recorded {
             Recorded::None => false,
@@ -178,18 +182,18 @@ impl PipeSections {
 
     /// Hands over as much as there is room for.
     fn hand_over(&mut self, room: &mut [u8]) -> BlockResult {
-        let left = &self.made[self.handed_over..];
-        let bytes = left.len().min(room.len());
-        room[..bytes].copy_from_slice(&left[..bytes]);
-        self.handed_over += bytes;
+        let bytes = match self.made.read(self.handed_over, room) {
+            Ok(bytes) => bytes,
+            Err(error) => return BlockResult::failed(Error::Failed(spool::fault(&error))),
+        };
+        self.handed_over += bytes as u64;
         // With the last of it comes what is said of the section, which any room is large enough for.
         let has_room = bytes == 0 || bytes + self.records.len() <= room.len();
-        if self.handed_over < self.made.len() || !has_room {
+        if self.handed_over < self.made.bytes() || !has_room {
             return BlockResult { bytes, more: true, ..BlockResult::default() };
         }
-        if self.made.capacity() > KEPT {
-            self.made = Vec::new();
-        }
+        self.made.truncate(0);
+        self.handed_over = 0;
         BlockResult { bytes, records: std::mem::take(&mut self.records), ..std::mem::take(&mut self.rest) }
     }
 }
@@ -202,7 +206,7 @@ impl Operator for PipeSections {
         buf: &mut [u8],
         is_wanted: &dyn Fn() -> bool,
     ) -> BlockResult {
-        self.made.clear();
+        self.made.truncate(0);
         self.records.clear();
         self.handed_over = 0;
         match self.run(block, is_wanted) {

@@ -66,6 +66,12 @@ impl MapSettings {
         }
     }
 
+    /// May an answer be a text too long for memory? In a table it is a field, which is quoted, and read, as one.
+    pub fn answers_are_of_any_length(&self) -> bool {
+        self.answers == ColumnType::Bytes
+            && matches!(self.encoding, Encoding::Text | Encoding::Columns { .. })
+    }
+
     /// What stands around answers that `rank` has given, or nobody.
     pub(super) fn template(&self, rank: Option<usize>) -> RowTemplate {
         match self.encoding {
