@@ -14,6 +14,7 @@ pub mod names;
 pub mod program;
 pub mod scratch;
 pub mod signals;
+pub mod spool;
 pub mod streams;
 pub mod table;
 pub mod time;

@@ -182,14 +182,18 @@ impl Task {
                 "--failed is of answers: give a function (-f), or a command (--exec)".into(),
             ));
         }
-        if shared.joblog.is_some() && !is_command {
-            return Err(Error::Usage("--joblog is of commands: --exec CMD ARGS".into()));
+        if shared.joblog.is_some() && !work.runs_programs() {
+            return Err(Error::Usage(
+                "--joblog is of programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS".into(),
+            ));
         }
         if shared.gpus.is_some() && !work.runs_programs() {
-            return Err(Error::Usage("--gpus is for commands: --exec CMD ARGS, or --pipe CMD ARGS".into()));
+            return Err(Error::Usage(
+                "--gpus is for programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS".into(),
+            ));
         }
-        if shared.failed.is_some() && work.unit() == Unit::Bytes {
-            return Err(Error::Usage("--failed is of items: parpy map".into()));
+        if shared.failed.is_some() && work.unit() == Unit::Bytes && !work.runs_programs() {
+            return Err(Error::Usage("--failed is of items: parpy map, or sections: --pipe CMD ARGS".into()));
         }
         shared.failed.as_deref().map_or(Ok(()), commands::check_failed)?;
         let at_least_one = |flag: &str, number: Option<i64>| match number {

@@ -179,7 +179,7 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     let is_command = work.runs_programs();
     if limits != Limits::default() && !is_command {
         return Err(Error::Usage(
-            "--timeout, --retry-delay and --memory are for commands: --exec CMD ARGS, or --pipe CMD ARGS"
+            "--timeout, --retry-delay and --memory are for programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS"
                 .into(),
         ));
     }

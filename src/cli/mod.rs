@@ -442,11 +442,12 @@ pub struct Shared {
     #[arg(long, global = true, value_name = "all|N|LIST")]
     pub gpus: Option<String>,
     /// Write the items that have failed: their columns, number (row, from 0), exit code, signal, and why, or the last that
-    /// was said on standard error; CSV or JSON lines, as the name says (.csv, .jsonl), else with tabs (.tsv). --from takes it
-    /// again
+    /// was said on standard error; of sections of --pipe their number (section, from 1) and bytes (start, length). CSV or
+    /// JSON lines, as the name says (.csv, .jsonl), else with tabs (.tsv). --from takes it again
     #[arg(long, global = true, value_name = "FILE")]
     pub failed: Option<PathBuf>,
-    /// Write a line on each item whose command has ended: GNU parallel's columns, then rank and host
+    /// Write a line on each item, or section of --pipe, whose command has ended: GNU parallel's columns, then rank and host.
+    /// Send and Receive are the bytes that it was given and that it has printed
     #[arg(long, global = true, value_name = "FILE")]
     pub joblog: Option<PathBuf>,
     /// Do nothing, but say what would be done, and by whom: the first items, the last, and how many there are

@@ -133,7 +133,7 @@ fn line(task: &Task, bound: &Bound, batch: &BatchRef, row: u64) -> String {
     match &bound.function {
         Some(BoundFunction::Command(command)) => {
             let record = map::record(&settings, batch, row, "");
-            String::from_utf8_lossy(&command.line(&record)).into_owned()
+            String::from_utf8_lossy(&command.lines().of(&record)).into_owned()
         }
         _ => settings.describe_row(batch),
     }

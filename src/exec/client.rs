@@ -109,6 +109,8 @@ pub enum Ended {
     Signal(Error),
     /// The runner has gone, as somebody kills it.
     Gone,
+    /// What it prints cannot be kept, for this reason.
+    Unkept(io::Error),
 }
 
 impl Runner {
@@ -135,15 +137,15 @@ impl Runner {
         Ok(Self { socket: ours, received: Vec::new() })
     }
 
-    /// Runs a program. What it prints is put behind what is in `out`, and `said` is given the lines of its standard error
-    /// as they come. `is_wanted` is asked from time to time. After an error this runner is of no use.
+    /// Runs a program. What it prints is given to `out`, piece by piece, and `said` the lines of its standard error as they
+    /// come. `is_wanted` is asked from time to time. After an error this runner is of no use.
     ///
     /// # Errors
     /// There is no outcome.
     pub fn run(
         &mut self,
         request: &Request,
-        out: &mut Vec<u8>,
+        out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
         mut said: impl FnMut(&[u8]),
         is_wanted: &dyn Fn() -> bool,
     ) -> std::result::Result<Outcome, Ended> {
@@ -178,14 +180,14 @@ impl Runner {
     /// What it says makes no sense.
     pub(super) fn take_reports(
         &mut self,
-        out: &mut Vec<u8>,
+        out: &mut dyn FnMut(&[u8]) -> io::Result<()>,
         said: &mut dyn FnMut(&[u8]),
     ) -> std::result::Result<Option<Outcome>, Ended> {
         let mut at = 0;
         while let Some((report, len)) = Report::take(&self.received[at..]).map_err(|_| Ended::Gone)? {
             at += len;
             match report {
-                Report::Out(bytes) => out.extend_from_slice(bytes),
+                Report::Out(bytes) => out(bytes).map_err(Ended::Unkept)?,
                 Report::Err(lines) => said(lines),
                 Report::Done(outcome) => {
                     self.received.clear();
@@ -293,7 +295,12 @@ pub(super) mod tests {
     /// How it ends, what it prints, and what it says.
     fn run(runner: &mut Runner, request: &Request) -> (Outcome, String, String) {
         let (mut out, mut said) = (Vec::new(), Vec::new());
-        let outcome = runner.run(request, &mut out, |lines| said.extend_from_slice(lines), &|| true).unwrap();
+        let mut keep = |bytes: &[u8]| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        };
+        let outcome =
+            runner.run(request, &mut keep, |lines| said.extend_from_slice(lines), &|| true).unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (outcome, text(out), text(said))
     }
@@ -414,7 +421,7 @@ pub(super) mod tests {
         let heard = std::cell::Cell::new(false);
         let ended = runner.run(
             &script,
-            &mut Vec::new(),
+            &mut |_| Ok(()),
             |line| {
                 pid = String::from_utf8_lossy(line).trim().to_owned();
                 heard.set(true);

@@ -50,6 +50,16 @@ pub enum Input {
     Parts(Vec<Range<u64>>),
 }
 
+impl Input {
+    /// How many bytes there are to be read.
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Parts(parts) => parts.iter().map(|part| part.end - part.start).sum(),
+        }
+    }
+}
+
 /// How a program has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {

@@ -78,7 +78,8 @@ pub struct MapSpec {
     /// Run a command for each item: all words behind --exec are its own, so that it comes last. What it prints is the
     /// answer. {} stands for the item, {NAME} or {2} for a column, {#} for the item's number (from 1), {row} for the same
     /// from 0, {slot} for the worker, and of names of files {.} has no extension, {/} no folder, {//} only that, {/.}
-    /// neither; without any of them the item comes last. No shell is involved, unless --shell
+    /// neither; without any of them the item comes last. No shell is involved, unless --shell. An answer that is printed as
+    /// text may have any length, with a file in TMPDIR beyond 4 MiB; as a field of a table 256 MiB, as it is read as one
     #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "function")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exec: Vec<Word>,
@@ -171,7 +172,7 @@ pub struct ReadSpec {
     /// Run a command for each section of the file, which has the section's lines on its standard input: all words behind
     /// --pipe are its own, so that it comes last. What the commands print comes out in the order of the sections. {#} stands
     /// for the number of the section (from 1), {row} for the same from 0, {slot} for the worker. No shell is involved,
-    /// unless --shell
+    /// unless --shell. What they print may have any length: much of it is in a file in TMPDIR until a command has ended
     #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "action")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pipe: Vec<Word>,

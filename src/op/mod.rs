@@ -19,6 +19,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
+use crate::base::spool::Spool;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::format::Format;
@@ -29,12 +30,12 @@ use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
-use crate::op::command::{BoundCommand, BoundPipe, BoundProgram};
+use crate::op::command::{BoundCommand, BoundPipe, BoundProgram, CommandLines};
 use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::library::BoundLibrary;
 use crate::op::lines::{Answers, LineOp};
-use crate::op::record::{Record, Tried};
+use crate::op::record::Tried;
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::Reduced;
 
@@ -67,7 +68,7 @@ impl Bound {
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
             if let (Some(pipe), Some(section)) = (task.work.pipe(), task.fixed_section(info.total)) {
-                let pipe = Some(BoundPipe::bind(pipe, task.limits, section, task.keep_going));
+                let pipe = Some(BoundPipe::bind(pipe, task, section));
                 return Ok(Self { info, pipe, ..Self::default() });
             }
             let action = task.work.action().unwrap_or(lines::DEFAULT);
@@ -360,6 +361,11 @@ pub trait RowFunction: Send {
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
     fn made(&self) -> &[u8];
 
+    /// The answer to the row that was answered last, alone, where it is a text too long for memory: that is not made.
+    fn spooled(&mut self) -> Option<&mut Spool> {
+        None
+    }
+
     /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
     fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
 
@@ -416,25 +422,31 @@ impl BoundFunction {
         }
     }
 
-    /// The same, ready to be run by `worker`, who computes with `lanes`.
+    /// The same, ready to be run by `worker`, who computes with `lanes`. Where `is_of_any_length`, answers may be too long for
+    /// memory.
     ///
     /// # Errors
     /// What it needs is not there, or not on this node.
-    pub fn function(&self, lanes: Lanes, worker: impl FnOnce() -> Worker) -> Result<Box<dyn RowFunction>> {
+    pub fn function(
+        &self,
+        lanes: Lanes,
+        is_of_any_length: bool,
+        worker: impl FnOnce() -> Worker,
+    ) -> Result<Box<dyn RowFunction>> {
         Ok(match self {
             Self::Formula(formula) => Box::new(formula.program(lanes)),
-            Self::Command(command) => Box::new(command.function(worker())),
+            Self::Command(command) => Box::new(command.function(worker(), is_of_any_length)),
             Self::Program(program) => Box::new(program.function(&worker())),
             Self::Library(library) => Box::new(library.function()?),
         })
     }
 
-    /// What is run for an item, as a line for people; nothing where that is a function.
-    pub fn line(&self, record: &Record) -> Vec<u8> {
+    /// What is run for items, for people; `None` where that is a function.
+    pub fn lines(&self) -> Option<CommandLines> {
         match self {
-            Self::Command(command) => command.line(record),
-            Self::Program(program) => program.text().into(),
-            Self::Formula(_) | Self::Library(_) => Vec::new(),
+            Self::Command(command) => Some(command.lines()),
+            Self::Program(program) => Some(program.lines()),
+            Self::Formula(_) | Self::Library(_) => None,
         }
     }
 

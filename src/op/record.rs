@@ -7,7 +7,6 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::data::schema::ColumnType;
 use crate::job::Task;
-use crate::op::Bound;
 
 /// Bytes of a record at the most, besides the values of its row.
 pub const MOST: usize = size_of::<Front>() + MOST_HOST + MOST_SAID;
@@ -40,12 +39,12 @@ pub enum Recorded {
 }
 
 impl Recorded {
-    /// What `task` wants, whose input is known. Where the type of answers is open, who learns it must know of which item
-    /// one is that does not fit.
-    pub fn of(task: &Task, bound: &Bound) -> Self {
+    /// What `task` wants. Where the type of its answers `is_open`, who learns it must know of which item one is that does not
+    /// fit.
+    pub fn of(task: &Task, is_open: bool) -> Self {
         match (&task.joblog, &task.failed) {
             (Some(_), _) => Self::All,
-            _ if bound.is_open => Self::All,
+            _ if is_open => Self::All,
             (None, Some(_)) => Self::Failed,
             (None, None) => Self::None,
         }
@@ -63,6 +62,8 @@ pub struct Tried {
     pub began: u64,
     /// How long it took, the last time that it was tried.
     pub took: Duration,
+    /// Bytes that it was given to read.
+    pub given: u64,
     /// Bytes that it has printed.
     pub printed: u64,
     /// The worker's number on its rank.
@@ -70,6 +71,9 @@ pub struct Tried {
     /// The rank.
     pub rank: usize,
 }
+
+/// The columns that say where a section of a file is.
+pub const OF_SECTION: [&str; 2] = ["start", "length"];
 
 /// A value of an item, as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +84,17 @@ pub struct Value {
     pub text: Vec<u8>,
 }
 
+impl Value {
+    /// A whole number.
+    pub fn number(number: u64) -> Self {
+        Self { dtype: Some(ColumnType::I64), text: number.to_string().into_bytes() }
+    }
+}
+
 /// What is said of an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its number, from 0.
+    /// Its number, from 0: of a row, or of a section of a file.
     pub row: u64,
     /// It has no answer.
     pub has_failed: bool,
@@ -93,7 +104,7 @@ pub struct Record {
     pub host: Vec<u8>,
     /// Why it has failed, and the last of what its command has said.
     pub said: Vec<u8>,
-    /// Its columns.
+    /// Its columns; of a section of a file where it is, its first byte and how many it has.
     pub values: Vec<Value>,
 }
 
@@ -104,6 +115,7 @@ struct Front {
     row: u64,
     began: u64,
     took: u64,
+    given: u64,
     printed: u64,
     exit: i32,
     signal: i32,
@@ -124,11 +136,12 @@ impl Record {
     /// Appends it to others on their way to who writes them.
     pub fn put(&self, out: &mut Vec<u8>) {
         let (host, said) = (cut(&self.host, MOST_HOST), cut(&self.said, MOST_SAID));
-        let Tried { exit, signal, began, took, printed, slot, rank } = self.tried;
+        let Tried { exit, signal, began, took, given, printed, slot, rank } = self.tried;
         let front = Front {
             row: self.row,
             began,
             took: took.as_nanos() as u64,
+            given,
             printed,
             exit,
             signal,
@@ -180,6 +193,7 @@ impl Record {
             signal: front.signal,
             began: front.began,
             took: Duration::from_nanos(front.took),
+            given: front.given,
             printed: front.printed,
             slot: front.slot as usize,
             rank: front.rank as usize,
@@ -206,7 +220,7 @@ mod tests {
                 texts.into_iter().map(|(dtype, text)| Value { dtype: dtypes[dtype], text }).collect();
             let mut sent = Vec::new();
             let records: Vec<Record> = rows.into_iter().map(|(row, has_failed, exit, host, said)| {
-                let tried = Tried { exit, took: Duration::from_nanos(row >> 1), slot: 3, ..Tried::default() };
+                let tried = Tried { exit, took: Duration::from_nanos(row >> 1), given: row, slot: 3, ..Tried::default() };
                 Record { row, has_failed, tried, host: host.into_bytes(), said, values: values.clone() }
             }).collect();
             records.iter().for_each(|record| record.put(&mut sent));

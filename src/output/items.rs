@@ -6,10 +6,12 @@ use std::path::Path;
 
 use crate::base::atomic_file::AtomicFile;
 use crate::base::error::{Error, Result};
+use crate::data::block::Block;
 use crate::data::format::Format;
 use crate::data::schema::{ColumnType, Schema};
 use crate::job::Task;
-use crate::op::record::{Record, Value};
+use crate::op::command::{BoundPipe, CommandLines};
+use crate::op::record::{OF_SECTION, Record, Value};
 use crate::op::{Bound, BoundFunction};
 use crate::output::quote::Quoting;
 
@@ -20,13 +22,13 @@ const BUFFER: usize = 64 * 1024;
 const JOBLOG: &str =
     "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\tRank\tNode\n";
 
-/// Columns behind those of the input in a list of items that have failed.
-const OF_FAILURE: [(&str, ColumnType); 4] = [
-    ("row", ColumnType::I64),
-    ("exit", ColumnType::I64),
-    ("signal", ColumnType::I64),
-    ("error", ColumnType::Bytes),
-];
+/// The number of an item in a list of those that have failed: of a row from 0, behind its columns, and of a section from 1,
+/// as messages have it, before where it is.
+const NUMBER: [&str; 2] = ["row", "section"];
+
+/// Columns behind these.
+const OF_FAILURE: [(&str, ColumnType); 3] =
+    [("exit", ColumnType::I64), ("signal", ColumnType::I64), ("error", ColumnType::Bytes)];
 
 /// A file that is written front to back, under its own name from the beginning.
 struct Lines {
@@ -65,7 +67,9 @@ enum Rows {
 pub struct ItemFiles {
     joblog: Option<Lines>,
     failed: Option<(Lines, Rows)>,
-    function: Option<BoundFunction>,
+    commands: Option<CommandLines>,
+    /// Items are sections of a file.
+    pipe: Option<BoundPipe>,
     /// The first item of a block that nothing has been said of: another worker may say again what one has said that has
     /// died.
     next: u64,
@@ -82,12 +86,14 @@ impl ItemFiles {
         }
         let joblog = task.joblog_file().map(|path| Lines::create(&path, JOBLOG.as_bytes())).transpose()?;
         let failed = task.failed_file().map(|path| list(&path, bound)).transpose()?;
-        Ok(Some(Self { joblog, failed, function: bound.function.clone(), next: 0 }))
+        let of_items = bound.function.as_ref().and_then(BoundFunction::lines);
+        let commands = of_items.or_else(|| bound.pipe.as_ref().map(BoundPipe::lines));
+        Ok(Some(Self { joblog, failed, commands, pipe: bound.pipe.clone(), next: 0 }))
     }
 
-    /// What is said next is of items from number `first` on, of which nothing has been said.
-    pub fn begin(&mut self, first: u64) {
-        self.next = first;
+    /// What is said next is of items of `block`, of which nothing has been said.
+    pub fn begin(&mut self, block: &Block) {
+        self.next = self.pipe.as_ref().map_or(block.start, |pipe| pipe.number(block));
     }
 
     /// Takes what is said of some items, in their order.
@@ -110,11 +116,11 @@ impl ItemFiles {
     pub fn put(&mut self, record: &Record) -> Result<()> {
         self.next = record.row + 1;
         if let Some(lines) = &mut self.joblog {
-            log(record, self.function.as_ref(), &mut lines.waiting);
+            log(record, self.commands.as_ref(), &mut lines.waiting);
             lines.flush_if_many()?;
         }
         if let Some((lines, rows)) = self.failed.as_mut().filter(|_| record.has_failed) {
-            rows.put(record, &mut lines.waiting)?;
+            rows.put(record, self.pipe.is_some(), &mut lines.waiting)?;
             lines.flush_if_many()?;
         }
         Ok(())
@@ -133,11 +139,14 @@ impl ItemFiles {
 /// The list of items that have failed, which begins with the names of its columns.
 fn list(path: &Path, bound: &Bound) -> Result<(Lines, Rows)> {
     let mut schema = Schema::default();
-    bound
-        .names()
-        .into_iter()
-        .zip(bound.info.schema.dtypes())
-        .for_each(|(name, dtype)| schema.push(name, dtype));
+    let mut push = |name: &str, dtype| schema.push(name.to_owned(), dtype);
+    let [row, section] = NUMBER;
+    if bound.pipe.is_some() {
+        [section].iter().chain(&OF_SECTION).for_each(|name| push(name, ColumnType::I64));
+    } else {
+        bound.names().iter().zip(bound.info.schema.dtypes()).for_each(|(name, dtype)| push(name, dtype));
+        push(row, ColumnType::I64);
+    }
     OF_FAILURE.iter().for_each(|(name, dtype)| schema.push((*name).to_owned(), *dtype));
     let names: Vec<String> = schema.fields.into_iter().map(|field| field.name).collect();
     let rows = match Format::of_name(path) {
@@ -166,14 +175,14 @@ fn table_row<'a>(
 }
 
 impl Rows {
-    fn put(&self, record: &Record, out: &mut Vec<u8>) -> Result<()> {
+    fn put(&self, record: &Record, is_section: bool, out: &mut Vec<u8>) -> Result<()> {
         let tried = record.tried;
-        let number =
-            |number: u64| Value { dtype: Some(ColumnType::I64), text: number.to_string().into_bytes() };
         let code = |code: i32| Value { dtype: Some(ColumnType::I64), text: code.to_string().into_bytes() };
         let said = Value { dtype: Some(ColumnType::Bytes), text: record.said.clone() };
-        let own = [number(record.row), code(tried.exit), code(tried.signal), said];
-        let all = record.values.iter().chain(&own);
+        let number = Value::number(record.row + u64::from(is_section));
+        let (before, behind) = if is_section { (Some(&number), None) } else { (None, Some(&number)) };
+        let own = [code(tried.exit), code(tried.signal), said];
+        let all = before.into_iter().chain(&record.values).chain(behind).chain(&own);
         match self {
             Self::Table(delimiter) => table_row(all.map(|value| (&value.text[..]).into()), *delimiter, out),
             Self::Json(names) => {
@@ -203,16 +212,18 @@ fn is_word(text: &[u8]) -> bool {
 }
 
 /// Appends a line of the job log.
-fn log(record: &Record, function: Option<&BoundFunction>, out: &mut Vec<u8>) {
+fn log(record: &Record, commands: Option<&CommandLines>, out: &mut Vec<u8>) {
     let tried = record.tried;
     let seconds = |nanos: u128| format!("{}.{:03}", nanos / 1_000_000_000, nanos / 1_000_000 % 1000);
     let (began, took) = (seconds(tried.began.into()), seconds(tried.took.as_nanos()));
     let number = u128::from(record.row) + 1;
     // As GNU parallel has it for this machine.
-    let text =
-        format!("{number}\t:\t{began}\t{took:>10}\t0\t{}\t{}\t{}\t", tried.printed, tried.exit, tried.signal);
+    let text = format!(
+        "{number}\t:\t{began}\t{took:>10}\t{}\t{}\t{}\t{}\t",
+        tried.given, tried.printed, tried.exit, tried.signal
+    );
     out.extend_from_slice(text.as_bytes());
-    let line = function.map(|function| function.line(record)).unwrap_or_default();
+    let line = commands.map(|commands| commands.of(record)).unwrap_or_default();
     Quoting::Plain.put(&line, out);
     out.extend_from_slice(format!("\t{}\t", tried.rank).as_bytes());
     Quoting::Plain.put(&record.host, out);

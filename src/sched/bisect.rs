@@ -107,6 +107,9 @@ impl<T: Transport, R: Results> Scheduler<'_, T, R> {
         if let Some(row) = &row {
             let record = map::record(&settings, &row.view(), item.start, &complaint);
             self.taker.results.take_record(&record)?;
+        } else if let (Some(pipe), Some(file)) = (&self.bound.pipe, task.work.text()) {
+            let record = pipe.killed(file, &self.bound.info, &item, &complaint);
+            self.taker.results.take_record(&record)?;
         }
         if !task.keep_going {
             return Err(Error::Item(format!("{complaint}; --keep-going passes over it")));

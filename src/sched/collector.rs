@@ -164,7 +164,7 @@ impl<'a> Collector<'a> {
         }
         if let Some(items) = &mut self.items {
             if of.new_block {
-                items.begin(of.block.start);
+                items.begin(&of.block);
             }
             items.take(&answer.records)?;
         }
@@ -266,11 +266,11 @@ pub(super) trait Results {
     /// It cannot be written.
     fn take_record(&mut self, record: &Record) -> Result<()>;
 
-    /// Takes what is said of the items of a block from number `first` on whose answer nobody takes any more.
+    /// Takes what is said of the items of a block whose answer nobody takes any more.
     ///
     /// # Errors
     /// It cannot be written.
-    fn take_records(&mut self, first: u64, records: &[u8]) -> Result<()>;
+    fn take_records(&mut self, block: &Block, records: &[u8]) -> Result<()>;
 
     /// The answer to the block that is taken is given anew, in other chunks.
     fn forget_begun(&mut self);
@@ -307,9 +307,9 @@ impl Results for Collector<'_> {
         self.items.as_mut().map_or(Ok(()), |items| items.put(record))
     }
 
-    fn take_records(&mut self, first: u64, records: &[u8]) -> Result<()> {
+    fn take_records(&mut self, block: &Block, records: &[u8]) -> Result<()> {
         let Some(items) = &mut self.items else { return Ok(()) };
-        items.begin(first);
+        items.begin(block);
         items.take(records)
     }
 

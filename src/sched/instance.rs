@@ -101,7 +101,9 @@ fn make(
     }
     let source = if info.indexed { Some(input::open_indexed(task, info)?) } else { None };
     let settings = MapSettings::of(task, bound);
-    let function = bound.function.as_ref().map(|function| function.function(lanes, worker)).transpose()?;
+    let is_of_any_length = settings.answers_are_of_any_length();
+    let function = bound.function.as_ref();
+    let function = function.map(|function| function.function(lanes, is_of_any_length, worker)).transpose()?;
     Ok(Box::new(MapRows::new(settings, function, lanes, rank, source)))
 }
 

@@ -146,14 +146,14 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
     /// Keeps what is said of items that have been worked on, and whose answers will not be taken: their turn has not come.
     fn keep_records(&mut self) {
         let Self { parked, rest, transport, taker, .. } = self;
-        let mut keep = |first: u64, header: &ResultHeader, buf: &[u8]| {
+        let mut keep = |block: &Block, header: &ResultHeader, buf: &[u8]| {
             // Why the run fails is known already.
-            let _ = taker.results.take_records(first, header.records_in(buf));
+            let _ = taker.results.take_records(block, header.records_in(buf));
         };
-        parked.values().for_each(|answer| keep(answer.block.start, &answer.header, &answer.buf));
+        parked.values().for_each(|answer| keep(&answer.block, &answer.header, &answer.buf));
         for number in rest.iter().filter(|number| matches!(transport.state(**number), State::Done(_))) {
             let (header, buf) = transport.chunk(*number);
-            keep(transport.block(*number).start, header, buf);
+            keep(&transport.block(*number), header, buf);
         }
     }
 
@@ -595,7 +595,7 @@ mod tests {
             Ok(())
         }
 
-        fn take_records(&mut self, _first: u64, _records: &[u8]) -> Result<()> {
+        fn take_records(&mut self, _block: &Block, _records: &[u8]) -> Result<()> {
             Ok(())
         }
 

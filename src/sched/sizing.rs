@@ -65,7 +65,7 @@ fn width(task: &Task, bound: &Bound) -> usize {
 
 /// Bytes of what is said of a row beside its answer, its texts apart.
 fn record_width(task: &Task, bound: &Bound) -> usize {
-    match Recorded::of(task, bound) {
+    match Recorded::of(task, bound.is_open) {
         Recorded::None => 0,
         Recorded::Failed | Recorded::All => record::MOST + bound.info.schema.len() * record::VALUE,
     }
@@ -119,7 +119,8 @@ impl BlockSizing {
             0
         };
         // What is said of rows has their texts, too.
-        let said = if Recorded::of(task, bound) == Recorded::None { 0 } else { batch::texts_of(schema) };
+        let said =
+            if Recorded::of(task, bound.is_open) == Recorded::None { 0 } else { batch::texts_of(schema) };
         let buf = (rows * width(task, bound)).max(least) + said;
         let run_ahead = if bound.is_costly() { ROUND_MEMORY } else { 0 };
         Self { workers, block: rows as u64, smallest, rows, input, texts, buf, run_ahead }
@@ -133,6 +134,7 @@ impl BlockSizing {
     /// Of sections that commands read, which are as large as the file wants it. What they print is longer or shorter:
     /// `buf` bytes of it are handed over at once.
     fn of_pipe(workers: usize, section: u64, buf: u64) -> Self {
+        // What is said of a section has room at the least.
         let buf = (buf as usize).min(ROUND_MEMORY / 2 / workers).max(4096);
         Self { run_ahead: ROUND_MEMORY, ..Self::of_sections(workers, section, section, buf) }
     }

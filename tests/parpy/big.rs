@@ -101,3 +101,19 @@ fn a_file_of_more_than_4_gib() {
         assert_eq!(run.text(), format!("         3          7 4294967396 {}\n", path.display()));
     }
 }
+
+/// Nor with how long answers are: one alone, and those of a block.
+#[test]
+fn memory_does_not_grow_with_the_answers() {
+    if !has_mpi() {
+        return;
+    }
+    let one = ("1", "head -c 600000000 /dev/zero #{}");
+    let many = ("--range 0..400 --schedule dynamic,200", "head -c 1000000 /dev/zero #{}");
+    let by_turns = ("--range 0..400 --schedule static,200", many.1);
+    for (flags, script) in [one, many, by_turns] {
+        let run = parpy("map -v").args(flags).args("--exec sh -c").arg(script).ranks(2);
+        let peaks = peaks(run);
+        assert!(peaks.len() == 2 && peaks.iter().all(|mib| *mib < 80), "{flags}: {peaks:?}");
+    }
+}

@@ -144,8 +144,22 @@ fn what_is_printed_is_the_answer() {
 fn a_long_answer_comes_whole() {
     let digits: String = (0..20_000).map(|i| format!("{i}\n")).collect();
     prints("20000 2", &["seq", "0", "{}"], &format!("{digits}20000\n0\n1\n2\n"));
-    // More than any answer may have.
-    let done = exec("x", &["yes"]).done();
+    // Longer than what is kept in memory, and with the end that it has or has not.
+    let long = ["sh", "-c", "test {} = 2 || head -c 5000001 /dev/zero; printf '{}\\n\\n'"];
+    for (flags, end) in [("", "\n\n"), ("--raw", "\n\n")] {
+        let zeros = "\0".repeat(5_000_001);
+        let expected = format!("{zeros}1{end}2{end}{zeros}3{end}");
+        for run in in_all_ways(&format!("1 2 3 {flags}"), &long) {
+            assert!(run.text() == expected, "{}", run.name());
+        }
+    }
+    let done = exec("1 2 -k", &["sh", "-c", "test {} = 2 || cat /dev/zero; echo {}"]);
+    let done = done.var("TMPDIR", "/no/such/folder").done();
+    assert_eq!(done.stdout, b"\n2\n");
+    done.fails(1, &["'1': it has printed more", "/no/such/folder", "TMPDIR=FOLDER"]);
+    // A field of a table is read as one.
+    let dir = Dir::new();
+    let done = parpy("map x -o").arg(dir.path("o.csv")).args("--exec yes").done();
     done.fails(1, &["'x': it has printed more than 256 MiB, and was killed; have it write to a file"]);
 }
 
@@ -379,9 +393,10 @@ fn what_is_said_wrong_is_told() {
     for (args, parts) in [
         ("map 1 --exec", &["--exec"][..]),
         ("map 1 --raw", &["--exec"]),
-        ("map 1 --timeout 1", &["for commands: --exec"]),
+        ("map 1 --timeout 1", &["for programs: --exec"]),
         ("map 1 --joblog x", &["--joblog is of commands"]),
         ("read README.md --failed x", &["--failed is of items"]),
+        ("read README.md --joblog x", &["--joblog is of commands", "--pipe"]),
     ] {
         parpy(args).done().fails(2, parts);
     }
@@ -455,14 +470,15 @@ fn job_files_have_commands() {
 fn a_run_is_given_up_when_enough_items_have_failed() {
     let command = ["sh", "-c", "test $(({} % 3)) != 2 && echo {}"];
     for (flags, failed) in
-        [("soon,fail=2", "2 items have"), ("now,fail=1", "1 item has"), ("soon,fail=10%", "10 items have")]
+        // Another may fail before those that run are ended.
+        [("soon,fail=2", "items have"), ("now,fail=1", "no answer"), ("soon,fail=10%", "items have")]
     {
         let run = exec(&format!("--range 0..100 --halt {flags} --schedule dynamic,1 -p pool -j 2"), &command);
         let done = run.done();
         let text = String::from_utf8_lossy(&done.stdout).into_owned();
         let lines = text.lines().enumerate();
         lines.for_each(|(i, line)| assert_eq!(line, if i % 3 == 2 { String::new() } else { i.to_string() }));
-        done.fails(1, &["stopped because", &failed[2..], "--halt", "the first: 2: exit code 1"]);
+        done.fails(1, &["stopped because", failed, "--halt", "the first: 2: exit code 1"]);
     }
     // Those that run are awaited, or ended.
     let began = Instant::now();

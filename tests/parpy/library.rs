@@ -1,7 +1,6 @@
 //! Compiled functions of the user's: the examples under jobs/library, and libraries that are none.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::dsl::*;
 
@@ -15,18 +14,11 @@ const COMPILERS: [(&str, &str, &[&str]); 3] = [
 /// The example in that language, built; `None`, loudly, where nothing can build it.
 fn built(dir: &Dir, compiler: &str, source: &Path, args: &[&str]) -> Option<PathBuf> {
     let library = dir.path(&format!("{compiler}.so"));
-    let mut command = Command::new(compiler);
-    command.args(args).arg(source).arg("-o").arg(&library).current_dir(dir.path(""));
-    match command.output() {
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            Some(library)
-        }
-        Err(_) => {
-            skip(compiler, "there is no such compiler");
-            None
-        }
-    }
+    let command =
+        tool(compiler)?.args(args).arg(source).arg("-o").arg(&library).current_dir(dir.path("")).output();
+    let output = command.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(library)
 }
 
 /// A library of C's, with this source.

@@ -230,9 +230,16 @@ fn a_command_may_print_more_than_it_reads() {
         let run = read(&way, &file, "--block 1M", &["sh", "-c", script]);
         assert!(run.stdout() == expected, "{}", way.name());
     }
-    // Not more than there is memory for.
-    let run = read(&parpy(""), &file, "--block 1G", &["yes"]);
-    run.done().fails(1, &["section 1", "it has printed more than 256 MiB, and was killed"]);
+    // More than is kept in memory goes to a file, if there can be one.
+    let small = dir.write("small", "a\nb\n");
+    let zeros = ["sh", "-c", "test {#} = 2 || head -c 6000000 /dev/zero; cat"];
+    let expected = ["\0".repeat(6_000_000).as_bytes(), b"a\nb\n"].concat();
+    for way in ways() {
+        assert!(read(&way, &small, "--block 2", &zeros).stdout() == expected, "{}", way.name());
+    }
+    let run = read(&parpy("-k").var("TMPDIR", "/no/such/folder"), &small, "--block 2", &zeros).done();
+    assert_eq!(run.stdout, b"b\n");
+    run.fails(1, &["section 1", "it has printed more", "/no/such/folder", "TMPDIR=FOLDER"]);
 }
 
 #[test]
@@ -310,7 +317,8 @@ fn a_section_that_kills_every_worker() {
         let file = dir.write("text", "a\nb\nc\nd\n");
         let path = dir.path("").display().to_string();
         let script = format!("test {{#}} != 3 || {{ touch {path}/run.$$; sleep 100; }}; cat");
-        let child = read(&parpy(way), &file, &format!("--block 2 {args}"), &["sh", "-c", &script]).start();
+        let args = format!("--block 2 {args} --failed {path}/f.csv --joblog {path}/log");
+        let child = read(&parpy(way), &file, &args, &["sh", "-c", &script]).start();
         for tries in 1..=2 {
             let begun = || dir.names().iter().filter(|name| name.starts_with("run.")).count();
             until(|| (begun() == tries).then_some(()));
@@ -322,8 +330,11 @@ fn a_section_that_kills_every_worker() {
         assert_eq!(output.status.code(), Some(1), "{way} {args}: {said}");
         let told = format!("the lines that begin in bytes 4 to 6 of {} has killed 2 workers", file.display());
         assert!(said.contains(&told), "{said}");
-        let expected = if args.is_empty() { "a\nb\n" } else { "a\nb\nd\n" };
+        let expected = if args.contains("-k") { "a\nb\nd\n" } else { "a\nb\n" };
         assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{way} {args}: {said}");
+        let failed = fields(&dir, "f.csv", ',');
+        assert_eq!(failed[1][..5].join(","), "3,4,2,-1,9", "{failed:?}");
+        assert_eq!(fields(&dir, "log", '\t')[3][6..8].join(" "), "-1 9");
     }
 }
 
@@ -441,4 +452,112 @@ fn a_run_is_given_up_when_enough_sections_have_failed() {
     run.done().fails(1, &["stopped because", "--halt now,fail=5%"]);
     let begun = dir.read("begun").len() / 2;
     assert!((20..100).contains(&begun), "{begun}");
+}
+
+/// Fields of the lines of a file, and of its first.
+fn fields(dir: &Dir, name: &str, delimiter: char) -> Vec<Vec<String>> {
+    let text = String::from_utf8(dir.read(name)).unwrap();
+    text.lines().map(|line| line.split(delimiter).map(|field| field.trim().to_owned()).collect()).collect()
+}
+
+/// A section is an item: in the log, and in the list of those that have failed.
+#[test]
+fn the_log_of_sections_and_the_list_of_those_that_have_failed() {
+    let (dir, text) = (Dir::new(), text());
+    let file = dir.write("text", &text);
+    let block = 4000;
+    let header = text.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    // Of a line that is longer than a section, some sections have nothing.
+    let all = sections(&text, block);
+    assert!(all.len() + 1 < text.len().div_ceil(block));
+    let script = "head -n 1; echo about {#} >&2; test {#} -ge 3 || exit 7; test {#} != 4 || kill -9 $$";
+    for way in ways() {
+        for flags in ["-k", "-k --header --retries 1 --retry-delay 1ms", "--halt soon,fail=100"] {
+            let args = format!(
+                "--block {block} {flags} --joblog {} --failed {}",
+                dir.path("log").display(),
+                dir.path("f.csv").display()
+            );
+            let done = read(&way, &file, &args, &["sh", "-c", script]).done();
+            assert_eq!(done.code, 1, "{}: {}", way.name(), done.stderr);
+            let log = fields(&dir, "log", '\t');
+            let columns = "Seq Host Starttime JobRuntime Send Receive Exitval Signal Command Rank Node";
+            assert_eq!(log[0].join(" "), columns);
+            assert_eq!(log.len(), all.len() + 1, "{}", way.name());
+            for ((i, range), row) in all.iter().zip(&log[1..]) {
+                let is_given_header = flags.contains("--header") && range.start > 0;
+                let given = range.len() + if is_given_header { header } else { 0 };
+                let first = if is_given_header { 0 } else { range.start };
+                let line = text[first..].iter().position(|byte| *byte == b'\n');
+                let printed = line.map_or(text.len() - first, |at| at + 1);
+                let (exit, signal) = match i + 1 {
+                    1 | 2 => ("7", "0"),
+                    4 => ("-1", "9"),
+                    _ => ("0", "0"),
+                };
+                let expected =
+                    [&*(i + 1).to_string(), &*given.to_string(), &*printed.to_string(), exit, signal];
+                assert_eq!([0, 4, 5, 6, 7].map(|k| &*row[k]), expected, "{} {flags}", way.name());
+                assert!(row[8].contains(&format!("echo about {} >&2", i + 1)), "{row:?}");
+                assert!(row[2].parse::<f64>().unwrap() > 1e9 && row.len() == 11, "{row:?}");
+            }
+            let of = |section: usize, end: &str| {
+                let (_, range) = all.iter().find(|(i, _)| i + 1 == section).unwrap();
+                format!("{section},{},{},{end},about {section}\n", range.start, range.len())
+            };
+            let expected = ["section,start,length,exit,signal,error\n".to_owned()];
+            let expected = expected.into_iter().chain([of(1, "7,0"), of(2, "7,0"), of(4, "-1,9")]);
+            let failed = String::from_utf8(dir.read("f.csv")).unwrap();
+            assert_eq!(failed, expected.collect::<String>(), "{} {flags}", way.name());
+        }
+    }
+    // The list says where it is in the file, for whoever tries it again.
+    let part = format!("tail -c +$(({{start}} + 1)) {} | head -c {{length}}", file.display());
+    let again = parpy("map --raw --columns output --from").arg(dir.path("f.csv"));
+    let again = again.args("--exec sh -c").arg(part).stdout();
+    let failed = all.iter().filter(|(i, _)| [0, 1, 3].contains(i));
+    assert!(again == failed.flat_map(|(_, range)| &text[range.clone()]).copied().collect::<Vec<u8>>());
+}
+
+#[test]
+fn sections_in_the_log_of_a_run_that_ends_early() {
+    let dir = Dir::new();
+    let file = dir.write("text", "a\nb\nc\nd\n");
+    for way in ways() {
+        let args = |flags: &str| {
+            format!(
+                "--block 2 {flags} --joblog {} --failed {}",
+                dir.path("log").display(),
+                dir.path("f.jsonl").display()
+            )
+        };
+        let words = ["sh", "-c", "cat; test {#} != 2 || exit 3"];
+        let done = read(&way, &file, &args(""), &words).done();
+        assert_eq!((done.code, &*done.stdout), (1, &b"a\n"[..]), "{}: {}", way.name(), done.stderr);
+        let log = fields(&dir, "log", '\t');
+        // Those that were begun meanwhile may stand there, too.
+        assert_eq!(
+            [&*log[1][0], &*log[1][6], &*log[2][0], &*log[2][6]],
+            ["1", "0", "2", "3"],
+            "{}",
+            way.name()
+        );
+        let failed = String::from_utf8(dir.read("f.jsonl")).unwrap();
+        let said =
+            "{\"section\":2,\"start\":2,\"length\":2,\"exit\":3,\"signal\":0,\"error\":\"exit code 3\"}\n";
+        assert_eq!(failed, said, "{}", way.name());
+        let words = ["sh", "-c", "test {#} != 3 || sleep 100; cat"];
+        let done = read(&way, &file, &args("-k --timeout 300ms"), &words).done();
+        assert_eq!((done.code, &*done.stdout), (1, &b"a\nb\nd\n"[..]), "{}: {}", way.name(), done.stderr);
+        let failed = String::from_utf8(dir.read("f.jsonl")).unwrap();
+        assert!(
+            failed.starts_with("{\"section\":3,\"start\":4,\"length\":2,\"exit\":-1,\"signal\":9,"),
+            "{failed}"
+        );
+        assert!(failed.contains("it took longer than 0.3 s") && failed.lines().count() == 1, "{failed}");
+        let done = read(&way, &file, &args("--halt now,fail=1"), &["false"]).done();
+        assert!(done.code == 1 && done.said().join("").contains("stopped because"), "{}", done.stderr);
+        let failed = String::from_utf8(dir.read("f.jsonl")).unwrap();
+        assert!(failed.starts_with("{\"section\":"), "{}: {failed}", way.name());
+    }
 }

@@ -8,10 +8,7 @@ const SQUARES: &str = "import sys\nfor line in sys.stdin: print(int(line) ** 2, 
 /// A program in Python, as `--worker` is given it.
 fn python(dir: &Dir, name: &str, source: &str) -> Option<String> {
     let interpreter = std::env::var("PARPY_TEST_PYTHON").unwrap_or("python3".into());
-    if std::process::Command::new(&interpreter).arg("--version").output().is_err() {
-        skip("python", &format!("there is no {interpreter}"));
-        return None;
-    }
+    tool(&interpreter)?;
     Some(format!("'{interpreter}' '{}'", dir.write(name, source).display()))
 }
 
@@ -51,8 +48,8 @@ fn programs_in_awk_and_in_other_languages() {
     let table = dir.write("t.csv", "a,b\n3,4\n5,0.10\n");
     let from = |program: &str| parpy("map --from").arg(&table).arg("--worker").arg(program);
     // Some awks wait for more lines than there are unless they are told not to.
-    let is_mawk = std::process::Command::new("awk").args(["-W", "version"]).output();
-    let is_mawk = is_mawk.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("mawk"));
+    let version = tool("awk").map(|mut awk| awk.args(["-W", "version"]).output().unwrap());
+    let is_mawk = version.is_some_and(|output| String::from_utf8_lossy(&output.stdout).contains("mawk"));
     let awk = if is_mawk { "awk -W interactive" } else { "awk" };
     assert_eq!(from(&format!("{awk} -F '\\t' '{{ print $1 + $2; fflush() }}'")).text(), "7\n5.1\n");
     assert_eq!(from("cat").text(), "3\t4\n5\t0.10\n");
@@ -69,8 +66,7 @@ fn programs_in_awk_and_in_other_languages() {
         ),
         ("julia", "for x in eachline(); println(parse(Float64, x) / 2); flush(stdout); end"),
     ] {
-        let there = std::process::Command::new(program).arg("--version").output();
-        if there.is_ok_and(|output| output.status.success()) {
+        if is_there(program) {
             let file = dir.write(program, source);
             let text = ask("1 3 --answers f64", &format!("{program} '{}'", file.display())).text();
             assert_eq!(text, "0.5\n1.5\n");

@@ -35,6 +35,8 @@ fn main() -> ExitCode {
     for job in pipes(&dir) {
         add(format!("piped: {}", job.name()), Box::new(move || pipes_the_same(&job)));
     }
+    let logged = dir.clone();
+    add("logged: sections".to_owned(), Box::new(move || logs_the_same(&logged)));
     for pattern in ["serial", "simd", "threads", "pool", "process"] {
         let dir = dir.clone();
         let name = format!("blocks of one value or byte: -p {pattern}");
@@ -213,14 +215,9 @@ fn library(dir: &Dir) -> Option<PathBuf> {
                   void energies(const double *x, double *y, size_t n) { while (n--) y[n] = energy(x[n]); }\n\
                   int64_t steps(int64_t n) { int64_t k = 0; for (; n > 1; k++) n = n % 2 ? 3 * n + 1 : n / 2; return k; }\n";
     let (source, library) = (dir.write("library.c", source), dir.path("library.so"));
-    let mut compiler = std::process::Command::new("cc");
-    match compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-lm").status() {
-        Ok(status) => assert!(status.success()),
-        Err(_) => {
-            skip("cc", "there is no such compiler");
-            return None;
-        }
-    }
+    let mut compiler = tool("cc")?;
+    compiler.args(["-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(source).arg("-lm");
+    assert!(compiler.status().unwrap().success());
     Some(library)
 }
 
@@ -416,24 +413,54 @@ fn pipes(dir: &Dir) -> Vec<Run> {
     jobs
 }
 
+/// The list of sections that have failed, and of the log what does not tell of time and place.
+fn logs_the_same(dir: &Dir) {
+    let file = dir.write("l-sample", std::fs::read("jobs/sample.txt").unwrap());
+    let logged = |run: &Run| {
+        let out = Dir::new();
+        let flags =
+            format!("--joblog {} --failed {}", out.path("log").display(), out.path("f.csv").display());
+        let run = run.clone().args("read --block 900 -k -q").args(&flags).arg(&file);
+        let script = "wc -l; echo no {#} >&2; test {#} != 4 && test {row} != 6";
+        let done = run.args("--pipe sh -c").arg(script).done();
+        let log = String::from_utf8(out.read("log")).unwrap();
+        let row = |line: &str| {
+            let fields: Vec<&str> = line.split('\t').collect();
+            [0, 4, 5, 6, 7, 8].map(|k| fields[k].to_owned())
+        };
+        (done.code, done.stdout, log.lines().map(row).collect::<Vec<_>>(), out.read("f.csv"))
+    };
+    let serial = logged(&parpy("-p serial"));
+    assert!(serial.0 == 1 && serial.2.len() > 8 && serial.3.len() > 60);
+    for run in ways_of_pipes() {
+        assert!(logged(&run) == serial, "{}", run.name());
+    }
+}
+
 /// They are of one size whoever runs them: so it is not for a schedule to say.
 fn pipes_the_same(job: &Run) {
     let job = job.clone().args("-q");
     let serial = job.clone().args("-p serial").done();
-    let local =
-        ["simd", "threads", "threads -j 3", "threads -j 2 --schedule static", "pool -j 2", "process -j 2"];
-    let mut runs: Vec<Run> = local.iter().map(|way| job.clone().args("-p").args(way)).collect();
-    runs.extend(counts_of_ranks().iter().map(|ranks| job.clone().args("-p mpi").ranks(*ranks)));
-    if has_mpi() {
-        runs.push(job.clone().args("--threads 3").ranks(2).var("PARPY_MPI_SHARED", "always"));
-        runs.push(job.clone().ranks(2).var("PARPY_MPI_SHARED", "never"));
-    }
-    for run in runs {
+    for way in ways_of_pipes() {
+        let run = way.then(&job);
         let got = run.done();
         assert!(got.stdout == serial.stdout, "{:?}\n{}", run.command(), got.stderr);
         assert_eq!(got.code, serial.code, "{:?}\n{}", run.command(), got.stderr);
         assert_eq!(got.said(), serial.said(), "{:?}", run.command());
     }
+}
+
+/// Ways of running commands for sections.
+fn ways_of_pipes() -> Vec<Run> {
+    let local =
+        ["simd", "threads", "threads -j 3", "threads -j 2 --schedule static", "pool -j 2", "process -j 2"];
+    let mut runs: Vec<Run> = local.iter().map(|way| parpy("-p").args(way)).collect();
+    runs.extend(counts_of_ranks().iter().map(|ranks| parpy("-p mpi").ranks(*ranks)));
+    if has_mpi() {
+        runs.push(parpy("--threads 3").ranks(2).var("PARPY_MPI_SHARED", "always"));
+        runs.push(parpy("").ranks(2).var("PARPY_MPI_SHARED", "never"));
+    }
+    runs
 }
 
 fn blocks_of_one(dir: &Dir, way: &Run) {

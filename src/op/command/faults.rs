@@ -29,7 +29,7 @@ pub(super) fn of(ending: Ending, timeout: Option<Duration>, most: u64) -> String
             )
         }
         Ending::TooLong => format!(
-            "it has printed more than {}, and was killed; have it write to a file",
+            "it has printed more than {}, and was killed; have it write to a file, or print text to -o FILE.txt",
             counted(most >> 20, "MiB").trim_end_matches('s')
         ),
         Ending::Stopped(signal) => {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use crate::base::error::Result;
 use crate::base::escape;
 use crate::base::fmt::shown;
+use crate::base::spool::{self, Spool};
 use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
@@ -25,10 +26,13 @@ use crate::op::expr::Faults;
 use crate::op::record::{Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 use template::{Item, Template};
-use tries::{Place, Tries};
+use tries::{MOST_OUTPUT, Place, Tries};
 
 pub use pipe::BoundPipe;
 pub use resident::BoundProgram;
+
+/// Bytes of an answer that may be of any length that are kept in memory.
+const KEPT: usize = 4 << 20;
 
 /// Letters of an item before the lines of its standard error.
 const MOST_ITEM: usize = 40;
@@ -67,35 +71,68 @@ impl BoundCommand {
         Self { answers, ..self }
     }
 
-    /// The answer that it has given with what it has printed, which is all of `made` from `begin` on.
-    fn read(&self, made: &mut Vec<u8>, begin: usize) -> Answer {
-        let printed = &made[begin..];
+    /// The answer that it has given with what it has printed: a text is put behind what is in `made`, or stays where it is
+    /// when that is no place in memory.
+    fn read(&self, spool: &mut Spool, made: &mut Vec<u8>) -> Answer {
+        let Some(printed) = spool.in_memory() else {
+            let last = spool.last().map_err(|error| spool::fault(&error))?;
+            if last == Some(b'\n') && !self.raw {
+                spool.truncate(spool.bytes() - 1);
+            }
+            return Ok(0);
+        };
         let Some(dtype) = self.answers.number() else {
-            let end = match printed.strip_suffix(b"\n") {
-                Some(line) if !self.raw => begin + line.len(),
-                _ => made.len(),
-            };
-            made.truncate(end);
+            let begin = made.len();
+            made.extend_from_slice(match printed.strip_suffix(b"\n") {
+                Some(line) if !self.raw => line,
+                _ => printed,
+            });
             return last_of(made, begin).ok_or_else(|| "it has printed too much".to_owned());
         };
         number(printed, dtype)
     }
 
-    /// The same, ready to be run by `worker`.
-    pub fn function(&self, worker: Worker) -> CommandFunction {
+    /// The same, ready to be run by `worker`. Where `is_of_any_length`, answers are, and come as [`RowFunction::spooled`] when
+    /// they are long.
+    pub fn function(&self, worker: Worker, is_of_any_length: bool) -> CommandFunction {
+        let (kept, most) =
+            if is_of_any_length { (KEPT, u64::MAX) } else { (MOST_OUTPUT as usize, MOST_OUTPUT) };
         CommandFunction {
             command: self.clone(),
             place: Place::of(&worker),
-            tries: Tries::new(self.limits, &worker),
+            tries: Tries::new(self.limits, most, &worker),
+            printed: Spool::new(kept),
             made: Vec::new(),
             fault: None,
         }
     }
 
-    /// The command of an item as a line, for people: words with a blank in them stand in quotes.
-    pub fn line(&self, record: &Record) -> Vec<u8> {
-        let values: Vec<Cow<[u8]>> = record.values.iter().map(|value| (&value.text[..]).into()).collect();
-        self.template.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
+    /// The commands of its items, for people.
+    pub fn lines(&self) -> CommandLines {
+        CommandLines::Each(self.template.clone())
+    }
+}
+
+/// What is run for items as lines, for people: words with a blank in them stand in quotes.
+#[derive(Debug, Clone)]
+pub enum CommandLines {
+    /// A command for each.
+    Each(Arc<Template>),
+    /// One program for all of them.
+    All(String),
+}
+
+impl CommandLines {
+    /// That of an item.
+    pub fn of(&self, record: &Record) -> Vec<u8> {
+        match self {
+            Self::Each(template) => {
+                let values: Vec<Cow<[u8]>> =
+                    record.values.iter().map(|value| (&value.text[..]).into()).collect();
+                template.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
+            }
+            Self::All(program) => program.clone().into_bytes(),
+        }
     }
 }
 
@@ -104,7 +141,8 @@ pub struct CommandFunction {
     command: BoundCommand,
     place: Place,
     tries: Tries,
-    /// What the last has printed.
+    /// What the last has printed, and texts of that.
+    printed: Spool,
     made: Vec<u8>,
     /// Why the last has failed.
     fault: Option<String>,
@@ -148,6 +186,10 @@ impl RowFunction for CommandFunction {
         &self.made
     }
 
+    fn spooled(&mut self) -> Option<&mut Spool> {
+        Some(&mut self.printed).filter(|printed| printed.in_memory().is_none())
+    }
+
     fn fault(&self, _rows: &RowsOf, _row: usize) -> Option<String> {
         self.fault.clone()
     }
@@ -173,11 +215,11 @@ impl CommandFunction {
                 shown(value)
             )));
         }
-        let Self { command, place, tries, made, .. } = self;
+        let Self { command, place, tries, printed, made, .. } = self;
         let argv = command.template.fill(&Item { values: &values, row: number, slot: place.slot });
         let request = tries.request(argv, place.env(number), Input::Nothing);
         let before = before_line(&values, number);
-        tries.run((&request, None), &before, made, is_wanted, |made, begin| command.read(made, begin))
+        tries.run((&request, None), &before, printed, is_wanted, |printed| command.read(printed, made))
     }
 
     /// A value as it was typed.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::tries::{Place, keep_last, pass_on, wait};
-use super::{before_line, faults, number};
+use super::{CommandLines, before_line, faults, number};
 use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::{counted, shown};
 use crate::data::schema::{ColumnType, Schema};
@@ -69,9 +69,9 @@ impl BoundProgram {
         Self { answers, ..self }
     }
 
-    /// The program and its arguments, as a line for people.
-    pub fn text(&self) -> &str {
-        &self.text
+    /// The program and its arguments, for people.
+    pub fn lines(&self) -> CommandLines {
+        CommandLines::All(self.text.clone())
     }
 
     /// The same, ready to be run by `worker`.
@@ -322,7 +322,7 @@ impl ProgramFunction {
                 Ok(Heard::Over(outcome)) => Some(outcome),
                 Err(Ended::Signal(error)) => return Err(error),
                 Err(Ended::Unwanted) => return Err(super::tries::unwanted()),
-                Err(Ended::Gone) => Some(Outcome {
+                Err(Ended::Gone | Ended::Unkept(_)) => Some(Outcome {
                     ending: Ending::Abandoned,
                     began: 0,
                     took: since.elapsed(),

@@ -5,19 +5,20 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::faults;
 use crate::base::blocking::{PORTION, Stderr};
 use crate::base::error::{Error, Result, plain};
 use crate::base::signals;
+use crate::base::spool::{self, Spool};
 use crate::exec::{Ended, Ending, Input, Outcome, Request, Runner};
 use crate::job::command::Limits;
 use crate::op::Worker;
 use crate::op::record::{NO_EXIT, Tried};
 
-/// Bytes that a command may print.
-const MOST_OUTPUT: u64 = 256 << 20;
+/// Bytes that a command may print that are to be in memory all at once.
+pub(super) const MOST_OUTPUT: u64 = 256 << 20;
 
 /// Bytes of standard error that are kept to say why a command has failed.
 const MOST_SAID: usize = 2048;
@@ -69,6 +70,8 @@ impl Place {
 /// Runs commands.
 pub(super) struct Tries {
     limits: Limits,
+    /// Bytes that they may print.
+    most_output: u64,
     /// Started when it is needed.
     runner: Option<Runner>,
     /// How the last was run, and the last of what it has said where it has failed.
@@ -80,10 +83,10 @@ pub(super) struct Tries {
 pub(super) type Run<'a> = (&'a Request, Option<(&'a File, &'a Path)>);
 
 impl Tries {
-    /// Those of `worker`, each of which may take so much.
-    pub(super) fn new(limits: Limits, worker: &Worker) -> Self {
+    /// Those of `worker`, each of which may take so much, and print so many bytes.
+    pub(super) fn new(limits: Limits, most_output: u64, worker: &Worker) -> Self {
         let tried = Tried { rank: worker.rank, slot: worker.slot, exit: NO_EXIT, ..Tried::default() };
-        Self { limits, runner: None, tried, said: Vec::new() }
+        Self { limits, most_output, runner: None, tried, said: Vec::new() }
     }
 
     /// How the last was run, and the last of what it has said where it has failed.
@@ -99,21 +102,21 @@ impl Tries {
     }
 
     /// Notes what a try has come to.
-    fn note(&mut self, outcome: &Outcome, printed: usize) {
+    fn note(&mut self, outcome: &Outcome, given: u64, printed: u64) {
         let (exit, signal) = status(outcome.ending);
-        let (began, took, printed) = (outcome.began, outcome.took, printed as u64);
-        self.tried = Tried { exit, signal, began, took, printed, ..self.tried };
+        let (began, took) = (outcome.began, outcome.took);
+        self.tried = Tried { exit, signal, began, took, given, printed, ..self.tried };
     }
 
     /// What is to be run, within these limits.
     pub(super) fn request(&self, argv: Vec<Vec<u8>>, env: Vec<Vec<u8>>, input: Input) -> Request {
         let Limits { timeout, memory, .. } = self.limits;
-        Request { argv, env, timeout, memory, most_output: MOST_OUTPUT, input }
+        Request { argv, env, timeout, memory, most_output: self.most_output, input }
     }
 
-    /// Runs a command, again and again as far as that is wanted. What it prints is put behind what is in `made`, and
-    /// `answer` makes an answer of it, from where it is told on. `before` stands before each line that the command says on
-    /// standard error. Returns the answer, or why there is none; `made` is as it was then.
+    /// Runs a command, again and again as far as that is wanted. What it prints is put into `made`, which is emptied before,
+    /// and `answer` makes an answer of it. `before` stands before each line that the command says on
+    /// standard error. Returns the answer, or why there is none; `made` is empty then.
     ///
     /// # Errors
     /// It cannot go on: a signal has come, what runs commands has gone, or the file cannot be read.
@@ -121,21 +124,22 @@ impl Tries {
         &mut self,
         run: Run,
         before: &[u8],
-        made: &mut Vec<u8>,
+        made: &mut Spool,
         is_wanted: &dyn Fn() -> bool,
-        answer: impl Fn(&mut Vec<u8>, usize) -> std::result::Result<T, String>,
+        mut answer: impl FnMut(&mut Spool) -> std::result::Result<T, String>,
     ) -> Result<std::result::Result<T, String>> {
-        let begin = made.len();
+        made.truncate(0);
         let mut tried = 0;
         loop {
             let mut said = Vec::new();
-            let outcome = self.run_once(run, before, (&mut *made, &mut said), is_wanted)?;
-            self.note(&outcome, made.len() - begin);
+            let (outcome, unkept) = self.run_once(run, before, (&mut *made, &mut said), is_wanted)?;
+            self.note(&outcome, run.0.input.bytes(), made.bytes());
             if outcome.leaves_process {
                 pass_on(before, LEFT_BEHIND);
             }
             let fault = match outcome.ending {
-                Ending::Exited(0) => match answer(made, begin) {
+                _ if let Some(error) = unkept => spool::fault(&error),
+                Ending::Exited(0) => match answer(made) {
                     Ok(answer) => return Ok(Ok(answer)),
                     Err(fault) => fault,
                 },
@@ -144,9 +148,9 @@ impl Tries {
                     let name = run.1.map_or(Path::new(""), |(_, name)| name).display();
                     return Err(Error::Failed(format!("cannot read {name}: {}", faults::unread(errno))));
                 }
-                ending => faults::of(ending, self.limits.timeout, MOST_OUTPUT),
+                ending => faults::of(ending, self.limits.timeout, self.most_output),
             };
-            made.truncate(begin);
+            made.truncate(0);
             tried += 1;
             if tried > self.limits.retries {
                 let fault = faults::with_said(fault, &said);
@@ -168,17 +172,19 @@ impl Tries {
         Ok(())
     }
 
-    /// Runs a command once. What it prints is behind what has been made, and the last of what it says is said.
+    /// Runs a command once. What it prints is made, and the last of what it says is said. Returns what has become of it, and
+    /// why what it prints cannot be kept, if that is so.
     fn run_once(
         &mut self,
         (request, file): Run,
         before: &[u8],
-        (made, said): (&mut Vec<u8>, &mut Vec<u8>),
+        (made, said): (&mut Spool, &mut Vec<u8>),
         is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Outcome> {
+    ) -> Result<(Outcome, Option<std::io::Error>)> {
         self.wait_for_memory(is_wanted)?;
         let cannot = |why: &str| Error::Failed(format!("cannot run commands: {why}"));
-        let begin = made.len();
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos() as u64);
+        let start_time = Instant::now();
         for _ in 0..=RUNNERS {
             let start = || Runner::start(file.map(|(file, _)| file.as_fd()));
             let runner = match &mut self.runner {
@@ -189,8 +195,8 @@ impl Tries {
                 pass_on(before, lines);
                 keep_last(said, lines);
             };
-            match runner.run(request, made, keep, is_wanted) {
-                Ok(outcome) => return Ok(outcome),
+            match runner.run(request, &mut |bytes| made.put(bytes), keep, is_wanted) {
+                Ok(outcome) => return Ok((outcome, None)),
                 Err(Ended::Signal(signal)) => {
                     self.runner = None;
                     return Err(signal);
@@ -199,15 +205,23 @@ impl Tries {
                     self.runner = None;
                     return Err(unwanted());
                 }
+                // The command ends with its runner.
+                Err(Ended::Unkept(error)) => {
+                    self.runner = None;
+                    let (ending, took) = (Ending::Abandoned, start_time.elapsed());
+                    return Ok((Outcome { ending, began: clock, took, leaves_process: false }, Some(error)));
+                }
                 // Somebody has killed it: that says nothing of the command.
                 Err(Ended::Gone) => {
                     self.runner = None;
-                    made.truncate(begin);
+                    made.truncate(0);
                     said.clear();
                 }
             }
         }
-        Ok(Outcome { ending: Ending::Abandoned, began: 0, took: Duration::ZERO, leaves_process: false })
+        let outcome =
+            Outcome { ending: Ending::Abandoned, began: 0, took: Duration::ZERO, leaves_process: false };
+        Ok((outcome, None))
     }
 }
 

@@ -9,9 +9,12 @@ pub use settings::MapSettings;
 use runs::Runs;
 use settings::{Few, Window};
 
+use std::io;
+
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
 use crate::base::signals;
+use crate::base::spool::{self, Spool};
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
@@ -22,7 +25,10 @@ use crate::op::record::{self, Record, Recorded, Tried};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
 use crate::op::{BlockResult, Operator, Page, RowFunction, pages};
-use crate::output::encode::{Encoding, RowTemplate, Values, missing, render, render_rows};
+use crate::output::encode::{Alone, Encoding, RowTemplate, Values, missing, render, render_rows};
+
+/// Bytes of rows of texts that are kept in memory.
+const KEPT: usize = 4 << 20;
 
 /// A function over blocks of rows.
 pub struct MapRows {
@@ -42,9 +48,9 @@ pub struct MapRows {
     /// What the rows of a block come to, where they are reduced.
     states: Option<BlockStates>,
     /// Rows of texts, which may be longer than there is room for at once.
-    rendered: Vec<u8>,
+    rendered: Spool,
     /// Bytes of the states, or of these rows, that have been handed over.
-    handed_over: usize,
+    handed_over: u64,
     /// What is said of single rows of a block.
     records: Vec<u8>,
     /// What is said with the last of these: so each block counts once, whoever gives some of its pieces again.
@@ -81,7 +87,7 @@ impl MapRows {
             answers,
             template,
             states,
-            rendered: Vec::new(),
+            rendered: Spool::new(KEPT),
             handed_over: 0,
             records: Vec::new(),
             rest: BlockResult::default(),
@@ -95,7 +101,7 @@ struct Room<'a> {
     buf: &'a mut [u8],
     records: &'a mut Vec<u8>,
     /// Where rows of texts go instead, whatever their length.
-    rendered: &'a mut Vec<u8>,
+    rendered: &'a mut Spool,
     /// Rows of the block.
     of: usize,
     answer: BlockResult,
@@ -113,6 +119,11 @@ fn goes_on(is_wanted: &dyn Fn() -> bool) -> Result<()> {
     signals::check()?;
     // Nobody will hear of it.
     if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
+}
+
+/// Rows cannot be kept until they are handed over, or not be read back.
+fn unkept(error: io::Error) -> Error {
+    Error::Failed(format!("cannot keep the answers of a block: {}", spool::fault(&error)))
 }
 
 /// Is this row of a window without an answer?
@@ -291,9 +302,20 @@ fn answer_window(
         };
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {
+            // A row by itself.
+            Encoding::Text
+                if end > done
+                    && let Some(answer) = function.spooled() =>
+            {
+                let end: &[u8] = if settings.alone == Alone::Bare { b"" } else { b"\n" };
+                room.rendered.append(answer).and_then(|()| room.rendered.put(end)).map_err(unkept)?;
+                0
+            }
             _ if settings.has_texts => {
                 let texts = Texts { input: rows.memory, made: function.made() };
-                settings.render_texts(&rows.rows(done..end), &y[done..end], template, texts, room.rendered);
+                let (rows, out) = (rows.rows(done..end), room.rendered.tail());
+                settings.render_texts(&rows, &y[done..end], template, texts, out);
+                room.rendered.settle().map_err(unkept)?;
                 0
             }
             // Bytes are counted when all is done: until then the columns grow apart from each other.
@@ -321,7 +343,9 @@ fn answer_window(
             }
             _ if settings.has_texts => {
                 let texts = Texts { input: rows.memory, made: &[] };
-                settings.render_texts(&rows.rows(end..end + 1), &[], template, texts, room.rendered);
+                let (row, out) = (rows.rows(end..end + 1), room.rendered.tail());
+                settings.render_texts(&row, &[], template, texts, out);
+                room.rendered.settle().map_err(unkept)?;
             }
             _ => {
                 let row = settings.kept(&rows.rows(end..end + 1));
@@ -416,7 +440,7 @@ impl Operator for MapRows {
         if let Some(states) = states {
             states.begin(block.start);
         }
-        rendered.clear();
+        rendered.truncate(0);
         records.clear();
         let mut room = Room { buf, records, rendered, of: count, answer: BlockResult::default() };
         if let Some(runs) = runs {
@@ -507,7 +531,10 @@ impl Operator for MapRows {
         let has_states = self.states.is_some() && answer.failure.is_none();
         if has_states || self.settings.has_texts {
             self.handed_over = 0;
-            (answer.bytes, answer.more) = self.hand_over(buf);
+            match self.hand_over(buf) {
+                Ok((bytes, more)) => (answer.bytes, answer.more) = (bytes, more),
+                Err(error) => return BlockResult::failed(unkept(error)),
+            }
         }
         if !answer.more {
             answer.records = std::mem::take(&mut self.records);
@@ -520,7 +547,10 @@ impl Operator for MapRows {
     }
 
     fn more(&mut self, buf: &mut [u8]) -> BlockResult {
-        let (bytes, more) = self.hand_over(buf);
+        let (bytes, more) = match self.hand_over(buf) {
+            Ok(handed_over) => handed_over,
+            Err(error) => return BlockResult::failed(unkept(error)),
+        };
         if more {
             return BlockResult { bytes, more, ..BlockResult::default() };
         }
@@ -532,19 +562,22 @@ impl Operator for MapRows {
 impl MapRows {
     /// Puts what is left of the states of a block, or of its rows of texts, into `buf`. Returns how many bytes, and
     /// whether there are more.
-    fn hand_over(&mut self, buf: &mut [u8]) -> (usize, bool) {
-        let message = match &mut self.states {
-            Some(states) if self.handed_over == 0 => states.message(),
-            Some(states) => states.last_message(),
-            None => &self.rendered,
+    fn hand_over(&mut self, buf: &mut [u8]) -> io::Result<(usize, bool)> {
+        let at = self.handed_over;
+        let (count, all) = match &mut self.states {
+            Some(states) => {
+                let message = if at == 0 { states.message() } else { states.last_message() };
+                let rest = &message[at as usize..];
+                let count = rest.len().min(buf.len());
+                buf[..count].copy_from_slice(&rest[..count]);
+                (count, message.len() as u64)
+            }
+            None => (self.rendered.read(at, buf)?, self.rendered.bytes()),
         };
-        let rest = &message[self.handed_over..];
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
-        self.handed_over += count;
+        self.handed_over += count as u64;
         // With the last of them comes what is said of single rows, which has room in a buffer of its own.
         let has_room = count == 0 || count + self.records.len() <= buf.len();
-        (count, count < rest.len() || !has_room)
+        Ok((count, self.handed_over < all || !has_room))
     }
 }
 

@@ -62,10 +62,16 @@ impl MapSettings {
             answers: bound.answers(),
             encoding,
             keep_going: task.keep_going,
-            recorded: Recorded::of(task, bound),
+            recorded: Recorded::of(task, bound.is_open),
             alone: Alone::of(task),
             reduce: bound.reduce.clone(),
         }
+    }
+
+    /// May an answer be a text too long for memory? In a table it is a field, which is quoted, and read, as one.
+    pub fn answers_are_of_any_length(&self) -> bool {
+        self.answers == ColumnType::Bytes
+            && matches!(self.encoding, Encoding::Text | Encoding::Columns { .. })
     }
 
     /// What stands around answers that `rank` has given, or nobody.

@@ -60,7 +60,7 @@ pub(super) fn kind(task: &Task, bound: &Bound) -> Option<ScheduleKind> {
         (Some(ScheduleKind::Static), _) => None,
         (Some(kind), _) => Some(kind),
         // What is said of rows takes room beside each answer, which rounds hold for all workers at once.
-        (None, kind) if Recorded::of(task, bound) != Recorded::None => Some(kind),
+        (None, kind) if Recorded::of(task, bound.is_open) != Recorded::None => Some(kind),
         // Nobody knows what an item costs.
         (None, kind) if bound.is_costly() => Some(kind),
         (None, _) => None,
