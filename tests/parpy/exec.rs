@@ -394,9 +394,9 @@ fn what_is_said_wrong_is_told() {
         ("map 1 --exec", &["--exec"][..]),
         ("map 1 --raw", &["--exec"]),
         ("map 1 --timeout 1", &["for programs: --exec"]),
-        ("map 1 --joblog x", &["--joblog is of commands"]),
+        ("map 1 --joblog x", &["--joblog is of programs"]),
         ("read README.md --failed x", &["--failed is of items"]),
-        ("read README.md --joblog x", &["--joblog is of commands", "--pipe"]),
+        ("read README.md --joblog x", &["--joblog is of programs", "--pipe"]),
     ] {
         parpy(args).done().fails(2, parts);
     }
