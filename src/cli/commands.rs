@@ -78,7 +78,9 @@ fn command(spec: &MapSpec) -> Result<Command> {
 
 /// A program that stays: its words are those that a shell would make of `text`, and no shell is involved.
 fn program(text: &str, form: Form, answers: Option<AnswerType>) -> Result<Program> {
-    let words = shell_words::split(&names::of_job_file(text).to_string_lossy())
+    let text = names::of_job_file(text);
+    let text = text.to_str().ok_or_else(|| Error::Usage("--worker: it is not UTF-8".into()))?;
+    let words = shell_words::split(text)
         .map_err(|_| Error::Usage(format!("--worker {text}: a quote is not closed")))?;
     if words.first().is_none_or(String::is_empty) {
         return Err(Error::Usage(

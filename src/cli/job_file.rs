@@ -161,8 +161,12 @@ impl Task {
                     paths.resolve_unless(&["-"], lines)?;
                 }
                 // Without a slash it is a name that the system's loader looks for.
-                if let Some(library) = map.library.as_mut().filter(|library| library.contains('/')) {
-                    *library = names::in_job_file(&paths.resolve(Path::new(library))?);
+                if let Some(library) = &mut map.library {
+                    let path = match library.contains('/') {
+                        true => paths.resolve(Path::new(library))?,
+                        false => paths.name(library)?,
+                    };
+                    *library = names::in_job_file(&path);
                 }
                 if let Some(range) = &mut map.range {
                     *range = paths.text(range)?;

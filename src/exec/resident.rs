@@ -19,6 +19,9 @@ use crate::base::signals;
 /// Bytes that are read at once: what a pipe holds.
 const PIECE: usize = 64 * 1024;
 
+/// Bytes that a pipe holds at the most, as the system gives them to everybody.
+const MOST_LEFT: usize = 1 << 20;
+
 /// A program that stays. When it is dropped, the program is ended.
 pub struct Resident {
     runner: Runner,
@@ -101,7 +104,9 @@ impl Resident {
                 self.runner.receive()?;
                 // What it prints goes elsewhere.
                 if let Some(outcome) = self.runner.take_reports(&mut |_| Ok(()), said)? {
-                    while self.read(answers) > 0 {}
+                    // As much as its pipe has, and no more, as it may have left a process that goes on.
+                    let most = answers.len() + MOST_LEFT;
+                    while answers.len() < most && self.read(answers) > 0 {}
                     return Ok(Heard::Over(outcome));
                 }
                 return Ok(Heard::Some(0));

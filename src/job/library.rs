@@ -1,5 +1,7 @@
 //! A compiled function of a shared library, as the user asks for it. Nothing is loaded here.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
@@ -22,24 +24,26 @@ pub struct Library {
 }
 
 impl Library {
-    /// Reads `FILE:NAME`: the name follows the last colon.
+    /// Reads `FILE:NAME`, as [`names::in_job_file`] has it: the name follows the last colon.
     ///
     /// # Errors
     /// It is none.
     pub fn parse(text: &str, vectorized: bool, arguments: Dtype, answers: Dtype) -> Result<Self> {
         let wrong = |why: &str| Error::Usage(format!("--library {text}: {why}"));
-        let (path, symbol) = text
-            .rsplit_once(':')
-            .filter(|(path, _)| !path.is_empty())
+        let bytes = names::of_job_file(text).into_os_string().into_vec();
+        let colon = memchr::memrchr(b':', &bytes).filter(|colon| *colon > 0);
+        let colon = colon
             .ok_or_else(|| wrong("it is a file and a function of it, as in --library ./model.so:energy"))?;
+        let (path, symbol) =
+            (OsStr::from_bytes(&bytes[..colon]), String::from_utf8_lossy(&bytes[colon + 1..]));
         let is_name = |symbol: &str| {
             symbol.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
                 && symbol.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_$.@".contains(&byte))
         };
-        if !is_name(symbol) {
+        if !is_name(&symbol) {
             return Err(wrong(&format!("'{symbol}' is no name of a function")));
         }
-        Ok(Self { path: names::of_job_file(path), symbol: symbol.to_owned(), vectorized, arguments, answers })
+        Ok(Self { path: path.into(), symbol: symbol.into_owned(), vectorized, arguments, answers })
     }
 
     /// Its file: one of this name in the current folder, where there is one, as the loader would look for a name without a

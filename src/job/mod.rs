@@ -404,8 +404,10 @@ impl Task {
                         let Library { vectorized, answers, .. } = library;
                         let file = library.file();
                         let is_path = file.parent() != Some(Path::new(""));
-                        let file = if is_path { path(&file) } else { names::in_job_file(&file) };
-                        spec.library = Some(format!("{file}:{}", library.symbol));
+                        let file = if is_path { absolute(&file) } else { file };
+                        let mut text = file.into_os_string();
+                        text.push(format!(":{}", library.symbol));
+                        spec.library = Some(names::in_job_file(Path::new(&text)));
                         (spec.vectorized, spec.answers) =
                             (*vectorized, Some(AnswerType::of_number(*answers)));
                     }
@@ -413,7 +415,9 @@ impl Task {
                 }
                 match numbers {
                     Numbers::Typed(typed) => {
-                        spec.dtype = Some(typed.dtype);
+                        // Beside a library it is the type of the arguments, and values are what they were typed as.
+                        let is_beside = matches!(function, Some(Function::Library(_)));
+                        spec.dtype = if is_beside { *dtype } else { Some(typed.dtype) };
                         spec.values = typed.words().map(ValueArg::from).collect();
                     }
                     Numbers::Words(words) => {

@@ -135,6 +135,7 @@ impl Steps {
             let (a, b) = (a.digits_at(exponent)?, b.digits_at(exponent)?);
             let (first, step) = (a.checked_mul(i128::from(parts))?, b.checked_sub(a)?);
             step.checked_mul(i128::from(parts))?;
+            b.checked_mul(i128::from(parts))?;
             Some((first, step))
         };
         let (first, step) = numbers()

@@ -6,11 +6,13 @@
 //! do at the same time is the library's affair, too.
 
 use std::ffi::c_void;
+use std::panic::resume_unwind;
+use std::thread;
 
 use libloading::Library as Loaded;
 use smallvec::SmallVec;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, plain};
 use crate::base::signals;
 use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
@@ -76,21 +78,28 @@ impl BoundLibrary {
     /// # Errors
     /// The file is no library for this machine, or has no such function.
     pub fn function(&self) -> Result<LibraryFunction> {
-        let symbol = &self.library.symbol;
-        // SAFETY: what a library does when it is loaded, and when it is dropped, is what its user wants it to do; it is in
-        // nobody else's hands here.
-        let loaded = unsafe { Loaded::new(self.library.file()) }.map_err(|e| self.cannot(&reason(&e)))?;
-        let address = {
-            // SAFETY: only its address is looked at here.
-            let found = unsafe { loaded.get::<*const c_void>(symbol.as_bytes()) };
-            let found = found.map_err(|e| {
-                let why = reason(&e);
-                self.cannot(&format!(
-                    "{why}; it is to be exported under that name: in C++ and Rust as extern \"C\", in Fortran with bind(C)"
-                ))
-            })?;
-            *found
+        let (file, symbol) = (self.library.file(), &self.library.symbol);
+        let load = move || {
+            // SAFETY: what a library does when it is loaded is what its user wants it to do; it is in nobody else's hands
+            // here.
+            unsafe { Loaded::new(file) }
         };
+        // By a thread of its own, as some libraries set how their thread computes (`-ffast-math`: no subnormal numbers).
+        let loaded =
+            thread::scope(|scope| thread::Builder::new().spawn_scoped(scope, load).map(|load| load.join()));
+        let loaded = loaded.map_err(|e| self.cannot(&plain(&e)))?;
+        let loaded =
+            loaded.unwrap_or_else(|panic| resume_unwind(panic)).map_err(|e| self.cannot(&reason(&e)))?;
+        // SAFETY: only its address is looked at here.
+        let address = unsafe { loaded.get::<*const c_void>(symbol.as_bytes()) }.map(|address| *address);
+        // Nobody unloads it: what it has started, threads for example, may run in it still.
+        std::mem::forget(loaded);
+        let address = address.map_err(|e| {
+            let why = reason(&e);
+            self.cannot(&format!(
+                "{why}; it is to be exported under that name: in C++ and Rust as extern \"C\", in Fortran with bind(C)"
+            ))
+        })?;
         let (count, wide) = (self.columns.len(), WINDOW);
         let is_converted = |dtype: &Dtype| *dtype != self.library.arguments;
         let converted = self.columns.iter().map(|dtype| vec![0; if is_converted(dtype) { wide } else { 0 }]);
@@ -104,7 +113,7 @@ impl BoundLibrary {
             },
             converted: converted.collect(),
             columns: self.columns.clone(),
-            _loaded: loaded,
+            gathered: Vec::new(),
         })
     }
 
@@ -127,8 +136,8 @@ pub struct LibraryFunction {
     columns: Vec<Dtype>,
     /// Columns of whole numbers as the floats that the function wants; nothing for the others.
     converted: Vec<Vec<u64>>,
-    /// Where the function is, as long as it may be called.
-    _loaded: Loaded,
+    /// Rows that have all values, where others lack some, and their answers.
+    gathered: Vec<u64>,
 }
 
 // SAFETY: the address of a function means the same in each thread; the worker that has it calls it from one at a time.
@@ -265,7 +274,7 @@ impl RowFunction for LibraryFunction {
         answers: &mut [u64],
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<Option<Box<Faults>>> {
-        let Self { call, columns, converted, .. } = self;
+        let Self { call, columns, converted, gathered } = self;
         for ((column, dtype), floats) in rows.columns.iter().zip(&*columns).zip(&mut *converted) {
             if *dtype != call.arguments {
                 for (float, whole) in floats.iter_mut().zip(*column) {
@@ -286,7 +295,21 @@ impl RowFunction for LibraryFunction {
             signals::check()?;
             if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
         };
-        call.answer(&given, answers, &goes_on)?;
+        if rows.lacking.is_none() {
+            call.answer(&given, answers, &goes_on)?;
+            return Ok(None);
+        }
+        // The function never sees a row that lacks a value, which nothing stands for.
+        let whole: Vec<usize> = (0..answers.len()).filter(|row| !rows.lacks(*row)).collect();
+        if whole.is_empty() {
+            return Ok(None);
+        }
+        gathered.clear();
+        gathered.extend(given.iter().flat_map(|column| whole.iter().map(|row| column[*row])));
+        let columns: Vec<&[u64]> = gathered.chunks_exact(whole.len()).collect();
+        let mut found = vec![0; whole.len()];
+        call.answer(&columns, &mut found, &goes_on)?;
+        whole.iter().zip(found).for_each(|(row, answer)| answers[*row] = answer);
         Ok(None)
     }
 

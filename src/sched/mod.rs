@@ -23,6 +23,7 @@ use std::sync::OnceLock;
 use crate::base::error::{Error, Result};
 use crate::base::time::Timestamp;
 use crate::input::blocks::BlockSource;
+use crate::job::pattern::PatternName;
 use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::observe::report::Report;
@@ -87,7 +88,10 @@ impl Opened {
         let began = Timestamp::now();
         let (source, info) = BlockSource::open(task)?;
         let bound = Bound::of(task, info)?;
-        bound.function.as_ref().map_or(Ok(()), BoundFunction::check)?;
+        // What is loaded may start threads, which no process can be forked with: there the workers find it out.
+        if !matches!(task.pattern, PatternName::Process | PatternName::Pool) {
+            bound.function.as_ref().map_or(Ok(()), BoundFunction::check)?;
+        }
         Ok(Self { began, source, bound })
     }
 }

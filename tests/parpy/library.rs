@@ -162,6 +162,29 @@ fn libraries_that_are_none() {
     }
 }
 
+/// A row that lacks a value is none that a function sees; and what a library sets when it is loaded is its own affair.
+#[test]
+fn what_a_library_does_not_see_and_does_not_change() {
+    let dir = Dir::new();
+    let source = "#include <stdint.h>\n#include <stddef.h>\n\
+                  int64_t over(int64_t x) { return 100 / x; }\n\
+                  void all(const int64_t *x, int64_t *y, size_t n) { while (n--) y[n] = 100 / x[n]; }\n";
+    let Some(library) = of_c(&dir, source) else { return };
+    let table = dir.write("h.csv", "a,b\n5,1\n,2\n2,3\n");
+    for (name, rest) in [("over", "-p serial"), ("all", "-p serial --vectorized"), ("over", "")] {
+        let run = parpy("map -k --dtype i64 --answers i64 --from").arg(format!("{}:a", table.display()));
+        let done = run.args(rest).arg("--library").arg(function(&library, name)).done();
+        assert_eq!((done.code, &done.stdout[..]), (1, &b"20\n\n50\n"[..]), "{name} {rest} {}", done.stderr);
+    }
+    let source = dir.write("fast.c", "double twice(double x) { return x * 2; }\n");
+    let Some(fast) = built(&dir, "cc", &source, &["-O2", "-ffast-math", "-shared", "-fPIC"]) else { return };
+    let job = format!(
+        "[[task]]\nmap = {{ values = [1], library = '{}' }}\n[[task]]\nmap = {{ values = ['1e-310'], function = 'x*2' }}\n",
+        function(&fast, "twice")
+    );
+    assert_eq!(parpy("run -p serial").arg(dir.write("fast.toml", job)).text(), "2.0\n2e-310\n");
+}
+
 /// In job files a library is in the folder of the file, and what a result says of its origin runs again.
 #[test]
 fn in_job_files() {
@@ -172,4 +195,11 @@ fn in_job_files() {
     parpy("run").arg(job).done().succeeds();
     let text = String::from_utf8(dir.read("o.json")).unwrap();
     assert!(text.contains("cc.so:f") && text.contains("6.0"), "{text}");
+    // Values are what they were typed as, and arguments what they were.
+    let job = dir
+        .write("typed.toml", "[[task]]\nmap = { values = [1, '2'], library = '$1:f' }\noutput = 'o.json'\n");
+    parpy("run").arg(job).arg(dir.path("cc.so")).done().succeeds();
+    let job = parpy("show --job").arg(dir.path("o.json")).text();
+    let job = dir.write("again.toml", job);
+    assert_eq!(parpy("run -o -").arg(job).text(), "3.0\n6.0\n");
 }

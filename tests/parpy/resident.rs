@@ -122,13 +122,30 @@ fn programs_that_answer_too_much_or_nothing() {
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert!(done.stderr.contains("answered more lines than it was given"), "{}", done.stderr);
     }
+    // In the middle, and where each block is one item.
+    let dir = Dir::new();
+    let source = "import sys\nfor i, line in enumerate(sys.stdin):\n    print(line.strip(), flush=True)\n    \
+                  if i == 5: print('extra', flush=True)\n";
+    let Some(program) = python(&dir, "extra.py", source) else { return };
+    for pattern in ["serial", "pool -j 2", "threads -j 2 --schedule dynamic,1"] {
+        let done = ask(&format!("--range 0..400 -p {pattern}"), &program).done();
+        assert_eq!(done.code, 1, "{pattern}");
+        assert!(done.stderr.contains("more lines than it was given"), "{pattern}: {}", done.stderr);
+    }
     ask("1", "sh -c 'echo x; cat'").args("-p serial").done().fails(1, &["more lines than it was given"]);
     let done = ask("1 2 --timeout 1.5 -p serial", "sh -c 'cat > /dev/null'").done();
     assert_eq!(done.code, 1);
-    assert!(done.stderr.contains("has been silent for a second with 1 line"), "{}", done.stderr);
+    assert!(done.stderr.contains("has not answered for a second, and owes 1 line"), "{}", done.stderr);
     assert!(done.stderr.contains("'1': it took longer than 1.5 s (--timeout)"), "{}", done.stderr);
+    // One that talks on has its time, too, and one that never ends is not waited for.
+    let done = ask("1 --timeout 1 -p serial", "sh -c 'exec yes >&2'").done();
+    assert!(done.code == 1 && done.stderr.contains("longer than 1 s (--timeout)"), "{}", done.code);
+    let script = "sh -c 'while read x; do echo $x; echo said $x >&2; done; exec yes'";
+    let done = ask("1 2 -p serial", script).done();
+    assert_eq!((done.code, &done.stdout[..]), (0, &b"1\n2\n"[..]));
+    assert!(done.stderr.contains("1: said 1\n") && done.stderr.contains("2: said 2\n"), "{}", done.stderr);
+    assert!(done.stderr.contains("at its end"), "{}", done.stderr);
     // It hears of the end of its input, and does what is to be done then.
-    let dir = Dir::new();
     let end = dir.path("end");
     let program = format!("sh -c 'while read x; do echo $x; done; echo over > {}'", end.display());
     for pattern in ["serial", "threads -j 1", "pool -j 1"] {

@@ -215,6 +215,11 @@ fn what_cannot_be_swept_is_said() {
         ("--sweep =0..1", 2, &["'' is no name"]),
         ("--sweep a-b=0..1", 2, &["'a-b' is no name"]),
         ("--sweep and=0..1", 2, &["'and' is no name"]),
+        (
+            "--sweep a=lin(100000000000000000000000000001,190000000000000000000000000001,1000000001)",
+            2,
+            &["more digits together"],
+        ),
         ("--sweep a=0..5000000000 --sweep b=0..5000000000", 2, &["more combinations", "2^64 - 1"]),
         ("--sweep a=1,2 --sweep b=1,2,3 --zip", 2, &["--zip", "a has 2 values, b has 3 values"]),
         ("--sweep a=1,2 --range 0..3", 2, &["only one of them"]),

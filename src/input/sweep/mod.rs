@@ -280,14 +280,14 @@ impl Indexed for Combinations {
                     column.fill(start, buf, lanes);
                     Ok(())
                 }
-                Rows::All => column.put((start..).map(|row| column.at(row)), buf, memory),
+                Rows::All => column.put((0..count as u64).map(|i| column.at(start + i)), buf, memory),
                 Rows::Chosen(chosen) => {
                     let chosen = &chosen[start as usize..][..count];
                     column.put(chosen.iter().map(|row| column.at(*row)), buf, memory)
                 }
                 Rows::Points(points) => {
                     let at = |point| column.at_position(points.get(number, point));
-                    column.put((start..).map(at), buf, memory)
+                    column.put((0..count as u64).map(|i| at(start + i)), buf, memory)
                 }
             };
             if let Err(error) = outcome {

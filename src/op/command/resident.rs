@@ -3,8 +3,9 @@
 //!
 //! Lines go to it ahead of its answers, as far as the pipe has room. So when it dies with several of them, nobody knows
 //! which it has died of: the first that it has not answered is given alone to the next program, and if that dies as well,
-//! the row has no answer. A program that answers more lines than it is given ends the run: which of them belong to which
-//! rows cannot be known any more.
+//! the row has no answer. A program that answers more lines than it is given ends the run where that is noticed, which is
+//! when nothing is owed: which lines belong to which rows cannot be known any more. What comes behind its last row is told
+//! of, when the answers have gone their way.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
 use crate::job::command::{Form, Limits, Program};
-use crate::op::expr::{Faults, WINDOW};
+use crate::op::expr::Faults;
 use crate::op::record::{NO_EXIT, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 
@@ -31,8 +32,15 @@ const SECOND: Duration = Duration::from_millis(20);
 /// How long a program may take to end when there are no more rows.
 const TO_END: Duration = Duration::from_secs(2);
 
-/// Bytes of an answer at the most.
-const MOST_ANSWER: usize = 256 << 20;
+/// Bytes of an answer at the most: those of a window are in memory together.
+const MOST_ANSWER: usize = 8 << 20;
+
+/// Rows of a window: so many that a program that is fast has always something to do.
+const ROWS: usize = 128;
+
+/// Bytes of a line that nobody has asked for that a message shows, and that are kept of what comes at the end.
+const MOST_SHOWN: usize = 200;
+const MOST_LEFT: usize = 4096;
 
 /// A program bound to the columns of an input. The same on every rank.
 #[derive(Debug, Clone)]
@@ -84,10 +92,12 @@ impl BoundProgram {
             nobody: tried,
             resident: None,
             received: Vec::new(),
+            searched: 0,
             made: Vec::new(),
             faults: BTreeMap::new(),
             tried: Vec::new(),
             last: None,
+            before: Vec::new(),
             has_hinted: false,
         }
     }
@@ -173,16 +183,18 @@ pub struct ProgramFunction {
     /// A row that has not been tried.
     nobody: Tried,
     resident: Option<Running>,
-    /// What it has answered and is not yet an answer: part of a line.
+    /// What it has answered and is not yet an answer: part of a line, of which so much has no end.
     received: Vec<u8>,
+    searched: usize,
     /// Texts that it has answered.
     made: Vec<u8>,
     /// Why rows of the last window have no answer, and what was said then.
     faults: BTreeMap<usize, (String, Vec<u8>)>,
     /// How rows of the last window were worked on.
     tried: Vec<Tried>,
-    /// The number of the row that was answered last, for messages.
+    /// The number of the row that was answered last, for messages, and what stands before lines that are said of it.
     last: Option<u64>,
+    before: Vec<u8>,
     has_hinted: bool,
 }
 
@@ -209,8 +221,8 @@ struct Progress {
 }
 
 impl ProgramFunction {
-    /// What is said before each line of standard error, and for what.
-    fn before(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
+    /// What stands before lines that are said of a row.
+    fn before_of(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
         before_line(&self.values(rows, row), rows.first + row as u64)
     }
 
@@ -250,6 +262,7 @@ impl ProgramFunction {
         let resident = Resident::start(&request)
             .map_err(|e| Error::Failed(format!("cannot run {}: {}", self.program.text, plain(&e))))?;
         self.received.clear();
+        self.searched = 0;
         Ok(self.resident.insert(Running { resident, said: Vec::new(), closed: None, is_proven: false }))
     }
 
@@ -263,7 +276,7 @@ impl ProgramFunction {
     ) -> Result<()> {
         let mut progress = Progress::default();
         while let Some((row, end)) = lines.rows.get(progress.done).copied() {
-            let before = self.before(rows, row);
+            let before = self.before_of(rows, row);
             let (timeout, program) = (self.program.limits.timeout, self.program.text.clone());
             if self.resident.is_none() {
                 self.start()?;
@@ -289,51 +302,44 @@ impl ProgramFunction {
             let closing = closed.map(|closed| closed + SILENCE);
             let until = [deadline, hint, closing].into_iter().flatten().min();
             let heard = resident.exchange(unsent, &mut self.received, &mut say, until, is_wanted);
-            let over = match heard {
+            let ended = |ending| Outcome { ending, began: 0, took: since.elapsed(), leaves_process: false };
+            let is_past = |time: Option<Instant>| time.is_some_and(|time| Instant::now() >= time);
+            let mut over = match heard {
                 Ok(Heard::Some(sent)) => {
                     progress.sent += sent;
                     None
                 }
-                Ok(Heard::Nothing) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                    Some(Outcome {
-                        ending: Ending::TimedOut,
-                        began: 0,
-                        took: since.elapsed(),
-                        leaves_process: false,
-                    })
-                }
-                Ok(Heard::Nothing) if closing.is_some_and(|closing| Instant::now() >= closing) => {
-                    Some(Outcome {
-                        ending: Ending::Exited(0),
-                        began: 0,
-                        took: since.elapsed(),
-                        leaves_process: false,
-                    })
-                }
-                Ok(Heard::Nothing) => {
-                    self.has_hinted = true;
-                    tracing::warn!(
-                        "{program} has been silent for a second with {}: where it is not at work, it may keep its answers \
-                         back, and has to flush them after each line (in Python print(..., flush=True), in awk fflush())",
-                        counted((lines.rows.len() - progress.done) as u64, "line")
-                    );
-                    None
-                }
+                Ok(Heard::Nothing) => None,
                 Ok(Heard::Over(outcome)) => Some(outcome),
                 Err(Ended::Signal(error)) => return Err(error),
                 Err(Ended::Unwanted) => return Err(super::tries::unwanted()),
-                Err(Ended::Gone | Ended::Unkept(_)) => Some(Outcome {
-                    ending: Ending::Abandoned,
-                    began: 0,
-                    took: since.elapsed(),
-                    leaves_process: false,
-                }),
+                Err(Ended::Gone | Ended::Unkept(_)) => Some(ended(Ending::Abandoned)),
             };
-            let before = progress.done;
+            let done = progress.done;
             self.take_answers(rows, lines, answers, &mut progress)?;
+            let has_answered = progress.done > done;
+            if over.is_none() && !has_answered {
+                // Whatever it says meanwhile on standard error.
+                if is_past(deadline) {
+                    over = Some(ended(Ending::TimedOut));
+                } else if is_past(closing) {
+                    over = Some(ended(Ending::Exited(0)));
+                } else if is_past(hint) {
+                    self.has_hinted = true;
+                    tracing::warn!(
+                        "{program} has not answered for a second, and owes {}: where it is not at work, it may keep its \
+                         answers back, and has to flush them after each line (in Python print(..., flush=True), in awk \
+                         fflush())",
+                        counted((lines.rows.len() - progress.done) as u64, "line")
+                    );
+                }
+            }
+            if has_answered {
+                self.before = before;
+            }
             let owes = lines.rows.get(progress.done).is_some_and(|(_, end)| *end <= progress.sent);
-            if progress.done > before && over.is_none() && !owes {
-                self.prove()?;
+            if has_answered && over.is_none() && !owes {
+                self.look_for_surplus()?;
             }
             if let Some(outcome) = over {
                 self.over(lines, &mut progress, &outcome, is_wanted)?;
@@ -350,28 +356,31 @@ impl ProgramFunction {
         answers: &mut [u64],
         progress: &mut Progress,
     ) -> Result<()> {
-        let received = std::mem::take(&mut self.received);
+        let mut received = std::mem::take(&mut self.received);
         let mut at = 0;
-        while let Some(len) = memchr::memchr(b'\n', &received[at..]) {
-            let line = &received[at..at + len];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            at += len + 1;
+        while let Some(len) = memchr::memchr(b'\n', &received[at.max(self.searched)..]) {
+            let end = at.max(self.searched) + len;
+            let line = &received[at..end];
             let next = lines.rows.get(progress.done).filter(|(_, end)| *end <= progress.sent);
             let Some((row, _)) = next else { return Err(self.surplus(line)) };
-            self.note(*row, progress, (0, 0), len as u64 + 1);
+            self.note(*row, progress, (0, 0), line.len() as u64 + 1);
             match self.program.answer(line, &mut self.made) {
                 Ok(word) => answers[*row] = word,
                 Err(fault) => _ = self.faults.insert(*row, (fault, Vec::new())),
             }
+            at = end + 1;
             self.last = Some(rows.first + *row as u64);
             progress.done += 1;
             (progress.tries, progress.is_alone) = (0, false);
             progress.since = Some(Instant::now());
         }
-        self.received = received[at..].to_vec();
+        received.drain(..at);
+        self.searched = received.len();
+        self.received = received;
         if self.received.len() > MOST_ANSWER {
             return Err(Error::Failed(format!(
-                "{} has answered more than {} MiB without the end of a line",
+                "{} has answered more than {} MiB without the end of a line; have it write to a file, and answer the name \
+                 of that",
                 self.program.text,
                 MOST_ANSWER >> 20
             )));
@@ -379,18 +388,30 @@ impl ProgramFunction {
         Ok(())
     }
 
-    /// Waits whether more comes than was asked for, where the program that runs has never been looked at so: who answers two
-    /// lines for one does so from the first on.
+    /// Looks whether more has come than was asked for, where nothing is owed; and waits for that where the program that runs
+    /// has never been looked at so: who answers two lines for one does so from the first on. Lines of its standard error are
+    /// of the row that was answered last.
     ///
     /// # Errors
-    /// It does.
-    fn prove(&mut self) -> Result<()> {
+    /// More has come.
+    fn look_for_surplus(&mut self) -> Result<()> {
+        let before = &self.before;
         let Some(Running { resident, said, is_proven, .. }) = &mut self.resident else { return Ok(()) };
-        if !std::mem::replace(is_proven, true) {
-            let (until, mut say) = (Some(Instant::now() + SECOND), |text: &[u8]| keep_last(said, text));
-            let heard = resident.exchange(b"", &mut self.received, &mut say, until, &|| true);
-            if matches!(heard, Ok(Heard::Over(_)) | Err(_)) {
-                self.resident = None;
+        let wait = if std::mem::replace(is_proven, true) { Duration::ZERO } else { SECOND };
+        let until = Instant::now() + wait;
+        let mut say = |text: &[u8]| {
+            pass_on(before, text);
+            keep_last(said, text);
+        };
+        loop {
+            match resident.exchange(b"", &mut self.received, &mut say, Some(until), &|| true) {
+                // It has said something; or it has closed its output, and ends most often.
+                Ok(Heard::Some(_)) if self.received.is_empty() && Instant::now() < until => {}
+                Ok(Heard::Some(_) | Heard::Nothing) => break,
+                Ok(Heard::Over(_)) | Err(_) => {
+                    self.resident = None;
+                    break;
+                }
             }
         }
         if self.received.is_empty() { Ok(()) } else { Err(self.surplus(&self.received)) }
@@ -403,7 +424,7 @@ impl ProgramFunction {
         Error::Failed(format!(
             "{} has answered more lines than it was given: '{}' {after}; it is to print one line for each that it reads",
             self.program.text,
-            shown(line)
+            shown(&line[..line.len().min(MOST_SHOWN)])
         ))
     }
 
@@ -425,6 +446,7 @@ impl ProgramFunction {
     ) -> Result<()> {
         let said = self.resident.take().map(|running| running.said).unwrap_or_default();
         let part = std::mem::take(&mut self.received);
+        self.searched = 0;
         let was_alone = progress.is_alone || progress.done + 1 == lines.rows.len();
         progress.since.get_or_insert_with(Instant::now);
         let Some((row, _)) = lines.rows.get(progress.done).copied() else { return Ok(()) };
@@ -459,7 +481,7 @@ impl RowFunction for ProgramFunction {
     }
 
     fn rows_at_once(&self) -> usize {
-        WINDOW
+        ROWS
     }
 
     fn answer(
@@ -472,7 +494,9 @@ impl RowFunction for ProgramFunction {
         self.faults.clear();
         self.tried = vec![self.nobody; answers.len()];
         let lines = self.lines(rows, 0..answers.len());
-        if let Err(error) = self.converse(rows, &lines, answers, is_wanted) {
+        // Before anything is asked, whatever comes is more than was asked for.
+        let asked = self.look_for_surplus().and_then(|()| self.converse(rows, &lines, answers, is_wanted));
+        if let Err(error) = asked {
             self.resident = None;
             return Err(error);
         }
@@ -502,11 +526,18 @@ impl Drop for ProgramFunction {
     fn drop(&mut self) {
         let Some(Running { resident, .. }) = &mut self.resident else { return };
         resident.end_input();
-        let (until, mut rest) = (Instant::now() + TO_END, Vec::new());
+        let (until, mut rest, mut lost) = (Instant::now() + TO_END, Vec::new(), Vec::new());
         let mut say = |text: &[u8]| pass_on(b"", text);
-        while let Ok(Heard::Some(_)) = resident.exchange(b"", &mut rest, &mut say, Some(until), &|| true) {}
-        if !rest.trim_ascii().is_empty() {
-            tracing::warn!("{}, at its end", self.surplus(rest.trim_ascii()));
+        while Instant::now() < until {
+            let heard = resident.exchange(b"", &mut rest, &mut say, Some(until), &|| true);
+            let room = MOST_LEFT.saturating_sub(lost.len());
+            lost.extend(rest.drain(..).take(room));
+            if !matches!(heard, Ok(Heard::Some(_))) {
+                break;
+            }
+        }
+        if !lost.trim_ascii().is_empty() {
+            tracing::warn!("{}, at its end", self.surplus(lost.trim_ascii()));
         }
     }
 }
