@@ -527,7 +527,9 @@ impl Drop for ProgramFunction {
         let Some(Running { resident, .. }) = &mut self.resident else { return };
         resident.end_input();
         let (until, mut rest, mut lost) = (Instant::now() + TO_END, Vec::new(), Vec::new());
-        let mut say = |text: &[u8]| pass_on(b"", text);
+        // What it says at its end is behind the last row.
+        let before = &self.before;
+        let mut say = |text: &[u8]| pass_on(before, text);
         while Instant::now() < until {
             let heard = resident.exchange(b"", &mut rest, &mut say, Some(until), &|| true);
             let room = MOST_LEFT.saturating_sub(lost.len());
