@@ -429,7 +429,8 @@ pub struct Shared {
     /// With --retries: how long to wait before a command that has failed is run again: 1.5 (seconds), 500ms, 2m
     #[arg(long, global = true, value_name = "TIME")]
     pub retry_delay: Option<String>,
-    /// How long a command may take: 1.5 (seconds), 500ms, 2m. Then it and all that it has started are asked to end
+    /// How long a command may take: 1.5 (seconds), 500ms, 2m; of --worker an answer, since the one before it or since the
+    /// program was started. Then it and all that it has started are asked to end
     /// (SIGTERM), and killed two seconds later
     #[arg(long, global = true, value_name = "TIME")]
     pub timeout: Option<String>,

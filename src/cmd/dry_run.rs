@@ -127,14 +127,15 @@ fn items(task: &Task, bound: &Bound, source: &mut BlockSource) -> Result<Items> 
     Ok(items)
 }
 
-/// What would be done with the only row of `batch`: its command, or its values.
+/// What would be done with the only row of `batch`: its command, the line that a program is given, or its values.
 fn line(task: &Task, bound: &Bound, batch: &BatchRef, row: u64) -> String {
     let settings = MapSettings::of(task, bound);
+    let record = || map::record(&settings, batch, row, "");
     match &bound.function {
         Some(BoundFunction::Command(command)) => {
-            let record = map::record(&settings, batch, row, "");
-            String::from_utf8_lossy(&command.lines().of(&record)).into_owned()
+            String::from_utf8_lossy(&command.lines().of(&record())).into_owned()
         }
+        Some(BoundFunction::Program(program)) => program.line_of(&record()),
         _ => settings.describe_row(batch),
     }
 }

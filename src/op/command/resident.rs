@@ -20,7 +20,7 @@ use crate::data::texts::{Texts, last_of};
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
 use crate::job::command::{Form, Limits, Program};
 use crate::op::expr::Faults;
-use crate::op::record::{NO_EXIT, Tried};
+use crate::op::record::{NO_EXIT, Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 
 /// After how long a silence to say why that may be.
@@ -100,6 +100,12 @@ impl BoundProgram {
             before: Vec::new(),
             has_hinted: false,
         }
+    }
+
+    /// The line that it is given for an item, for people; or why there is none.
+    pub fn line_of(&self, record: &Record) -> String {
+        let values: Vec<Cow<[u8]>> = record.values.iter().map(|value| (&value.text[..]).into()).collect();
+        self.line(&values).map_or_else(|fault| fault, |line| String::from_utf8_lossy(&line).into_owned())
     }
 
     /// The line that a row is, without its end.
