@@ -7,6 +7,7 @@ use crate::base::time::{Interval, Timestamp};
 use crate::data::block::Block;
 use crate::input;
 use crate::input::blocks::BlockSource;
+use crate::job::output::Output;
 use crate::job::{Task, Unit};
 use crate::observe::progress::Progress;
 use crate::observe::report::{OverMpi, Report, Seconds, WorkerReport};
@@ -99,7 +100,11 @@ impl<'a> Collector<'a> {
             first_failed: None,
             mpi: None,
             progress: Progress::of(task, source.left()),
-            items: if attempt.is_first { ItemFiles::create(task, bound)? } else { None },
+            // They are of the run that the answers are of: of the last one in a file, of the first where they are printed.
+            items: match attempt.is_first || matches!(task.output, Output::File(..)) {
+                true => ItemFiles::create(task, bound)?,
+                false => None,
+            },
         })
     }
 

@@ -56,15 +56,9 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Is there such a program?
-pub fn is_there(program: &str) -> bool {
-    let status = bare("sh").args(["-c", "command -v \"$1\" >/dev/null", "sh", program]).status();
-    status.unwrap().success()
-}
-
 /// As [`program`], of one that not every machine has; `None`, loudly, where there is none.
 pub fn tool(name: &str) -> Option<Command> {
-    if !is_there(name) {
+    if !has(name) {
         skip(name, "there is no such program");
         return None;
     }

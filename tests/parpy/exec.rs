@@ -367,6 +367,25 @@ fn a_killed_runner_is_replaced() {
     }
 }
 
+/// What fails in one run and not in the other: the list is of the run that the answers are of.
+#[test]
+fn lists_are_of_the_run_that_is_kept() {
+    let dir = Dir::new();
+    let script =
+        "n=$(cat n{} 2>/dev/null || echo 0); echo $((n + 1)) >n{}; test {} != $((n * 2 + 3)) && echo {}";
+    for (output, expected) in [("-o r.csv", "5,5,1,0,"), ("-o -", "3,3,1,0,")] {
+        (0..8).for_each(|i| _ = std::fs::remove_file(dir.path(&format!("n{i}"))));
+        let args = format!("--range 0..8 --repeat 2 -k --failed f.csv {output} --shell -p pool -j 2");
+        let done = exec(&args, &[script]).folder(dir.path("")).done();
+        assert_eq!(done.code, 1);
+        let list = String::from_utf8(dir.read("f.csv")).unwrap();
+        assert!(
+            list.lines().count() == 2 && list.lines().nth(1).unwrap().starts_with(expected),
+            "{output} {list}"
+        );
+    }
+}
+
 #[test]
 fn what_is_said_wrong_is_told() {
     for (flags, command, parts) in [

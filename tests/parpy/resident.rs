@@ -66,7 +66,7 @@ fn programs_in_awk_and_in_other_languages() {
         ),
         ("julia", "for x in eachline(); println(parse(Float64, x) / 2); flush(stdout); end"),
     ] {
-        if is_there(program) {
+        if has(program) {
             let file = dir.write(program, source);
             let text = ask("1 3 --answers f64", &format!("{program} '{}'", file.display())).text();
             assert_eq!(text, "0.5\n1.5\n");
@@ -122,8 +122,19 @@ fn programs_that_answer_too_much_or_nothing() {
         assert_eq!(done.code, 1, "{}", done.stderr);
         assert!(done.stderr.contains("answered more lines than it was given"), "{}", done.stderr);
     }
-    // In the middle, and where each block is one item.
+    // One that leaves a line out gives no other item its answer.
     let dir = Dir::new();
+    let source =
+        "import sys\nfor line in sys.stdin:\n    if line != '11\\n': print(int(line) * 2, flush=True)\n";
+    let Some(program) = python(&dir, "leaves.py", source) else { return };
+    for rest in ["-p serial --schedule static,15", "-j 2", "-p pool -j 2 --schedule dynamic,30"] {
+        let done = ask(&format!("--range 0..30 -k --timeout 1 {rest}"), &program).done();
+        let expected: String =
+            (0..30).map(|i| if i == 11 { "\n".to_owned() } else { format!("{}\n", i * 2) }).collect();
+        assert_eq!((done.code, String::from_utf8_lossy(&done.stdout).into_owned()), (1, expected), "{rest}");
+        assert!(done.stderr.contains("11: it took longer than 1 s"), "{}", done.stderr);
+    }
+    // In the middle, and where each block is one item.
     let source = "import sys\nfor i, line in enumerate(sys.stdin):\n    print(line.strip(), flush=True)\n    \
                   if i == 5: print('extra', flush=True)\n";
     let Some(program) = python(&dir, "extra.py", source) else { return };

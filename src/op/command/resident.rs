@@ -1,9 +1,9 @@
 //! A program that stays (`--worker`): it is given a line for each row, and answers a line for each, so that its start is
 //! paid for once. One for each worker.
 //!
-//! Lines go to it ahead of its answers, as far as the pipe has room. So when it dies with several of them, nobody knows
-//! which it has died of: the first that it has not answered is given alone to the next program, and if that dies as well,
-//! the row has no answer. A program that answers more lines than it is given ends the run where that is noticed, which is
+//! Lines go to it ahead of its answers, as far as the pipe has room. So when it dies with several of them, or takes too
+//! long, nobody knows which it has died of, nor whether it has left one out: those since nothing was owed for the last time
+//! are given one by one to the next program. When that dies of a row as well, the row has no answer. A program that answers more lines than it is given ends the run where that is noticed, which is
 //! when nothing is owed: which lines belong to which rows cannot be known any more. What comes behind its last row is told
 //! of, when the answers have gone their way.
 
@@ -218,10 +218,12 @@ struct Progress {
     done: usize,
     /// Bytes that the program that runs has taken.
     sent: usize,
-    /// How often programs have died of the next line, or taken too long.
+    /// The same when nothing was owed for the last time: which answers are of these lines is certain.
+    in_step: usize,
+    /// Lines up to this one are given one by one.
+    alone_until: usize,
+    /// How often programs have died of the next line, given alone, or taken too long.
     tries: usize,
-    /// The next line is given alone.
-    is_alone: bool,
     /// When what is awaited was begun.
     since: Option<Instant>,
 }
@@ -291,7 +293,8 @@ impl ProgramFunction {
             }
             let Some(Running { resident, said, closed, is_proven }) = &mut self.resident else { continue };
             let since = *progress.since.get_or_insert_with(Instant::now);
-            let limit = if progress.is_alone || !*is_proven { end } else { lines.bytes.len() };
+            let is_alone = progress.tries > 0 || progress.done < progress.alone_until || !*is_proven;
+            let limit = if is_alone { end } else { lines.bytes.len() };
             let deadline = timeout.and_then(|timeout| since.checked_add(timeout));
             // One of all workers says so.
             let hints = !self.has_hinted && (self.nobody.rank, self.nobody.slot) == (0, 0);
@@ -346,6 +349,7 @@ impl ProgramFunction {
             let owes = lines.rows.get(progress.done).is_some_and(|(_, end)| *end <= progress.sent);
             if has_answered && over.is_none() && !owes {
                 self.look_for_surplus()?;
+                progress.in_step = progress.done;
             }
             if let Some(outcome) = over {
                 self.over(lines, &mut progress, &outcome, is_wanted)?;
@@ -377,7 +381,7 @@ impl ProgramFunction {
             at = end + 1;
             self.last = Some(rows.first + *row as u64);
             progress.done += 1;
-            (progress.tries, progress.is_alone) = (0, false);
+            progress.tries = 0;
             progress.since = Some(Instant::now());
         }
         received.drain(..at);
@@ -453,15 +457,20 @@ impl ProgramFunction {
         let said = self.resident.take().map(|running| running.said).unwrap_or_default();
         let part = std::mem::take(&mut self.received);
         self.searched = 0;
-        let was_alone = progress.is_alone || progress.done + 1 == lines.rows.len();
+        let sent = lines.rows.iter().take_while(|(_, end)| *end <= progress.sent).count();
+        if sent > progress.in_step + 1 {
+            // Whether each answer was to the line that it was taken for is not certain: it may have left one out.
+            let again = &lines.rows[progress.in_step..progress.done];
+            again.iter().for_each(|(row, _)| _ = self.faults.remove(row));
+            (progress.done, progress.alone_until, progress.since) = (progress.in_step, sent, None);
+            return Ok(());
+        }
         progress.since.get_or_insert_with(Instant::now);
         let Some((row, _)) = lines.rows.get(progress.done).copied() else { return Ok(()) };
         progress.tries += 1;
         // Whoever dies is looked into once more, as a worker process is; who takes too long, or cannot be started, is not.
         let is_dead = matches!(outcome.ending, Ending::Exited(_) | Ending::Killed(_) | Ending::Abandoned);
-        let again = usize::from(is_dead && (progress.tries == 1 || !was_alone));
-        if progress.tries <= self.program.limits.retries.max(again) {
-            progress.is_alone = true;
+        if progress.tries <= self.program.limits.retries.max(usize::from(is_dead)) {
             if progress.tries > 1 {
                 wait(self.program.limits.delay, is_wanted)?;
             }
@@ -476,7 +485,8 @@ impl ProgramFunction {
         self.note(row, progress, (exit, signal), part.len() as u64);
         self.faults.insert(row, (faults::with_said(fault, &said), said));
         progress.done += 1;
-        (progress.tries, progress.is_alone, progress.since) = (0, false, None);
+        progress.in_step = progress.done;
+        (progress.tries, progress.since) = (0, None);
         Ok(())
     }
 }
