@@ -13,12 +13,11 @@ use libloading::Library as Loaded;
 use smallvec::SmallVec;
 
 use crate::base::error::{Error, Result, plain};
-use crate::base::signals;
 use crate::data::dtype::Dtype;
 use crate::data::schema::{ColumnType, Schema};
 use crate::job::library::Library;
 use crate::op::expr::{Faults, WINDOW};
-use crate::op::{RowFunction, RowsOf};
+use crate::op::{RowFunction, RowsOf, goes_on};
 
 /// Arguments of a function at the most.
 const MOST: usize = 16;
@@ -291,10 +290,7 @@ impl RowFunction for LibraryFunction {
                 false => &converted[k][..column.len()],
             })
             .collect();
-        let goes_on = || {
-            signals::check()?;
-            if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
-        };
+        let goes_on = || goes_on(is_wanted);
         if rows.lacking.is_none() {
             call.answer(&given, answers, &goes_on)?;
             return Ok(None);
@@ -311,13 +307,5 @@ impl RowFunction for LibraryFunction {
         call.answer(&columns, &mut found, &goes_on)?;
         whole.iter().zip(found).for_each(|(row, answer)| answers[*row] = answer);
         Ok(None)
-    }
-
-    fn made(&self) -> &[u8] {
-        &[]
-    }
-
-    fn fault(&self, _rows: &RowsOf, _row: usize) -> Option<String> {
-        None
     }
 }

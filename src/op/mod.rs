@@ -19,6 +19,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
+use crate::base::signals;
 use crate::base::spool::Spool;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
@@ -338,6 +339,15 @@ impl RowsOf<'_> {
     }
 }
 
+/// Is the work worth going on with? Asked between two items of which each may take long.
+///
+/// # Errors
+/// A signal has come, or nobody will hear of the answer.
+pub fn goes_on(is_wanted: &dyn Fn() -> bool) -> Result<()> {
+    signals::check()?;
+    if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
+}
+
 /// What answers row by row. One per worker.
 pub trait RowFunction: Send {
     /// The columns whose values it needs, by their numbers.
@@ -359,7 +369,9 @@ pub trait RowFunction: Send {
     ) -> Result<Option<Box<Faults>>>;
 
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
-    fn made(&self) -> &[u8];
+    fn made(&self) -> &[u8] {
+        &[]
+    }
 
     /// The answer to the row that was answered last, alone, where it is a text too long for memory: that is not made.
     fn spooled(&mut self) -> Option<&mut Spool> {
@@ -367,7 +379,9 @@ pub trait RowFunction: Send {
     }
 
     /// Why a row, of those that have been answered last, has no answer; `None` where it has one.
-    fn fault(&self, rows: &RowsOf, row: usize) -> Option<String>;
+    fn fault(&self, _rows: &RowsOf, _row: usize) -> Option<String> {
+        None
+    }
 
     /// How a row was worked on, of those that have been answered last, where it has a work of its own; and the last of what was said
     /// while it was.

@@ -127,9 +127,7 @@ impl CommandLines {
     pub fn of(&self, record: &Record) -> Vec<u8> {
         match self {
             Self::Each(template) => {
-                let values: Vec<Cow<[u8]>> =
-                    record.values.iter().map(|value| (&value.text[..]).into()).collect();
-                template.line(&Item { values: &values, row: record.row, slot: record.tried.slot })
+                template.line(&Item { values: &values_of(record), row: record.row, slot: record.tried.slot })
             }
             Self::All(program) => program.clone().into_bytes(),
         }
@@ -206,8 +204,7 @@ impl CommandFunction {
     /// Runs the command for a row, again and again as far as that is wanted.
     fn answer_row(&mut self, rows: &RowsOf, row: usize, is_wanted: &dyn Fn() -> bool) -> Result<Answer> {
         let number = rows.first + row as u64;
-        let values: Vec<Cow<[u8]>> =
-            (0..rows.columns.len()).map(|column| self.value(rows, column, row)).collect();
+        let values = values(rows, row, self.command.columns.iter().copied());
         let used = self.command.template.columns();
         if let Some(value) = used.iter().map(|column| &values[*column]).find(|value| value.contains(&0)) {
             return Ok(Err(format!(
@@ -221,15 +218,24 @@ impl CommandFunction {
         let before = before_line(&values, number);
         tries.run((&request, None), &before, printed, is_wanted, |printed| command.read(printed, made))
     }
+}
 
-    /// A value as it was typed.
-    fn value<'r>(&self, rows: &RowsOf<'r>, column: usize, row: usize) -> Cow<'r, [u8]> {
-        let bits = rows.columns[column][row];
-        match self.command.columns[column].number() {
-            None => Texts { input: rows.memory, made: &[] }.get(bits).into(),
-            Some(dtype) => dtype.text(bits).into_bytes().into(),
-        }
-    }
+/// The values of a row as they were typed, of columns of these types.
+fn values<'r>(
+    rows: &RowsOf<'r>,
+    row: usize,
+    columns: impl Iterator<Item = ColumnType>,
+) -> Vec<Cow<'r, [u8]>> {
+    let value = |(column, dtype): (&&'r [u64], ColumnType)| match dtype.number() {
+        None => Texts { input: rows.memory, made: &[] }.get(column[row]).into(),
+        Some(dtype) => dtype.text(column[row]).into_bytes().into(),
+    };
+    rows.columns.iter().zip(columns).map(value).collect()
+}
+
+/// The same of an item that something is to be said of.
+fn values_of(record: &Record) -> Vec<Cow<'_, [u8]>> {
+    record.values.iter().map(|value| (&value.text[..]).into()).collect()
 }
 
 /// The bits of the number that a command has printed, or why that is none of this type.

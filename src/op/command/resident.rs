@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::tries::{Place, keep_last, pass_on, wait};
-use super::{CommandLines, before_line, faults, number};
+use super::{CommandLines, before_line, faults, number, values, values_of};
 use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::{counted, shown};
 use crate::data::schema::{ColumnType, Schema};
-use crate::data::texts::{Texts, last_of};
+use crate::data::texts::last_of;
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
 use crate::job::command::{Form, Limits, Program};
 use crate::op::expr::Faults;
@@ -104,8 +104,8 @@ impl BoundProgram {
 
     /// The line that it is given for an item, for people; or why there is none.
     pub fn line_of(&self, record: &Record) -> String {
-        let values: Vec<Cow<[u8]>> = record.values.iter().map(|value| (&value.text[..]).into()).collect();
-        self.line(&values).map_or_else(|fault| fault, |line| String::from_utf8_lossy(&line).into_owned())
+        self.line(&values_of(record))
+            .map_or_else(|fault| fault, |line| String::from_utf8_lossy(&line).into_owned())
     }
 
     /// The line that a row is, without its end.
@@ -123,15 +123,14 @@ impl BoundProgram {
                 Ok(values.join(&b'\t'))
             }
             Form::Json => {
-                let value = |value: &[u8]| json_of(value);
                 if let ([only], [(name, _)]) = (values, &self.columns[..])
                     && name.is_empty()
                 {
-                    return value(only).map(String::into_bytes);
+                    return json_of(only).map(String::into_bytes);
                 }
                 let pair = |((name, _), text): (&(String, ColumnType), &Cow<[u8]>)| {
                     let name = serde_json::Value::from(name.as_str());
-                    value(text).map(|text| format!("{name}:{text}"))
+                    json_of(text).map(|text| format!("{name}:{text}"))
                 };
                 let pairs = self.columns.iter().zip(values).map(pair);
                 Ok(format!("{{{}}}", pairs.collect::<std::result::Result<Vec<_>, _>>()?.join(","))
@@ -235,17 +234,13 @@ impl ProgramFunction {
     }
 
     fn values<'r>(&self, rows: &RowsOf<'r>, row: usize) -> Vec<Cow<'r, [u8]>> {
-        let value = |(column, (_, dtype)): (&&'r [u64], &(String, ColumnType))| match dtype.number() {
-            None => Texts { input: rows.memory, made: &[] }.get(column[row]).into(),
-            Some(dtype) => dtype.text(column[row]).into_bytes().into(),
-        };
-        rows.columns.iter().zip(&self.program.columns).map(value).collect()
+        values(rows, row, self.program.columns.iter().map(|(_, dtype)| *dtype))
     }
 
-    /// The lines of these rows; a row that is none has no answer.
-    fn lines(&mut self, rows: &RowsOf, these: impl Iterator<Item = usize>) -> Lines {
+    /// The lines of so many rows; a row that is none has no answer.
+    fn lines(&mut self, rows: &RowsOf, count: usize) -> Lines {
         let mut lines = Lines { bytes: Vec::new(), rows: Vec::new() };
-        for row in these.filter(|row| !rows.lacks(*row)) {
+        for row in (0..count).filter(|row| !rows.lacks(*row)) {
             match self.program.line(&self.values(rows, row)) {
                 Ok(line) => {
                     lines.bytes.extend_from_slice(&line);
@@ -258,7 +253,7 @@ impl ProgramFunction {
         lines
     }
 
-    fn start(&mut self) -> Result<&mut Running> {
+    fn start(&mut self) -> Result<()> {
         let request = Request {
             argv: self.program.argv.clone(),
             env: self.place.of_all(),
@@ -271,7 +266,8 @@ impl ProgramFunction {
             .map_err(|e| Error::Failed(format!("cannot run {}: {}", self.program.text, plain(&e))))?;
         self.received.clear();
         self.searched = 0;
-        Ok(self.resident.insert(Running { resident, said: Vec::new(), closed: None, is_proven: false }))
+        self.resident = Some(Running { resident, said: Vec::new(), closed: None, is_proven: false });
+        Ok(())
     }
 
     /// Gives the lines to a program, and takes its answers, until all have one, or none.
@@ -285,7 +281,7 @@ impl ProgramFunction {
         let mut progress = Progress::default();
         while let Some((row, end)) = lines.rows.get(progress.done).copied() {
             let before = self.before_of(rows, row);
-            let (timeout, program) = (self.program.limits.timeout, self.program.text.clone());
+            let timeout = self.program.limits.timeout;
             if self.resident.is_none() {
                 self.start()?;
                 progress.sent = lines.rows[..progress.done].last().map_or(0, |(_, end)| *end);
@@ -336,9 +332,10 @@ impl ProgramFunction {
                 } else if is_past(hint) {
                     self.has_hinted = true;
                     tracing::warn!(
-                        "{program} has not answered for a second, and owes {}: where it is not at work, it may keep its \
+                        "{} has not answered for a second, and owes {}: where it is not at work, it may keep its \
                          answers back, and has to flush them after each line (in Python print(..., flush=True), in awk \
                          fflush())",
+                        self.program.text,
                         counted((lines.rows.len() - progress.done) as u64, "line")
                     );
                 }
@@ -509,7 +506,7 @@ impl RowFunction for ProgramFunction {
         self.made.clear();
         self.faults.clear();
         self.tried = vec![self.nobody; answers.len()];
-        let lines = self.lines(rows, 0..answers.len());
+        let lines = self.lines(rows, answers.len());
         // Before anything is asked, whatever comes is more than was asked for.
         let asked = self.look_for_surplus().and_then(|()| self.converse(rows, &lines, answers, is_wanted));
         if let Err(error) = asked {

@@ -13,7 +13,6 @@ use std::io;
 
 use crate::base::error::{Error, Result};
 use crate::base::lanes::Lanes;
-use crate::base::signals;
 use crate::base::spool::{self, Spool};
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
@@ -24,7 +23,7 @@ use crate::op::expr::{Faults, WINDOW};
 use crate::op::record::{self, Record, Recorded, Tried};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
-use crate::op::{BlockResult, Operator, Page, RowFunction, pages};
+use crate::op::{BlockResult, Operator, Page, RowFunction, goes_on, pages};
 use crate::output::encode::{Alone, Encoding, RowTemplate, Values, missing, render, render_rows};
 
 /// Bytes of rows of texts that are kept in memory.
@@ -112,13 +111,6 @@ impl Room<'_> {
     fn done(&self) -> usize {
         (self.answer.items + self.answer.failed) as usize
     }
-}
-
-/// Is the work worth going on with? Asked between two items of which each may take long.
-fn goes_on(is_wanted: &dyn Fn() -> bool) -> Result<()> {
-    signals::check()?;
-    // Nobody will hear of it.
-    if is_wanted() { Ok(()) } else { Err(Error::Failed("is not wanted any more".into())) }
 }
 
 /// Rows cannot be kept until they are handed over, or not be read back.
