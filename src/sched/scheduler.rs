@@ -162,20 +162,19 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         let mut end = None;
         loop {
             self.take_ready()?;
-            if self.task.halt.is_some_and(|halt| halt.now)
-                && let Some(error) = self.halted(source)
-            {
-                return Err(error);
+            // Before the question whether anything is awaited: the last of what was may be what ends the run.
+            if let Some(error) = self.halted(source) {
+                if self.task.halt.is_some_and(|halt| halt.now) {
+                    return Err(error);
+                }
+                // What has been begun is awaited.
+                end.get_or_insert(Ok(()));
             }
             if self.head == self.next
                 && let Some(end) = end
             {
                 // Those that were awaited have failed, too.
                 return self.halted(source).map_or(end, Err);
-            }
-            if end.is_none() && self.halted(source).is_some() {
-                // What has been begun is awaited.
-                end = Some(Ok(()));
             }
             // After what has been done, which is kept.
             signals::check()?;
@@ -624,7 +623,7 @@ mod tests {
         keep_going: false,
         flags: &[],
         long: |_| false,
-        faults: Faults { deaths: 0, killer: None, fails: None, stops: false },
+        faults: Faults { deaths: 0, killer: None, fails: None, misses: None, stops: false },
         room: None,
     };
 
@@ -721,6 +720,24 @@ mod tests {
                     let is_soon = flags[1].starts_with("soon");
                     assert!(!is_soon || kept.text == numbers(0..fails), "{}", kept.text);
                 });
+            }
+        }
+    }
+
+    #[test]
+    fn what_ends_a_run_may_be_the_last_that_was_awaited() {
+        for misses in 0..5 {
+            let faults = Faults { misses: Some(misses), ..Faults::default() };
+            for (workers, slots) in [(1, 1), (1, 2), (2, 3)] {
+                for flags in [&["--halt", "soon,fail=1"], &["--halt", "now,fail=1"]] {
+                    let case = Case { workers, slots, faults, flags, keep_going: true, ..CASE };
+                    in_every_order(&case, |outcome, kept| {
+                        let why = format!("the first: {misses} misses");
+                        assert!(matches!(outcome, Err(Error::Item(text)) if text.ends_with(&why)));
+                        assert!(numbers(0..5).starts_with(&kept.text));
+                        assert!(kept.items > misses || flags[1].starts_with("now"), "{}", kept.text);
+                    });
+                }
             }
         }
     }

@@ -58,6 +58,8 @@ pub struct Faults {
     pub killer: Option<u64>,
     /// This item has no answer, which ends the run.
     pub fails: Option<u64>,
+    /// This item has none either, and is passed over.
+    pub misses: Option<u64>,
     /// A signal may come.
     pub stops: bool,
 }
@@ -164,8 +166,19 @@ impl Fake {
         buf[..chunk.len()].copy_from_slice(chunk.as_bytes());
         let failure = (is_last && end < block.end).then(|| Error::Item(format!("{end} fails")));
         let items = if is_last { end - block.start } else { 0 };
-        let answer =
-            BlockResult { bytes: chunk.len(), items, more: !is_last, failure, ..BlockResult::default() };
+        let misses = self.faults.misses.filter(|item| is_last && (block.start..end).contains(item));
+        let failed = u64::from(misses.is_some());
+        let first_failed = misses.map(|item| format!("{item} misses"));
+        let bytes = chunk.len();
+        let answer = BlockResult {
+            bytes,
+            items,
+            more: !is_last,
+            failure,
+            failed,
+            first_failed,
+            ..BlockResult::default()
+        };
         slot.header =
             ResultHeader::pack(answer, worker as u32, Interval::default(), &mut buf, Error::to_string);
         (slot.buf, slot.given, slot.state) = (buf, slot.given + 1, State::Done(worker));
