@@ -162,19 +162,16 @@ impl<'a, T: Transport, R: Results> Scheduler<'a, T, R> {
         let mut end = None;
         loop {
             self.take_ready()?;
-            // Before the question whether anything is awaited: the last of what was may be what ends the run.
+            let awaits = self.head < self.next;
             if let Some(error) = self.halted(source) {
-                if self.task.halt.is_some_and(|halt| halt.now) {
+                if !awaits || self.task.halt.is_some_and(|halt| halt.now) {
                     return Err(error);
                 }
-                // What has been begun is awaited.
-                end.get_or_insert(Ok(()));
-            }
-            if self.head == self.next
-                && let Some(end) = end
-            {
-                // Those that were awaited have failed, too.
-                return self.halted(source).map_or(end, Err);
+                // What has been begun is awaited, and nothing more is handed out: also where, with that, fewer of a hundred
+                // have failed.
+                end = Some(Err(error));
+            } else if !awaits && let Some(end) = end {
+                return end;
             }
             // After what has been done, which is kept.
             signals::check()?;

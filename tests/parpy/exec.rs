@@ -509,6 +509,22 @@ fn a_run_is_given_up_when_enough_items_have_failed() {
 }
 
 #[test]
+fn a_run_that_is_given_up_stays_so() {
+    let dir = Dir::new();
+    let log = dir.path("log").display().to_string();
+    // Those that run when it is enough have answers, and then it would not be.
+    let command = format!(
+        "test {{}} -le 3 && exit 1; until [ \"$(wc -l < '{log}')\" -ge 4 ]; do sleep 0.01; done; echo {{}}"
+    );
+    let flags = "--from - --halt soon,fail=60% --schedule dynamic,1 -p pool -j 4 --joblog";
+    let input: String = (1..=200).map(|i| format!("{i}\n")).collect();
+    let done = exec(&format!("{flags} {log}"), &["sh", "-c", &command]).stdin(&*input).done();
+    let answers = done.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+    assert!((3..100).contains(&answers), "{answers}");
+    done.fails(1, &["stopped because 3 items have no answer", "the first: '1': exit code 1"]);
+}
+
+#[test]
 fn answers_as_they_come() {
     let text = exec("0.9 0.1 --unordered -p pool -j 2", &["sh", "-c", "sleep {}; echo {}"]).text();
     assert_eq!(text, "0.1\n0.9\n");
