@@ -8,6 +8,7 @@
 //! of, when the answers have gone their way.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -106,6 +107,16 @@ impl BoundProgram {
     pub fn line_of(&self, record: &Record) -> String {
         self.line(&values_of(record))
             .map_or_else(|fault| fault, |line| String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// The values of a row.
+    fn values<'r>(&self, rows: &RowsOf<'r>, row: usize) -> Vec<Cow<'r, [u8]>> {
+        values(rows, row, self.columns.iter().map(|(_, dtype)| *dtype))
+    }
+
+    /// What stands before lines that are said of a row.
+    fn before(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
+        before_line(&self.values(rows, row), rows.first + row as u64)
     }
 
     /// The line that a row is, without its end.
@@ -228,20 +239,11 @@ struct Progress {
 }
 
 impl ProgramFunction {
-    /// What stands before lines that are said of a row.
-    fn before_of(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
-        before_line(&self.values(rows, row), rows.first + row as u64)
-    }
-
-    fn values<'r>(&self, rows: &RowsOf<'r>, row: usize) -> Vec<Cow<'r, [u8]>> {
-        values(rows, row, self.program.columns.iter().map(|(_, dtype)| *dtype))
-    }
-
     /// The lines of so many rows; a row that is none has no answer.
     fn lines(&mut self, rows: &RowsOf, count: usize) -> Lines {
         let mut lines = Lines { bytes: Vec::new(), rows: Vec::new() };
         for row in (0..count).filter(|row| !rows.lacks(*row)) {
-            match self.program.line(&self.values(rows, row)) {
+            match self.program.line(&self.program.values(rows, row)) {
                 Ok(line) => {
                     lines.bytes.extend_from_slice(&line);
                     lines.bytes.push(b'\n');
@@ -280,7 +282,6 @@ impl ProgramFunction {
     ) -> Result<()> {
         let mut progress = Progress::default();
         while let Some((row, end)) = lines.rows.get(progress.done).copied() {
-            let before = self.before_of(rows, row);
             let timeout = self.program.limits.timeout;
             if self.resident.is_none() {
                 self.start()?;
@@ -295,6 +296,8 @@ impl ProgramFunction {
             // One of all workers says so.
             let hints = !self.has_hinted && (self.nobody.rank, self.nobody.slot) == (0, 0);
             let hint = hints.then(|| since + SILENCE);
+            let program = &self.program;
+            let before = LazyCell::new(|| program.before(rows, row));
             let mut say = |text: &[u8]| {
                 pass_on(&before, text);
                 keep_last(said, text);
@@ -340,10 +343,10 @@ impl ProgramFunction {
                     );
                 }
             }
-            if has_answered {
-                self.before = before;
-            }
             let owes = lines.rows.get(progress.done).is_some_and(|(_, end)| *end <= progress.sent);
+            if has_answered && (over.is_some() || !owes) {
+                self.before = self.program.before(rows, row);
+            }
             if has_answered && over.is_none() && !owes {
                 self.look_for_surplus()?;
                 progress.in_step = progress.done;
