@@ -11,5 +11,6 @@ pub mod fraction;
 pub mod lacking;
 pub mod own_row;
 pub mod partition;
+pub mod row_set;
 pub mod schema;
 pub mod texts;

@@ -4,8 +4,9 @@ use crate::base::error::{Error, Result, nearest};
 use crate::base::escape;
 use crate::base::fmt::listed;
 use crate::base::lanes::Lanes;
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Field, Schema};
-use crate::op::expr::{self, Column, Fault, Faults, Kind, Node, Program, SOLE};
+use crate::op::expr::{self, Column, Fault, Kind, Node, Program, SOLE};
 use crate::op::{RowFunction, RowsOf, functions};
 
 /// A formula bound to the columns that it is of: its type is known, and so is each part's.
@@ -100,7 +101,7 @@ impl RowFunction for Program {
         rows: &RowsOf,
         answers: &mut [u64],
         _is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Box<Faults>>> {
+    ) -> Result<RowSet> {
         Ok(Self::answer(self, rows.columns, rows.memory, answers))
     }
 

@@ -14,9 +14,10 @@ use smallvec::SmallVec;
 
 use crate::base::error::{Error, Result, plain};
 use crate::data::dtype::Dtype;
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::job::library::Library;
-use crate::op::expr::{Faults, WINDOW};
+use crate::op::expr::WINDOW;
 use crate::op::{RowFunction, RowsOf, goes_on};
 
 /// Arguments of a function at the most.
@@ -267,12 +268,7 @@ impl RowFunction for LibraryFunction {
         WINDOW
     }
 
-    fn answer(
-        &mut self,
-        rows: &RowsOf,
-        answers: &mut [u64],
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Box<Faults>>> {
+    fn answer(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<RowSet> {
         let Self { call, columns, converted, gathered } = self;
         for ((column, dtype), floats) in rows.columns.iter().zip(&*columns).zip(&mut *converted) {
             if *dtype != call.arguments {
@@ -291,14 +287,14 @@ impl RowFunction for LibraryFunction {
             })
             .collect();
         let goes_on = || goes_on(is_wanted);
-        if rows.lacking.is_none() {
+        if rows.lacking.is_empty() {
             call.answer(&given, answers, &goes_on)?;
-            return Ok(None);
+            return Ok(RowSet::default());
         }
         // The function never sees a row that lacks a value, which nothing stands for.
-        let whole: Vec<usize> = (0..answers.len()).filter(|row| !rows.lacks(*row)).collect();
+        let whole: Vec<usize> = (0..answers.len()).filter(|row| !rows.lacking.has(*row)).collect();
         if whole.is_empty() {
-            return Ok(None);
+            return Ok(RowSet::default());
         }
         gathered.clear();
         gathered.extend(given.iter().flat_map(|column| whole.iter().map(|row| column[*row])));
@@ -306,6 +302,6 @@ impl RowFunction for LibraryFunction {
         let mut found = vec![0; whole.len()];
         call.answer(&columns, &mut found, &goes_on)?;
         whole.iter().zip(found).for_each(|(row, answer)| answers[*row] = answer);
-        Ok(None)
+        Ok(RowSet::default())
     }
 }

@@ -24,6 +24,7 @@ use crate::base::spool::Spool;
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::format::Format;
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::command::Function;
@@ -32,7 +33,6 @@ use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
 use crate::op::command::{BoundCommand, BoundPipe, BoundProgram, CommandLines};
-use crate::op::expr::Faults;
 use crate::op::formula::Formula;
 use crate::op::library::BoundLibrary;
 use crate::op::lines::{Answers, LineOp};
@@ -328,15 +328,8 @@ pub struct RowsOf<'a> {
     pub memory: &'a [u8],
     /// The number of the first row in all of the input.
     pub first: u64,
-    /// Rows that lack a value that the function needs, a bit for each.
-    pub lacking: Option<&'a Faults>,
-}
-
-impl RowsOf<'_> {
-    /// Does this row lack a value that the function needs?
-    pub fn lacks(&self, row: usize) -> bool {
-        self.lacking.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
-    }
+    /// Rows that lack a value that the function needs.
+    pub lacking: &'a RowSet,
 }
 
 /// Is the work worth going on with? Asked between two items of which each may take long.
@@ -361,12 +354,7 @@ pub trait RowFunction: Send {
     ///
     /// # Errors
     /// It cannot go on: a signal has come, or what it needs has gone.
-    fn answer(
-        &mut self,
-        rows: &RowsOf,
-        answers: &mut [u64],
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Box<Faults>>>;
+    fn answer(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<RowSet>;
 
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
     fn made(&self) -> &[u8] {

@@ -18,11 +18,11 @@ use crate::base::escape;
 use crate::base::fmt::shown;
 use crate::base::spool::{self, Spool};
 use crate::data::dtype::Dtype;
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
 use crate::exec::Input;
 use crate::job::command::{Command, Limits};
-use crate::op::expr::Faults;
 use crate::op::record::{Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 use template::{Item, Template};
@@ -155,24 +155,19 @@ impl RowFunction for CommandFunction {
         1
     }
 
-    fn answer(
-        &mut self,
-        rows: &RowsOf,
-        answers: &mut [u64],
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Box<Faults>>> {
+    fn answer(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<RowSet> {
         self.made.clear();
         self.fault = None;
-        let mut faults: Option<Box<Faults>> = None;
+        let mut faults = RowSet::default();
         for (row, answer) in answers.iter_mut().enumerate() {
             self.tries.forget();
-            if rows.lacks(row) {
+            if rows.lacking.has(row) {
                 continue;
             }
             match self.answer_row(rows, row, is_wanted)? {
                 Ok(word) => *answer = word,
                 Err(fault) => {
-                    faults.get_or_insert_default()[row / 64] |= 1 << (row % 64);
+                    faults.insert(row);
                     self.fault = Some(fault);
                 }
             }

@@ -16,11 +16,11 @@ use super::tries::{Place, keep_last, pass_on, wait};
 use super::{CommandLines, before_line, faults, number, values, values_of};
 use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::{counted, shown};
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::last_of;
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
 use crate::job::command::{Form, Limits, Program};
-use crate::op::expr::Faults;
 use crate::op::record::{NO_EXIT, Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
 
@@ -242,7 +242,7 @@ impl ProgramFunction {
     /// The lines of so many rows; a row that is none has no answer.
     fn lines(&mut self, rows: &RowsOf, count: usize) -> Lines {
         let mut lines = Lines { bytes: Vec::new(), rows: Vec::new() };
-        for row in (0..count).filter(|row| !rows.lacks(*row)) {
+        for row in (0..count).filter(|row| !rows.lacking.has(*row)) {
             match self.program.line(&self.program.values(rows, row)) {
                 Ok(line) => {
                     lines.bytes.extend_from_slice(&line);
@@ -500,12 +500,7 @@ impl RowFunction for ProgramFunction {
         ROWS
     }
 
-    fn answer(
-        &mut self,
-        rows: &RowsOf,
-        answers: &mut [u64],
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Option<Box<Faults>>> {
+    fn answer(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<RowSet> {
         self.made.clear();
         self.faults.clear();
         self.tried = vec![self.nobody; answers.len()];
@@ -516,11 +511,7 @@ impl RowFunction for ProgramFunction {
             self.resident = None;
             return Err(error);
         }
-        let mut faults: Option<Box<Faults>> = None;
-        for row in self.faults.keys() {
-            faults.get_or_insert_default()[row / 64] |= 1 << (row % 64);
-        }
-        Ok(faults)
+        Ok(self.faults.keys().copied().collect())
     }
 
     fn made(&self) -> &[u8] {

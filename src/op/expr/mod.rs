@@ -14,7 +14,7 @@ use std::fmt;
 use crate::op::functions::Function;
 
 pub use parse::{OF_SEVERAL, SOLE, call, check, is_column_name, is_name, of_several, parse};
-pub use vector::{Faults, Program, WINDOW};
+pub use vector::{Program, WINDOW};
 
 /// Type of a part of an expression. Truth values are whole numbers, 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 use super::scalar::{greatest, least, quotient};
 use super::{Binary, Fault, Kind, Node, Op};
 use crate::base::lanes::{Lanes, kernel};
+use crate::data::row_set::RowSet;
 use crate::data::texts::TextMaker;
 use crate::op::functions::{Function, Whole};
 
@@ -36,7 +37,7 @@ enum Step {
 }
 
 /// Which rows of a window have no answer, a bit for each.
-pub type Faults = [u64; FAULT_WORDS];
+type Faults = [u64; FAULT_WORDS];
 
 /// The same while it is found out: the bits count only where `any` is set.
 #[derive(Debug)]
@@ -166,9 +167,9 @@ impl Program {
     }
 
     /// Answers the rows of `columns`, bits of as many values each, into `answers`, which is as long and no longer than
-    /// [`WINDOW`]; words of texts lead to `memory`. Returns which rows have no answer, where one has none; what stands in
-    /// their places means nothing.
-    pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], answers: &mut [u64]) -> Option<Box<Faults>> {
+    /// [`WINDOW`]; words of texts lead to `memory`. Returns which rows have no answer; what stands in their places means
+    /// nothing.
+    pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], answers: &mut [u64]) -> RowSet {
         let mut texts = TextMaker::new(memory, std::mem::take(&mut self.made));
         let faults = match self.lanes == Lanes::Scalar || self.is_slow || self.has_texts {
             true => self.one_by_one(columns, &mut texts, answers),
@@ -184,11 +185,11 @@ impl Program {
     }
 
     /// As [`Program::answer`], one operation after the other.
-    fn by_steps(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> Option<Box<Faults>> {
+    fn by_steps(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> RowSet {
         let count = answers.len();
         let Some(((last, register), before)) = self.steps.split_last() else {
             answers.copy_from_slice(look(self.result, columns, &self.registers, count).0);
-            return None;
+            return RowSet::default();
         };
         for (step, register) in before {
             // It is none of the step's own sources.
@@ -198,22 +199,17 @@ impl Program {
         }
         let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
         last.run(self.lanes, columns, &self.registers, answers, &mut out.faults);
-        let faults = out.faults.get().map(|faults| Box::new(*faults));
+        let faults = out.faults.get().map_or_else(RowSet::default, |faults| RowSet::of_bits(faults));
         self.registers[*register] = Some(out);
         faults
     }
 
     /// As [`Program::answer`], row by row.
-    fn one_by_one(
-        &self,
-        columns: &[&[u64]],
-        texts: &mut TextMaker,
-        answers: &mut [u64],
-    ) -> Option<Box<Faults>> {
+    fn one_by_one(&self, columns: &[&[u64]], texts: &mut TextMaker, answers: &mut [u64]) -> RowSet {
+        let mut faults = RowSet::default();
         if !self.is_slow && self.function_alone(columns, answers) {
-            return None;
+            return faults;
         }
-        let mut faults: Option<Box<Faults>> = None;
         for (row, answer) in answers.iter_mut().enumerate() {
             texts.begin_row();
             match self.node.answer(&|column| columns[column][row], texts) {
@@ -222,7 +218,7 @@ impl Program {
                     *answer = bits;
                     texts.end_row(0);
                 }
-                Err(_) => faults.get_or_insert_default()[row / 64] |= 1 << (row % 64),
+                Err(_) => faults.insert(row),
             }
         }
         faults
@@ -528,8 +524,7 @@ mod tests {
             let mut out = vec![0; count];
             let faults = program.answer(&windows, &[], &mut out);
             answers.extend(out.into_iter().enumerate().map(|(row, bits)| {
-                let is_fault =
-                    faults.as_deref().is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
+                let is_fault = faults.has(row);
                 let fault = program.fault(&windows, &[], row);
                 assert_eq!(is_fault, fault.is_some(), "{text} of row {row}");
                 fault.map_or(Ok(bits), Err)

@@ -17,9 +17,10 @@ use crate::base::spool::{self, Spool};
 use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
+use crate::data::row_set::RowSet;
 use crate::data::texts::Texts;
 use crate::input::Indexed;
-use crate::op::expr::{Faults, WINDOW};
+use crate::op::expr::WINDOW;
 use crate::op::record::{self, Record, Recorded, Tried};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
@@ -118,11 +119,6 @@ fn unkept(error: io::Error) -> Error {
     Error::Failed(format!("cannot keep the answers of a block: {}", spool::fault(&error)))
 }
 
-/// Is this row of a window without an answer?
-fn lacks(faults: Option<&Faults>, row: usize) -> bool {
-    faults.is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1)
-}
-
 /// Why row number `row` of `rows` has no answer.
 fn complaint(
     settings: &MapSettings,
@@ -137,7 +133,9 @@ fn complaint(
     match &missing[..] {
         [] => {
             let values: Vec<u64> = rows.columns.iter().map(|column| column[row]).collect();
-            let why = function.fault(&rows.as_seen(None), row).unwrap_or("it has no answer".to_owned());
+            let why = function
+                .fault(&rows.as_seen(&RowSet::default()), row)
+                .unwrap_or("it has no answer".to_owned());
             format!("{}: {why}", settings.describe(&values, rows.memory))
         }
         [name] if name.is_empty() || settings.columns.len() == 1 => format!("value no. {number} is missing"),
@@ -160,17 +158,10 @@ fn answer(
     rows: &Window,
     answers: &mut [u64],
     means: &Means,
-) -> Result<Option<Box<Faults>>> {
-    let mut lacking = None;
-    rows.add_lacking(means.used, &mut lacking);
-    let mut faults = function.answer(&rows.as_seen(lacking.as_deref()), answers, means.is_wanted)?;
-    if let Some(lacking) = lacking {
-        faults
-            .get_or_insert_default()
-            .iter_mut()
-            .zip(*lacking)
-            .for_each(|(faults, lacking)| *faults |= lacking);
-    }
+) -> Result<RowSet> {
+    let lacking = rows.lacking(means.used);
+    let mut faults = function.answer(&rows.as_seen(&lacking), answers, means.is_wanted)?;
+    faults |= &lacking;
     Ok(faults)
 }
 
@@ -178,18 +169,18 @@ fn answer(
 fn record_answers(
     function: &dyn RowFunction,
     rows: &Window,
-    faults: Option<&Faults>,
+    faults: &RowSet,
     room: &mut Room,
     means: &Means,
 ) {
     let Means { settings, used, .. } = means;
     let is_all = match settings.recorded {
         Recorded::None => return,
-        Recorded::Failed if faults.is_none() => return,
+        Recorded::Failed if faults.is_empty() => return,
         recorded => recorded == Recorded::All,
     };
     for row in 0..rows.len() {
-        let has_failed = lacks(faults, row);
+        let has_failed = faults.has(row);
         if !has_failed && !is_all {
             continue;
         }
@@ -217,11 +208,11 @@ fn reduce_window(
 ) -> Result<bool> {
     let Means { settings, used, .. } = means;
     let (count, before) = (rows.len(), room.done());
-    let mut faults = None;
+    let mut faults = RowSet::default();
     if let Some(function) = function {
         faults = answer(function, rows, y, means)?;
-        record_answers(function, rows, faults.as_deref(), room, means);
-        if let Some(first) = (0..count).find(|row| lacks(faults.as_deref(), *row)) {
+        record_answers(function, rows, &faults, room, means);
+        if let Some(first) = (0..count).find(|row| faults.has(*row)) {
             let complaint = complaint(settings, function, used, rows, first);
             if !settings.keep_going {
                 room.answer.failure = Some(Error::Item(complaint));
@@ -230,7 +221,7 @@ fn reduce_window(
             room.answer.first_failed.get_or_insert(complaint);
         }
     }
-    let has_all = faults.is_none() && rows.lacking.iter().all(Option::is_none);
+    let has_all = faults.is_empty() && rows.lacking.iter().all(Option::is_none);
     if has_all {
         states.add(before, &rows.columns, rows.memory, y, None);
         room.answer.items += count as u64;
@@ -242,13 +233,12 @@ fn reduce_window(
         rows.memory,
         y,
         Some(&|of, row| match of {
-            Of::Answers => lacks(faults.as_deref(), row),
+            Of::Answers => faults.has(row),
             Of::Input(k) => rows.lacks(&[k], row),
         }),
     );
     // A row of columns alone is one without an answer where a column that counts lacks a value.
-    let failed: Vec<usize> =
-        (0..count).filter(|row| lacks(faults.as_deref(), *row) || rows.lacks(used, *row)).collect();
+    let failed: Vec<usize> = (0..count).filter(|row| faults.has(*row) || rows.lacks(used, *row)).collect();
     if let Some(first) = failed.first() {
         room.answer
             .first_failed
@@ -282,15 +272,15 @@ fn answer_window(
             answer(function, rows, y, means)?
         }
     };
-    record_answers(function, rows, faults.as_deref(), room, means);
-    let unsaid = settings.unsaid(rows, |row| !lacks(faults.as_deref(), row));
+    record_answers(function, rows, &faults, room, means);
+    let unsaid = settings.unsaid(rows, |row| !faults.has(row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
     loop {
         // What has answers, up to the next that has none.
-        let end = match &faults {
-            None => count,
-            faults => (done..count).find(|row| lacks(faults.as_deref(), *row)).unwrap_or(count),
+        let end = match faults.is_empty() {
+            true => count,
+            false => (done..count).find(|row| faults.has(*row)).unwrap_or(count),
         };
         let space = &mut room.buf[room.answer.bytes..];
         room.answer.bytes += match settings.encoding {

@@ -9,11 +9,11 @@ use crate::base::fmt::shown;
 use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::lacking::Lacking;
+use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::Texts;
 use crate::job::Task;
 use crate::node::host::host;
-use crate::op::expr::Faults;
 use crate::op::record::{Record, Recorded, Tried, Value};
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
@@ -188,7 +188,7 @@ impl<'a> Window<'a> {
     }
 
     /// The same as a function sees them; `lacking` says which lack a value that it needs.
-    pub(super) fn as_seen<'w>(&'w self, lacking: Option<&'w Faults>) -> RowsOf<'w> {
+    pub(super) fn as_seen<'w>(&'w self, lacking: &'w RowSet) -> RowsOf<'w> {
         RowsOf { columns: &self.columns, memory: self.memory, first: self.first, lacking }
     }
 
@@ -203,13 +203,12 @@ impl<'a> Window<'a> {
             .any(|k| self.lacking.get(*k).copied().flatten().is_some_and(|lacking| lacking.has(row)))
     }
 
-    /// Adds rows that lack a value in one of `columns` to those that have no answer.
-    pub(super) fn add_lacking(&self, columns: &[usize], faults: &mut Option<Box<Faults>>) {
+    /// The rows that lack a value in one of `columns`.
+    pub(super) fn lacking(&self, columns: &[usize]) -> RowSet {
         let mut lacking = columns.iter().filter_map(|k| self.lacking.get(*k).copied().flatten());
-        if lacking.any(|lacking| lacking.has_any(self.len())) {
-            let faults = faults.get_or_insert_default();
-            let rows = (0..self.len()).filter(|row| self.lacks(columns, *row));
-            rows.for_each(|row| faults[row / 64] |= 1 << (row % 64));
+        match lacking.any(|lacking| lacking.has_any(self.len())) {
+            true => (0..self.len()).filter(|row| self.lacks(columns, *row)).collect(),
+            false => RowSet::default(),
         }
     }
 }
