@@ -20,7 +20,7 @@ fn answers(node: &Node, columns: &[&[u64]; 3], memory: &[u8], lanes: Lanes) -> V
         let mut out = vec![0; window.len()];
         let faults = program.answer(&columns, memory, &mut out);
         for (row, bits) in out.into_iter().enumerate() {
-            let is_fault = faults.as_ref().is_some_and(|faults| faults[row / 64] >> (row % 64) & 1 == 1);
+            let is_fault = faults.has(row);
             assert_eq!(is_fault, program.fault(&columns, memory, row).is_some(), "row {row}");
             let is_nan = program.kind() == Kind::Float && f64::from_bits(bits).is_nan();
             let bits = match program.kind() {
