@@ -512,9 +512,17 @@ fn a_run_is_given_up_when_enough_items_have_failed() {
 fn a_run_that_is_given_up_stays_so() {
     let dir = Dir::new();
     let log = dir.path("log").display().to_string();
-    // Those that run when it is enough have answers, and then it would not be.
+    // Those that run when it is enough have answers, and then it would not be. 2 and 3 fail when
+    // 5 and 6 have begun, so that there are three of them, however late the answers are seen.
+    let begun = dir.path("begun").display().to_string();
     let command = format!(
-        "test {{}} -le 3 && exit 1; until [ \"$(wc -l < '{log}')\" -ge 4 ]; do sleep 0.01; done; echo {{}}"
+        "touch '{begun}.{{}}'
+         case {{}} in
+         1) exit 1 ;;
+         [23]) until test -e '{begun}.'$(({{}} + 3)); do sleep 0.01; done; exit 1 ;;
+         esac
+         until test $(wc -l < '{log}') -ge 4; do sleep 0.01; done
+         echo {{}}"
     );
     let flags = "--from - --halt soon,fail=60% --schedule dynamic,1 -p pool -j 4 --joblog";
     let input: String = (1..=200).map(|i| format!("{i}\n")).collect();
