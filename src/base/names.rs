@@ -50,6 +50,11 @@ pub fn of_job_file(text: &str) -> PathBuf {
     OsString::from_vec(name).into()
 }
 
+/// Is a folder part of the name of a file, so that nobody looks for it elsewhere?
+pub fn has_folder(path: &Path) -> bool {
+    path.parent() != Some(Path::new(""))
+}
+
 /// Another name of a file, which is UTF-8, for a library that takes no other; good for as long as this lives.
 #[cfg(feature = "hdf5")]
 pub struct Alias {

@@ -184,12 +184,12 @@ impl Task {
         }
         if shared.joblog.is_some() && !work.runs_programs() {
             return Err(Error::Usage(
-                "--joblog is of programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS".into(),
+                "--joblog is of programs: --exec CMD ARGS, --worker CMD, --python FILE.py:NAME, or --pipe CMD ARGS".into(),
             ));
         }
         if shared.gpus.is_some() && !work.runs_programs() {
             return Err(Error::Usage(
-                "--gpus is for programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS".into(),
+                "--gpus is for programs: --exec CMD ARGS, --worker CMD, --python FILE.py:NAME, or --pipe CMD ARGS".into(),
             ));
         }
         if shared.failed.is_some() && work.unit() == Unit::Bytes && !work.runs_programs() {
@@ -299,6 +299,7 @@ impl Task {
             asked: shared.pattern.unwrap_or(PatternName::Auto),
             output,
             seed: sweep::seed(shared.seed, &work, portion)?,
+            key: 0,
             repeat,
             compress,
             progress: ProgressWhen::Never,
@@ -480,16 +481,17 @@ impl Work {
     pub(super) fn map(spec: &MapSpec) -> Result<Self> {
         let reduce = reductions(spec)?;
         let own = commands::of_map(spec)?;
-        if let Some(function) = own.as_ref().filter(|own| own.runs().is_some()) {
+        if let Some(function) = own.as_ref().filter(|own| own.takes_texts()) {
             return Self::of_programs(spec, function.clone(), reduce);
         }
         let library = own.as_ref().and_then(Function::library);
+        let python = own.as_ref().and_then(Function::python);
         // Who only reduces, reduces what is there.
         let function = match (&spec.function, &reduce) {
             (None, Some(_)) => None,
             (function, _) => Some(function.as_deref().unwrap_or("square")),
         };
-        let function = function.filter(|_| library.is_none());
+        let function = function.filter(|_| own.is_none());
         function.map_or(Ok(()), Formula::check)?;
         let numbers = match (&spec.values[..], &spec.range, &spec.from, &spec.lines, sweep::of_map(spec)?) {
             ([], None, None, None, Some(sweep)) => {
@@ -503,7 +505,7 @@ impl Work {
                         "--dtype {dtype}: it is of numbers, and --lines are texts"
                     )));
                 }
-                if spec.function.is_none() && reduce.is_none() && library.is_none() {
+                if spec.function.is_none() && reduce.is_none() && own.is_none() {
                     return Err(Error::Usage(
                         "--lines: say what is done with each line, as in -f length; parpy functions lists what there is"
                             .into(),
@@ -512,8 +514,15 @@ impl Work {
                 lines_of(path)
             }
             (values, None, None, None, None) => {
-                let words: Vec<String> = values.iter().map(ValueArg::text).collect::<Result<_>>()?;
-                Numbers::Typed(Typed::parse(&words, spec.dtype)?)
+                let words = values.iter().map(ValueArg::text).collect::<Result<Vec<String>>>();
+                let typed = words.and_then(|words| Typed::parse(&words, spec.dtype));
+                match typed {
+                    // They may be texts as well.
+                    Err(_) if python.is_some() && spec.dtype.is_none() => {
+                        Numbers::Words(values.iter().map(|word| word.0.clone()).collect())
+                    }
+                    typed => Numbers::Typed(typed?),
+                }
             }
             ([], Some(range), None, None, None) => Numbers::Range(Range::parse(range, spec.dtype)?),
             ([], None, Some(path), None, None) if path == Path::new("-") => Numbers::Stdin,
@@ -529,11 +538,14 @@ impl Work {
         let schema = match &numbers {
             Numbers::File { .. } => None,
             Numbers::Sweep(sweep) => sweep.schema(spec.dtype),
-            Numbers::Lines(_) => Some(Schema::single("", ColumnType::Bytes)),
+            Numbers::Lines(_) | Numbers::Words(_) => Some(Schema::single("", ColumnType::Bytes)),
             _ => Some(Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64))),
         };
         if let Some(schema) = schema {
             let answers = match (library, function) {
+                _ if let Some(python) = python => {
+                    Some(python.answers.map_or(ColumnType::Bytes, ColumnType::from))
+                }
                 (Some(library), _) => Some(BoundLibrary::bind(library, &schema)?.dtype()),
                 (None, Some(function)) => Some(Formula::bind(function, &schema)?.dtype()),
                 (None, None) => None,

@@ -11,10 +11,11 @@ use crate::data::format::Format;
 use crate::job::Work;
 use crate::job::command::{AnswerType, Command, Form, Function, Limits, Pipe, Program, Word, size, time};
 use crate::job::library::Library;
+use crate::job::python::Python;
 use crate::job::schedule::{Schedule, ScheduleKind};
 use crate::job::spec::{MapSpec, ReadSpec};
 
-/// The function of the user's own that is typed: `--exec`, `--worker` or `--library`, and what belongs to it. `None` where
+/// The function of the user's own that is typed: `--exec`, `--worker`, `--library` or `--python`, and what belongs to it. `None` where
 /// none is.
 ///
 /// # Errors
@@ -25,6 +26,7 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Function>> {
         ("--exec", !exec.is_empty()),
         ("--worker", worker.is_some()),
         ("--library", library.is_some()),
+        ("--python", spec.python.is_some()),
         ("-f", spec.function.is_some()),
     ];
     let mut own = own.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name);
@@ -41,14 +43,22 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Function>> {
             "--worker",
             "a program that stays: --worker CMD",
         ),
-        (*vectorized, "--vectorized", "--library", "a library: --library FILE.so:NAME"),
+        (
+            *vectorized && name != "--python",
+            "--vectorized",
+            "--library",
+            "a function of arrays: --library FILE.so:NAME, --python FILE.py:NAME",
+        ),
+        (spec.interpreter.is_some(), "--interpreter", "--python", "Python: --python FILE.py:NAME"),
+        (spec.no_fork, "--no-fork", "--python", "Python: --python FILE.py:NAME"),
     ];
     if let Some((_, flag, _, of)) = belongs.into_iter().find(|(said, _, of, _)| *said && *of != name) {
         return Err(Error::Usage(format!("{flag} is for {of}")));
     }
     if answers.is_some() && ["", "-f"].contains(&name) {
         return Err(Error::Usage(
-            "--answers is for what has no type of its own: a command (--exec), a program (--worker) or a library (--library)"
+            "--answers is for what has no type of its own: a command (--exec), a program (--worker), a library (--library) or a \
+             Python function (--python)"
                 .into(),
         ));
     }
@@ -64,6 +74,7 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Function>> {
             Some(Function::Program(program(worker.as_deref().unwrap_or(""), *worker_format, *answers)?))
         }
         "--library" => Some(Function::Library(of_library(spec)?)),
+        "--python" => Some(Function::Python(of_python(spec)?)),
         _ => None,
     })
 }
@@ -101,6 +112,23 @@ fn of_library(spec: &MapSpec) -> Result<Library> {
     };
     let text = library.as_deref().unwrap_or("");
     Library::parse(text, *vectorized, dtype.unwrap_or(Dtype::F64), answers)
+}
+
+fn of_python(spec: &MapSpec) -> Result<Python> {
+    let (module, function) = Python::parse(spec.python.as_deref().unwrap_or(""))?;
+    if spec.interpreter.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(Error::Usage(
+            "--interpreter: say which program it is, as in --interpreter python3.11".into(),
+        ));
+    }
+    Ok(Python {
+        module,
+        function,
+        vectorized: spec.vectorized,
+        interpreter: spec.interpreter.clone(),
+        imports_anew: spec.no_fork,
+        answers: spec.answers,
+    })
 }
 
 /// What `--pipe` and what belongs to it say.
@@ -181,7 +209,8 @@ pub(super) fn limits(shared: &Shared, work: &Work) -> Result<Limits> {
     let is_command = work.runs_programs();
     if limits != Limits::default() && !is_command {
         return Err(Error::Usage(
-            "--timeout, --retry-delay and --memory are for programs: --exec CMD ARGS, --worker CMD, or --pipe CMD ARGS"
+            "--timeout, --retry-delay and --memory are for programs: --exec CMD ARGS, --worker CMD, --python FILE.py:NAME, \
+             or --pipe CMD ARGS"
                 .into(),
         ));
     }

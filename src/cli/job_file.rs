@@ -10,6 +10,7 @@ use crate::base::{escape, names};
 use crate::cli::{Shared, WorkerCounts, sweep};
 use crate::job::input::{SAMPLE_NAME, TextFile};
 use crate::job::output::{Output, is_hdf5};
+use crate::job::python::Python;
 use crate::job::shard::ShardMode;
 use crate::job::spec::{JobSpec, TaskSpec, ValueArg};
 use crate::job::{Job, Task, Work};
@@ -168,6 +169,17 @@ impl Task {
                     };
                     *library = names::in_job_file(&path);
                 }
+                // One without a file is a module that Python looks for.
+                if let Some(python) = &mut map.python {
+                    let path = match Python::names_file(python) {
+                        true => paths.resolve(Path::new(python))?,
+                        false => paths.name(python)?,
+                    };
+                    *python = names::in_job_file(&path);
+                }
+                if let Some(interpreter) = map.interpreter.as_mut().filter(|path| names::has_folder(path)) {
+                    *interpreter = paths.resolve(interpreter)?;
+                }
                 if let Some(range) = &mut map.range {
                     *range = paths.text(range)?;
                 }
@@ -217,7 +229,7 @@ impl Task {
             failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
             seed: match (flags.seed, &spec.seed) {
                 // Of several tasks not each chooses at random.
-                (Some(seed), _) => Some(seed).filter(|_| work.is_random()),
+                (Some(seed), _) => Some(seed).filter(|_| work.is_random() || work.is_python()),
                 (None, Some(ValueArg(text))) => {
                     let text = text.to_string_lossy();
                     let wrong = |_| Error::Usage(format!("seed = '{text}': it is a whole number from 0"));

@@ -144,7 +144,10 @@ Examples:
   parpy map --sweep a='lin(0,1)' --sweep b='log(1e-3,1)' --points lhs:100 --seed 1 -f 'a*b' -o s.csv
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
   parpy map --range 0..1000 --worker 'python3 -u model.py'            a program that stays answers a line for each
+  parpy map --from runs.csv --python sim.py:energy -o out.csv -k      columns are arguments, by their names
+  parpy map --range 0..1000 --python mc.py:walk --seed 1              def walk(steps, rng): a generator for each item
   parpy map --from runs.csv:x,y --library ./model.so:energy -o energies.csv   double energy(double, double)
+  mpirun -n 4 parpy map --from runs.csv --python sim.py:energy -o out.csv
   mpirun -n 4 parpy map --from values.npy -o none --report
   parpy map --range 0..1000000 -o out.csv --part 2/8    one of 8 parts: out.part-2-of-8.csv
   parpy map --range 0..1000000 -o out.csv --join 8      when there are all 8: out.csv
@@ -184,7 +187,7 @@ keep_going, halt, unordered, retries, seed, repeat, compress and part; where com
 timeout, memory, retry_delay, gpus, joblog and failed. map may have values, range, from, lines,
 sweep (a list, as in [\"a=0..1:0.1\", \"b=1,2\"], because its order counts), zip, sample, points,
 no_header, text, delimiter, function, exec (a list of words), shell, raw, worker, worker_format,
-library, vectorized, answers, dtype, columns, reduce, by, ddof and who; read has file, do, pipe (a
+library, python, interpreter, no_fork, vectorized, answers, dtype, columns, reduce, by, ddof and who; read has file, do, pipe (a
 list of words), shell, header and block. They are the flags of the command line, which come before
 them.
 

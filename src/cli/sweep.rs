@@ -40,8 +40,8 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
 /// It chooses nothing; or its parts would each choose for themselves.
 pub(super) fn seed(seed: Option<u64>, work: &Work, portion: ShardMode) -> Result<Option<u64>> {
     match (work.is_random(), seed) {
-        (false, Some(_)) => {
-            Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N".into()))
+        (false, Some(_)) if !work.is_python() => {
+            Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N, and for --python".into()))
         }
         (true, None) if portion != ShardMode::Whole => Err(Error::Usage(
             "--part, --join: all parts are of what is chosen at random once; give each of them the same seed, as in \

@@ -27,6 +27,7 @@ use crate::node::cpus::Cpus;
 use crate::observe::log;
 use crate::observe::report::{self, Report};
 use crate::observe::trace::{self, Timeline};
+use crate::op;
 use crate::sched::{self, Attempt, merge, patterns};
 
 /// A member of an MPI run, once this process is one.
@@ -109,6 +110,7 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
                 job(cli, &launch, backend, &mut member)
             }),
         };
+    op::command::python::end();
     exec::end();
     // Said before MPI is finalised, which is when `member` is dropped: once a rank has left with an exit
     // code, mpirun may end the others.
@@ -126,10 +128,12 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
 fn may_run_commands(cli: &Cli, over_ranks: bool) -> bool {
     let is_plain = |path: &Path| matches!(Format::of_name(path), Some(Format::Text) | None) && path.is_file();
     let names_one = |text: &[u8]| {
-        ["exec", "pipe", "worker"].iter().any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
+        ["exec", "pipe", "worker", "python"]
+            .iter()
+            .any(|name| memchr::memmem::find(text, name.as_bytes()).is_some())
     };
     let has_none = |path: &Path| input::read_small(path).is_ok_and(|text| !names_one(&text));
-    let of_map = |map: &MapSpec| !map.exec.is_empty() || map.worker.is_some();
+    let of_map = |map: &MapSpec| !map.exec.is_empty() || map.worker.is_some() || map.python.is_some();
     let of_job_file = |path: &Path| over_ranks || !is_plain(path) || !has_none(path);
     match &cli.command {
         Some(Command::Map(map)) => of_map(map),

@@ -1,17 +1,28 @@
-//! The seeds of what is chosen at random, where none was given: drawn once, before the work begins, and told.
+//! What is drawn at random before the work begins: the key of each run, and where none was given the seed of what is chosen
+//! at random, which is told.
 
 use std::hash::{BuildHasher, RandomState};
 
 use crate::job::Task;
+use crate::job::shard::ShardMode;
 use crate::mpi::communicator::Communicator;
 
-/// Gives each of `tasks` that needs a seed and has none one that rank 0 has drawn; the same on every rank.
+/// Gives each of `tasks` a key, and a seed where it needs one and has none, as rank 0 has drawn them; the same on every rank.
 pub fn draw(tasks: &mut [Task], ranks: Option<&dyn Communicator>) {
-    for task in tasks.iter_mut().filter(|task| task.work.is_random() && task.seed.is_none()) {
+    for task in tasks {
+        // Parts that are not told one have none: each would draw another.
+        let draws = task.work.is_random() || task.work.is_python() && task.portion == ShardMode::Whole;
+        if !draws && !task.work.is_python() {
+            continue;
+        }
         // The standard library draws the keys of its hashes from the system. Such that a float holds it, too, as
         // many readers of JSON have no other numbers.
-        let drawn = RandomState::new().hash_one(0) >> 11;
-        let seed = ranks.map_or(drawn, |ranks| ranks.bcast([drawn, 0, 0, 0])[0]);
+        let drawn = [RandomState::new().hash_one(0) >> 11, RandomState::new().hash_one(0), 0, 0];
+        let [seed, key, ..] = ranks.map_or(drawn, |ranks| ranks.bcast(drawn));
+        task.key = key;
+        if !draws || task.seed.is_some() {
+            continue;
+        }
         task.seed = Some(seed);
         if ranks.is_none_or(|ranks| ranks.is_root()) {
             tracing::debug!("--seed {seed} chooses the same ones again");

@@ -13,6 +13,7 @@ mod child;
 mod client;
 mod feed;
 mod message;
+mod peer;
 mod resident;
 mod runner;
 mod spawner;
@@ -21,6 +22,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 pub use client::{Ended, Runner, begin, end};
+pub use peer::{News, Peer};
 pub use resident::{Heard, Resident};
 
 /// A program to be run.

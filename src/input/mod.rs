@@ -167,7 +167,7 @@ fn open_values(task: &Task, readers: usize) -> Result<Values> {
     };
     let (dtype, may_lack) = (*dtype, task.keep_going);
     // A program is given texts as they stand there.
-    let as_texts = function.as_ref().is_some_and(|function| function.runs().is_some());
+    let as_texts = function.as_ref().is_some_and(|function| function.takes_texts());
     let text = |reader: Box<dyn text::Input>, name| -> Result<Values> {
         Ok(Values::Stream(Box::new(text::Text::open(reader, name, dtype, readers, may_lack)?)))
     };

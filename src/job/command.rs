@@ -13,6 +13,7 @@ use crate::base::names;
 use crate::data::dtype::Dtype;
 use crate::data::schema::ColumnType;
 use crate::job::library::Library;
+use crate::job::python::Python;
 
 /// A word of a command: bytes, which need not be UTF-8. In job files as the names of files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,6 +169,8 @@ pub enum Function {
     Program(Program),
     /// A compiled function is called.
     Library(Library),
+    /// A Python function is called.
+    Python(Python),
 }
 
 impl Function {
@@ -178,14 +181,29 @@ impl Function {
             Self::Command(command) => command.text(),
             Self::Program(program) => program.text(),
             Self::Library(library) => library.text(),
+            Self::Python(python) => python.text(),
         }
     }
 
-    /// Are programs run, which are given items as they are? What type their answers are, where the user has said that.
+    /// Is it given items as they are, whatever they look like?
+    pub fn takes_texts(&self) -> bool {
+        matches!(self, Self::Command(_) | Self::Program(_))
+    }
+
+    /// Do processes of their own answer? What type their answers are, where the user has said that.
     pub fn runs(&self) -> Option<Option<AnswerType>> {
         match self {
             Self::Command(Command { answers, .. }) | Self::Program(Program { answers, .. }) => Some(*answers),
+            Self::Python(python) => Some(python.answers),
             Self::Formula(_) | Self::Library(_) => None,
+        }
+    }
+
+    /// The Python function, where it is one.
+    pub fn python(&self) -> Option<&Python> {
+        match self {
+            Self::Python(python) => Some(python),
+            Self::Formula(_) | Self::Command(_) | Self::Program(_) | Self::Library(_) => None,
         }
     }
 
@@ -193,7 +211,7 @@ impl Function {
     pub fn library(&self) -> Option<&Library> {
         match self {
             Self::Library(library) => Some(library),
-            Self::Formula(_) | Self::Command(_) | Self::Program(_) => None,
+            Self::Formula(_) | Self::Command(_) | Self::Program(_) | Self::Python(_) => None,
         }
     }
 }

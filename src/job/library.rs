@@ -49,7 +49,7 @@ impl Library {
     /// Its file: one of this name in the current folder, where there is one, as the loader would look for a name without a
     /// slash elsewhere.
     pub fn file(&self) -> PathBuf {
-        match self.path.parent() == Some(Path::new("")) && self.path.is_file() {
+        match !names::has_folder(&self.path) && self.path.is_file() {
             true => Path::new(".").join(&self.path),
             false => self.path.clone(),
         }

@@ -11,6 +11,7 @@ pub mod input;
 pub mod library;
 pub mod output;
 pub mod pattern;
+pub mod python;
 pub mod schedule;
 pub mod shard;
 pub mod spec;
@@ -81,6 +82,8 @@ pub struct Task {
     pub failed: Option<PathBuf>,
     /// What is chosen at random is chosen with; where that is wanted and not said, it is drawn before the run begins.
     pub seed: Option<u64>,
+    /// A number that no other run has, the same on every rank; drawn before the run begins.
+    pub key: u64,
     /// How often to run; more than once for medians.
     pub repeat: usize,
     /// How the datasets of an HDF5 file are compressed.
@@ -200,9 +203,14 @@ impl Work {
         }
     }
 
+    /// Is a Python function called? It may draw random numbers.
+    pub fn is_python(&self) -> bool {
+        matches!(self, Self::Map { function: Some(Function::Python(_)), .. })
+    }
+
     /// Are the answers what a program prints, as it is?
     pub fn answers_text(&self) -> bool {
-        matches!(self, Self::Map { reduce: None, .. })
+        matches!(self, Self::Map { reduce: None, function: Some(function), .. } if function.takes_texts())
             && matches!(self.runs_for_items(), Some(None | Some(AnswerType::Text)))
     }
 
@@ -403,13 +411,22 @@ impl Task {
                     Some(Function::Library(library)) => {
                         let Library { vectorized, answers, .. } = library;
                         let file = library.file();
-                        let is_path = file.parent() != Some(Path::new(""));
-                        let file = if is_path { absolute(&file) } else { file };
+                        let file = if names::has_folder(&file) { absolute(&file) } else { file };
                         let mut text = file.into_os_string();
                         text.push(format!(":{}", library.symbol));
                         spec.library = Some(names::in_job_file(Path::new(&text)));
                         (spec.vectorized, spec.answers) =
                             (*vectorized, Some(AnswerType::of_number(*answers)));
+                    }
+                    Some(Function::Python(python)) => {
+                        spec.python = Some(python.in_job_file());
+                        let in_folder = |path: &PathBuf| match names::has_folder(path) {
+                            true => absolute(path),
+                            false => path.clone(),
+                        };
+                        spec.interpreter = python.interpreter.as_ref().map(in_folder);
+                        (spec.vectorized, spec.no_fork) = (python.vectorized, python.imports_anew);
+                        spec.answers = python.answers;
                     }
                     None => {}
                 }

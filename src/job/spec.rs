@@ -113,11 +113,28 @@ pub struct MapSpec {
     #[arg(long, value_name = "FILE.so:NAME", conflicts_with_all = ["function", "exec", "worker"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<String>,
-    /// The function takes arrays: void NAME(const double *x, ..., double *y, size_t n), with one more for each column
-    #[arg(long, requires = "library")]
+    /// Call a Python function, of a file or of a module as import finds it: with the columns as its arguments, by their names
+    /// where these are those of its parameters, else by their places. It answers a number, a text or None; an exception is an
+    /// item without an answer. The module is imported once on each node, and a process forked from that for each worker,
+    /// which calls parpy_init() of the module first where it has one. A parameter rng is given a numpy.random.Generator that
+    /// hangs on --seed and the number of the item alone
+    #[arg(long, value_name = "FILE.py:NAME", conflicts_with_all = ["function", "exec", "worker", "library"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The interpreter [default: that of $VIRTUAL_ENV, else python3]
+    #[arg(long, value_name = "PYTHON", requires = "python")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<PathBuf>,
+    /// Each worker imports the module itself: for modules that do not bear to be forked
+    #[arg(long, requires = "python")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_fork: bool,
+    /// The function takes arrays: of a library void NAME(const double *x, ..., double *y, size_t n), with one more for each
+    /// column; of Python it is given numpy arrays of many rows, and answers an array as long
+    #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vectorized: bool,
-    /// Type of what a command, program or library answers; what is printed and is none, is a failed item [default: of a
+    /// Type of what a command, program, library or Python function answers; what is printed and is none, is a failed item [default: of a
     /// library f64; of programs text, and in .npy and .h5 what its first 64 answers are: i64 where all are whole numbers,
     /// f64 where all are numbers, else text, which .npy does not hold]
     #[arg(long, value_enum)]

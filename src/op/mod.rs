@@ -32,6 +32,7 @@ use crate::job::output::Output;
 use crate::job::shard::ShardMode;
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
+use crate::op::command::python::BoundPython;
 use crate::op::command::{BoundCommand, BoundPipe, BoundProgram, CommandLines};
 use crate::op::formula::Formula;
 use crate::op::library::BoundLibrary;
@@ -140,6 +141,7 @@ impl Bound {
         let function = match self.function.clone() {
             Some(BoundFunction::Command(command)) => Some(BoundFunction::Command(command.answering(answers))),
             Some(BoundFunction::Program(program)) => Some(BoundFunction::Program(program.answering(answers))),
+            Some(BoundFunction::Python(python)) => Some(BoundFunction::Python(python.answering(answers))),
             other => other,
         };
         Self { function, is_open: false, ..self.clone() }
@@ -371,6 +373,11 @@ pub trait RowFunction: Send {
         None
     }
 
+    /// Is the answer to a row, of those that have been answered last and have none, that there is none? That is no fault.
+    fn is_missing(&self, _row: usize) -> bool {
+        false
+    }
+
     /// How a row was worked on, of those that have been answered last, where it has a work of its own; and the last of what was said
     /// while it was.
     fn tried(&self, _row: usize) -> Option<(&Tried, &[u8])> {
@@ -389,6 +396,8 @@ pub enum BoundFunction {
     Program(BoundProgram),
     /// A function of a library.
     Library(BoundLibrary),
+    /// A Python function.
+    Python(BoundPython),
 }
 
 impl BoundFunction {
@@ -402,6 +411,7 @@ impl BoundFunction {
             Function::Command(command) => Ok(Self::Command(BoundCommand::bind(command, task.limits, schema))),
             Function::Program(program) => Ok(Self::Program(BoundProgram::bind(program, task.limits, schema))),
             Function::Library(library) => BoundLibrary::bind(library, schema).map(Self::Library),
+            Function::Python(python) => Ok(Self::Python(BoundPython::bind(python, task, schema))),
         }
     }
 
@@ -412,6 +422,7 @@ impl BoundFunction {
             Self::Command(command) => command.dtype(),
             Self::Program(program) => program.dtype(),
             Self::Library(library) => library.dtype(),
+            Self::Python(python) => python.dtype(),
         }
     }
 
@@ -421,6 +432,7 @@ impl BoundFunction {
             Self::Formula(formula) => formula.is_costly(),
             Self::Command(_) | Self::Program(_) => true,
             Self::Library(library) => library.is_costly(),
+            Self::Python(python) => python.is_costly(),
         }
     }
 
@@ -440,6 +452,7 @@ impl BoundFunction {
             Self::Command(command) => Box::new(command.function(worker(), is_of_any_length)),
             Self::Program(program) => Box::new(program.function(&worker())),
             Self::Library(library) => Box::new(library.function()?),
+            Self::Python(python) => Box::new(python.function(&worker())),
         })
     }
 
@@ -448,18 +461,23 @@ impl BoundFunction {
         match self {
             Self::Command(command) => Some(command.lines()),
             Self::Program(program) => Some(program.lines()),
+            Self::Python(python) => Some(python.lines()),
             Self::Formula(_) | Self::Library(_) => None,
         }
     }
 
-    /// Looks whether what it needs is there, so that a run that cannot begin says so before anything is written.
+    /// Looks whether what it needs is there, so that a run that cannot begin says so before anything is written, and starts
+    /// what the workers of this node have in common, of which `worker` is one. `will_fork`: workers are forked from this
+    /// process.
     ///
     /// # Errors
     /// As those of [`BoundFunction::function`].
-    pub fn check(&self) -> Result<()> {
+    pub fn begin(&self, will_fork: bool, worker: impl FnOnce() -> Worker) -> Result<()> {
         match self {
-            Self::Library(library) => library.function().map(drop),
-            Self::Formula(_) | Self::Command(_) | Self::Program(_) => Ok(()),
+            // What is loaded may start threads, which no process can be forked with: there the workers find it out.
+            Self::Library(library) if !will_fork => library.function().map(drop),
+            Self::Python(python) => python.begin(&worker()),
+            Self::Formula(_) | Self::Command(_) | Self::Program(_) | Self::Library(_) => Ok(()),
         }
     }
 }

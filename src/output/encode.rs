@@ -79,7 +79,8 @@ impl Encoding {
             Output::File(_, Format::Json) => Self::Rows(Rows::Json { who, list: true }),
             Output::File(_, Format::JsonLines) => Self::Rows(Rows::Json { who, list: false }),
             Output::File(_, Format::Hdf5 | Format::Npy) if bound.table().has_texts() => {
-                Self::Packed { gaps: task.keep_going }
+                // Until it is known which type answers have, a missing one is told from an empty text.
+                Self::Packed { gaps: task.keep_going || bound.is_open && task.work.is_python() }
             }
             Output::File(_, Format::Hdf5 | Format::Npy) => Self::Columns { inputs, gaps: task.keep_going },
         }
@@ -332,7 +333,7 @@ impl Alone {
     pub fn of(task: &Task) -> Self {
         match &task.work {
             Work::Map { function: Some(Function::Command(command)), .. } if command.raw => Self::Bare,
-            work if work.runs_for_items().is_some() => Self::Whole,
+            Work::Map { function: Some(function), .. } if function.takes_texts() => Self::Whole,
             _ => Self::Line,
         }
     }

@@ -44,6 +44,8 @@ struct Seen {
     answers: usize,
     has_float: bool,
     has_text: bool,
+    /// Some are missing, and their file has no way to say that of whole numbers.
+    lacks_some: bool,
 }
 
 impl Seen {
@@ -62,7 +64,7 @@ impl Seen {
     fn dtype(self) -> ColumnType {
         match self {
             Self { has_text: true, .. } => ColumnType::Bytes,
-            Self { has_float: true, .. } => ColumnType::F64,
+            Self { has_float: true, .. } | Self { lacks_some: true, .. } => ColumnType::F64,
             _ => ColumnType::I64,
         }
     }
@@ -171,10 +173,15 @@ impl<'a> OpenAnswers<'a> {
         }
     }
 
+    /// Do rows on their way say whether they have an answer?
+    fn has_gaps(&self) -> bool {
+        matches!(Encoding::of(self.task, self.bound), Encoding::Packed { gaps: true })
+    }
+
     /// The rows of `bytes`: their fields, the answer the last, and whether they have none.
     fn rows<'b>(&self, mut bytes: &'b [u8]) -> impl Iterator<Item = (Vec<Field<'b>>, bool)> + use<'b> {
         let dtypes: Vec<ColumnType> = self.bound.table().dtypes().collect();
-        let gaps = self.task.keep_going;
+        let gaps = self.has_gaps();
         std::iter::from_fn(move || unpack(&mut bytes, dtypes.iter().copied(), gaps))
     }
 
@@ -182,6 +189,7 @@ impl<'a> OpenAnswers<'a> {
     /// answer, that is a text, where there is one.
     fn look(&self, bytes: &[u8], seen: &mut Seen) -> Option<(u64, Vec<u8>)> {
         for (row, (fields, is_gap)) in (0..).zip(self.rows(bytes)) {
+            seen.lacks_some |= is_gap && !self.task.keep_going;
             if let (Some(Field::Text(answer)), false) = (fields.last(), is_gap) {
                 seen.note(typed(answer));
                 if seen.has_text {
@@ -218,14 +226,29 @@ impl<'a> OpenAnswers<'a> {
     /// A piece with answers of the type that is known, and those that are none of it; these become failures of `answer`.
     fn convert<'b>(&self, piece: Piece<'b>, answer: &mut BlockResult) -> (Piece<'b>, Misfits) {
         let State::Known(known) = &self.state else { return (piece, Misfits::default()) };
-        let Some(dtype) = known.answers().number() else { return (piece, Misfits::default()) };
+        let Some(dtype) = known.answers().number() else {
+            let gaps = self.task.keep_going;
+            if gaps == self.has_gaps() {
+                return (piece, Misfits::default());
+            }
+            let mut bytes = Vec::new();
+            for (fields, is_gap) in self.rows(&piece.bytes) {
+                pack_fields(fields.into_iter(), gaps.then_some(is_gap), &mut bytes);
+            }
+            return (Piece { bytes: bytes.into(), ..piece }, Misfits::default());
+        };
+        let is_lost = |is_gap: bool| is_gap && dtype == Dtype::I64 && !self.task.keep_going;
         let mut rows = Rows::new(Encoding::of(self.task, known), dtype);
         let mut misfits: Vec<(u64, String)> = Vec::new();
         let mut records = Vec::new();
         for (row, (fields, is_gap)) in (piece.block.start..).zip(self.rows(&piece.bytes)) {
             let Some((Field::Text(text), inputs)) = fields.split_last() else { continue };
-            match number(text, dtype) {
-                _ if is_gap => rows.push(inputs, None),
+            let found = match is_lost(is_gap) {
+                true => Err("its answer is missing, and whole numbers have no way to say that".to_owned()),
+                false => number(text, dtype),
+            };
+            match found {
+                _ if is_gap && !is_lost(is_gap) => rows.push(inputs, None),
                 Ok(bits) => rows.push(inputs, Some(bits)),
                 Err(why) => {
                     if misfits.is_empty() {

@@ -32,7 +32,7 @@ impl Instance {
     }
 
     /// Who this is, as commands know it.
-    fn worker(&self, task: &Task) -> Worker {
+    pub fn worker(&self, task: &Task) -> Worker {
         if task.pattern == PatternName::Mpi {
             let slot = cpus::local_rank().unwrap_or(self.rank) * self.threads + self.thread;
             let cpus = (cpus::usable() / self.threads).max(1);

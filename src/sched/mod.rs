@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use crate::base::error::{Error, Result};
+use crate::base::lanes::Lanes;
 use crate::base::time::Timestamp;
 use crate::input::blocks::BlockSource;
 use crate::job::pattern::PatternName;
@@ -28,7 +29,8 @@ use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::observe::report::Report;
 use crate::observe::trace::Timeline;
-use crate::op::{Bound, BoundFunction};
+use crate::op::Bound;
+use crate::sched::instance::Instance;
 
 /// One run of a task: which of its repetitions, and what is known of it if it fails.
 #[derive(Debug, Default)]
@@ -83,14 +85,16 @@ struct Opened {
 }
 
 impl Opened {
-    /// Opens the input of `task`; errors as [`BlockSource::open`], [`Bound::of`] and [`BoundFunction::check`].
+    /// Opens the input of `task`; errors as [`BlockSource::open`], [`Bound::of`] and [`begin`](crate::op::BoundFunction::begin).
     fn of(task: &Task) -> Result<Self> {
         let began = Timestamp::now();
         let (source, info) = BlockSource::open(task)?;
         let bound = Bound::of(task, info)?;
-        // What is loaded may start threads, which no process can be forked with: there the workers find it out.
-        if !matches!(task.pattern, PatternName::Process | PatternName::Pool) {
-            bound.function.as_ref().map_or(Ok(()), BoundFunction::check)?;
+        let will_fork = matches!(task.pattern, PatternName::Process | PatternName::Pool);
+        // Ranks do it together.
+        let is_shared = task.pattern == PatternName::Mpi && task.work.is_python();
+        if let Some(function) = bound.function.as_ref().filter(|_| !is_shared) {
+            function.begin(will_fork, || Instance::of(0, (0, 1), Lanes::Scalar).worker(task))?;
         }
         Ok(Self { began, source, bound })
     }

@@ -20,6 +20,7 @@ mod farm;
 mod files;
 mod formats;
 mod formulas;
+mod functions_in_python;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod holes;

@@ -186,6 +186,18 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         jobs.push(call("energies").args("--vectorized --part 2/3"));
         jobs.push(call("steps").args("--dtype i64 --answers i64 --reduce sum,max"));
     }
+    if tool("python3").is_some() {
+        let source = "def f(x):\n    if x % 17 == 3: raise ValueError(x)\n    return None if x % 5 == 0 else x / 4\n\
+                      def g(x): return 'a' * (x % 7) + '\\n' if x > 0 else x\n";
+        let module = dir.write("model.py", source);
+        let call = |name: &str| {
+            parpy("map --range -70..70 --python").arg(format!("{}:{name}", module.display())).args("--seed 1")
+        };
+        jobs.push(call("f").args("-k"));
+        jobs.push(call("f").args("-k --answers f64 --part 2/3 --reduce sum,count"));
+        jobs.push(call("f"));
+        jobs.push(call("g"));
+    }
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("if(length(x) % 3, lower(x), upper(x))"));
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));
     jobs.push(parpy("map -k --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));

@@ -6,6 +6,7 @@
 
 mod faults;
 mod pipe;
+pub mod python;
 mod resident;
 mod template;
 mod tries;
@@ -120,6 +121,8 @@ pub enum CommandLines {
     Each(Arc<Template>),
     /// One program for all of them.
     All(String),
+    /// A function that is called with each.
+    Call(String),
 }
 
 impl CommandLines {
@@ -130,6 +133,10 @@ impl CommandLines {
                 template.line(&Item { values: &values_of(record), row: record.row, slot: record.tried.slot })
             }
             Self::All(program) => program.clone().into_bytes(),
+            Self::Call(function) => {
+                let values = values_of(record).join(&b", "[..]);
+                [function.as_bytes(), b"(", &values, b")"].concat()
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::data::batch::BatchRef;
 use crate::data::block::Block;
 use crate::data::dtype::Dtype;
 use crate::data::row_set::RowSet;
+use crate::data::schema::ColumnType;
 use crate::data::texts::Texts;
 use crate::input::Indexed;
 use crate::op::expr::WINDOW;
@@ -69,9 +70,11 @@ impl MapRows {
         rank: usize,
         source: Option<Box<dyn Indexed>>,
     ) -> Self {
-        let words = source.as_ref().map_or(0, |source| source.piece() * settings.columns.len());
+        // A function that wants many rows at once is given them; the source may have fewer.
+        let at_once = function.as_ref().map_or(0, |function| function.rows_at_once()).max(WINDOW);
+        let words = source.as_ref().map_or(0, |source| source.piece().max(at_once) * settings.columns.len());
         let template = settings.template(Some(rank));
-        let (own, answers) = (pages(words * size_of::<u64>()), vec![0; WINDOW]);
+        let (own, answers) = (pages(words * size_of::<u64>()), vec![0; at_once]);
         let states = settings.states(lanes);
         let used = match (&function, &settings.reduce) {
             (Some(function), _) => function.columns(),
@@ -152,6 +155,17 @@ struct Means<'a> {
     is_wanted: &'a dyn Fn() -> bool,
 }
 
+/// Is it the answer to a row without one that there is none, and can the results say so?
+fn is_missing(settings: &MapSettings, function: &dyn RowFunction, row: usize) -> bool {
+    let can_be_said = match settings.encoding {
+        Encoding::Columns { gaps, .. } | Encoding::Packed { gaps } => {
+            gaps || settings.answers != ColumnType::I64
+        }
+        Encoding::Text | Encoding::Rows(_) | Encoding::States => true,
+    };
+    can_be_said && function.is_missing(row)
+}
+
 /// Answers of a window of rows, and which of them have none, or lack a value.
 fn answer(
     function: &mut (dyn RowFunction + 'static),
@@ -180,7 +194,7 @@ fn record_answers(
         recorded => recorded == Recorded::All,
     };
     for row in 0..rows.len() {
-        let has_failed = faults.has(row);
+        let has_failed = faults.has(row) && !is_missing(settings, function, row);
         if !has_failed && !is_all {
             continue;
         }
@@ -209,10 +223,17 @@ fn reduce_window(
     let Means { settings, used, .. } = means;
     let (count, before) = (rows.len(), room.done());
     let mut faults = RowSet::default();
+    let mut has_failed = RowSet::default();
     if let Some(function) = function {
         faults = answer(function, rows, y, means)?;
         record_answers(function, rows, &faults, room, means);
-        if let Some(first) = (0..count).find(|row| faults.has(*row)) {
+        if !faults.is_empty() {
+            has_failed.extend((0..count).filter(|row| faults.has(*row) && !function.is_missing(*row)));
+        }
+        let mut failed = (0..count).filter(|row| has_failed.has(*row));
+        if !has_failed.is_empty()
+            && let Some(first) = failed.next()
+        {
             let complaint = complaint(settings, function, used, rows, first);
             if !settings.keep_going {
                 room.answer.failure = Some(Error::Item(complaint));
@@ -238,7 +259,8 @@ fn reduce_window(
         }),
     );
     // A row of columns alone is one without an answer where a column that counts lacks a value.
-    let failed: Vec<usize> = (0..count).filter(|row| faults.has(*row) || rows.lacks(used, *row)).collect();
+    let failed: Vec<usize> =
+        (0..count).filter(|row| has_failed.has(*row) || rows.lacks(used, *row)).collect();
     if let Some(first) = failed.first() {
         room.answer
             .first_failed
@@ -313,10 +335,16 @@ fn answer_window(
             room.answer.failure = unsaid.map(|(_, error)| error);
             return Ok(room.answer.failure.is_none());
         }
-        let complaint = complaint(settings, function, used, rows, end);
-        if !settings.keep_going {
-            room.answer.failure = Some(Error::Item(complaint));
-            return Ok(false);
+        if is_missing(settings, function, end) {
+            room.answer.items += 1;
+        } else {
+            let complaint = complaint(settings, function, used, rows, end);
+            if !settings.keep_going {
+                room.answer.failure = Some(Error::Item(complaint));
+                return Ok(false);
+            }
+            room.answer.failed += 1;
+            room.answer.first_failed.get_or_insert(complaint);
         }
         match settings.encoding {
             Encoding::Columns { inputs, gaps } => {
@@ -334,8 +362,6 @@ fn answer_window(
                 room.answer.bytes += leave_gap(settings, &row, template, &mut room.buf[room.answer.bytes..]);
             }
         }
-        room.answer.failed += 1;
-        room.answer.first_failed.get_or_insert(complaint);
         done = end + 1;
     }
 }

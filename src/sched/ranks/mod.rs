@@ -24,6 +24,7 @@ use shared_file::OwnPart;
 
 use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::counted;
+use crate::base::lanes::Lanes;
 use crate::base::signals::Waiting;
 use crate::input;
 use crate::input::blocks::BlockSource;
@@ -178,6 +179,7 @@ impl<'a> RankContext<'a> {
         self.stream = !bound.info.indexed;
         self.bound = bound.clone();
         self.set_threads(threads);
+        self.begin()?;
         let room = shape(&self.layout, 1).buffer_bytes().saturating_mul(self.layout.workers);
         if tasks::kind(self.task, &bound).is_none() && i32::try_from(room).is_err() {
             return Err(Error::Usage(format!(
@@ -246,6 +248,19 @@ impl<'a> RankContext<'a> {
         Ok(report)
     }
 
+    /// Starts what the workers of each node have in common. Collective.
+    ///
+    /// # Errors
+    /// As those of [`begin`](crate::op::BoundFunction::begin), of the first rank where it fails.
+    fn begin(&self) -> Result<()> {
+        if !self.task.work.is_python() {
+            return Ok(());
+        }
+        let worker = || Instance::of(self.mpi.rank(), (0, self.threads), Lanes::Scalar).worker(self.task);
+        let function = self.bound.function.as_ref();
+        self.mpi.all_fine(function.map_or(Ok(()), |function| function.begin(false, worker)))
+    }
+
     /// Tells all ranks that the task has ended, and how.
     pub fn stop(&self, outcome: u64) {
         self.command_all(STOP, outcome);
@@ -278,6 +293,8 @@ impl<'a> RankContext<'a> {
                     // What rank 0 could make of it, every rank can.
                     self.bound = Bound::of(self.task, info).unwrap_or_default();
                     self.set_threads(command.number as usize);
+                    // Rank 0 hears how it went, and says what follows.
+                    _ = self.begin();
                 }
                 // Rank 0 hears how these went, and says what follows.
                 OPEN => _ = self.file.open(self.mpi, self.task, &self.bound, None),
