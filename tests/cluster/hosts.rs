@@ -15,8 +15,13 @@ fn same_bytes_as_serial() {
     let dir = Dir::new();
     let text: String = (0..3000).map(|i| "word ".repeat(i % 17) + "\n").collect();
     let text = dir.write("text", text);
-    let jobs =
-        [parpy("map --range -70000..70000"), parpy("read").arg(&text), parpy("read --do count").arg(&text)];
+    let module = dir.write("model.py", "def half(x): return None if x % 3 == 0 else x / 2\n");
+    let jobs = [
+        parpy("map --range -70000..70000"),
+        parpy("map --range -700..700 --python").arg(format!("{}:half", module.display())),
+        parpy("read").arg(&text),
+        parpy("read --do count").arg(&text),
+    ];
     for job in jobs {
         let serial = job.clone().args("-p serial").stdout();
         for hosts in ["n1:1,n2:1", "n1:2,n2:2"] {

@@ -13,4 +13,5 @@ mod hybrid;
 mod lab;
 mod parpy;
 mod scaling;
+mod sweep;
 mod traps;
