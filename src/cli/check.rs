@@ -16,7 +16,7 @@ use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared, sweep};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::data::schema::{ColumnType, Schema};
+use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::hdf5_library;
 use crate::job::command::{Function, Gpus};
 use crate::job::compress::Compress;
@@ -542,20 +542,19 @@ impl Work {
             _ => Some(Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64))),
         };
         if let Some(schema) = schema {
+            let one = |dtype| vec![Field { name: ANSWERS.to_owned(), dtype }];
             let answers = match (library, function) {
-                _ if let Some(python) = python => {
-                    Some(python.answers.map_or(ColumnType::Bytes, ColumnType::from))
-                }
-                (Some(library), _) => Some(BoundLibrary::bind(library, &schema)?.dtype()),
-                (None, Some(function)) => Some(Formula::bind(function, &schema)?.dtype()),
-                (None, None) => None,
+                _ if let Some(python) = python => python.fields(),
+                (Some(library), _) => one(BoundLibrary::bind(library, &schema)?.dtype()),
+                (None, Some(function)) => one(Formula::bind(function, &schema)?.dtype()),
+                (None, None) => Vec::new(),
             };
             if let Some(Reductions { items, by, ddof }) = &reduce {
                 // Whatever the ranges of bins will be.
                 let any: Vec<(String, f64)> =
                     reduce::ends_of_unbounded(items).into_iter().map(|end| (end, 0.0)).collect();
                 let items = &reduce::bounded(items, &any)?;
-                Reduce::bind(items, &schema, answers, by.as_deref(), *ddof)?;
+                Reduce::bind(items, &schema, &answers, by.as_deref(), *ddof)?;
             }
         }
         let columns = columns(spec);

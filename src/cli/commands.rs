@@ -9,6 +9,7 @@ use crate::cli::Shared;
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::job::Work;
+use crate::job::answers::AnswersSpec;
 use crate::job::command::{AnswerType, Command, Form, Function, Limits, Pipe, Program, Word, size, time};
 use crate::job::library::Library;
 use crate::job::python::Python;
@@ -70,21 +71,24 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Function>> {
     }
     Ok(match name {
         "--exec" => Some(Function::Command(command(spec)?)),
-        "--worker" => {
-            Some(Function::Program(program(worker.as_deref().unwrap_or(""), *worker_format, *answers)?))
-        }
+        "--worker" => Some(Function::Program(program(
+            worker.as_deref().unwrap_or(""),
+            *worker_format,
+            one_answer(spec)?,
+        )?)),
         "--library" => Some(Function::Library(of_library(spec)?)),
-        "--python" => Some(Function::Python(of_python(spec)?)),
+        "--python" => Some(Function::Python(of_python(spec)?.into())),
         _ => None,
     })
 }
 
 fn command(spec: &MapSpec) -> Result<Command> {
-    let MapSpec { exec, shell, raw, answers, .. } = spec;
+    let MapSpec { exec, shell, raw, .. } = spec;
+    let answers = one_answer(spec)?;
     if exec.first().is_none_or(|program| program.0.is_empty()) {
         return Err(Error::Usage("--exec: say which command is to be run, as in --exec echo {}".into()));
     }
-    Ok(Command { words: exec.clone(), shell: *shell, raw: *raw, answers: *answers })
+    Ok(Command { words: exec.clone(), shell: *shell, raw: *raw, answers })
 }
 
 /// A program that stays: its words are those that a shell would make of `text`, and no shell is involved.
@@ -101,9 +105,23 @@ fn program(text: &str, form: Form, answers: Option<AnswerType>) -> Result<Progra
     Ok(Program { words: words.into_iter().map(|word| Word(word.into())).collect(), form, answers })
 }
 
+/// The type of answers that are one value each.
+///
+/// # Errors
+/// They are several.
+fn one_answer(spec: &MapSpec) -> Result<Option<AnswerType>> {
+    match &spec.answers {
+        None => Ok(None),
+        Some(AnswersSpec::One(answers)) => Ok(Some(*answers)),
+        Some(several @ AnswersSpec::Several(_)) => Err(Error::Usage(format!(
+            "--answers {several}: several columns of answers are for a Python function (--python)"
+        ))),
+    }
+}
+
 fn of_library(spec: &MapSpec) -> Result<Library> {
-    let MapSpec { library, vectorized, answers, dtype, .. } = spec;
-    let answers = match answers {
+    let MapSpec { library, vectorized, dtype, .. } = spec;
+    let answers = match one_answer(spec)? {
         None | Some(AnswerType::F64) => Dtype::F64,
         Some(AnswerType::I64) => Dtype::I64,
         Some(AnswerType::Text) => {
@@ -127,7 +145,7 @@ fn of_python(spec: &MapSpec) -> Result<Python> {
         vectorized: spec.vectorized,
         interpreter: spec.interpreter.clone(),
         imports_anew: spec.no_fork,
-        answers: spec.answers,
+        answers: spec.answers.clone(),
     })
 }
 

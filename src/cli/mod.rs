@@ -122,6 +122,7 @@ const ONLY_LOOK: [(&str, &str); 4] =
 
 /// What parpy can be asked to do.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant)] // there is one in all
 pub enum Command {
     /// Apply a function to many values; one result per line, in order
     #[command(after_help = "\

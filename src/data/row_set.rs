@@ -1,6 +1,8 @@
 //! Some rows of a window, by their numbers in it: those that have no answer, or lack a value. Most often there are none,
 //! which takes no memory.
 
+use crate::data::lacking::Lacking;
+
 /// Rows of a window.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowSet {
@@ -24,12 +26,26 @@ impl RowSet {
         self.words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
     }
 
+    /// The same, as rows that lack a value; `None` where none does.
+    pub fn lacking(&self) -> Option<Lacking<'_>> {
+        (!self.is_empty()).then(|| Lacking::where_set(&self.words))
+    }
+
     /// Puts a row in.
     pub fn insert(&mut self, row: usize) {
         if self.words.len() <= row / 64 {
             self.words.resize(row / 64 + 1, 0);
         }
         self.words[row / 64] |= 1 << (row % 64);
+    }
+}
+
+impl RowSet {
+    /// Takes a row out.
+    pub fn remove(&mut self, row: usize) {
+        if let Some(word) = self.words.get_mut(row / 64) {
+            *word &= !(1 << (row % 64));
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::names;
 use crate::data::dtype::Dtype;
 use crate::data::schema::ColumnType;
+use crate::job::answers::AnswersSpec;
 use crate::job::library::Library;
 use crate::job::python::Python;
 
@@ -170,7 +171,7 @@ pub enum Function {
     /// A compiled function is called.
     Library(Library),
     /// A Python function is called.
-    Python(Python),
+    Python(Box<Python>),
 }
 
 impl Function {
@@ -194,7 +195,7 @@ impl Function {
     pub fn runs(&self) -> Option<Option<AnswerType>> {
         match self {
             Self::Command(Command { answers, .. }) | Self::Program(Program { answers, .. }) => Some(*answers),
-            Self::Python(python) => Some(python.answers),
+            Self::Python(python) => Some(python.answers.as_ref().and_then(AnswersSpec::last)),
             Self::Formula(_) | Self::Library(_) => None,
         }
     }

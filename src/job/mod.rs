@@ -4,6 +4,7 @@
 //! so that every rank comes to the same job or to the same error. What depends on files is found out when
 //! a task is opened, on rank 0.
 
+pub mod answers;
 pub mod command;
 pub mod compress;
 pub mod halt;
@@ -25,6 +26,7 @@ use crate::base::names::{self, absolute};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
+use crate::job::answers::AnswersSpec;
 use crate::job::command::{AnswerType, Function, Gpus, Limits, Pipe};
 use crate::job::compress::Compress;
 use crate::job::halt::Halt;
@@ -402,11 +404,12 @@ impl Task {
                     Some(Function::Formula(text)) => spec.function = Some(text.clone()),
                     Some(Function::Command(command)) => {
                         spec.exec.clone_from(&command.words);
-                        (spec.shell, spec.raw, spec.answers) = (command.shell, command.raw, command.answers);
+                        (spec.shell, spec.raw) = (command.shell, command.raw);
+                        spec.answers = command.answers.map(AnswersSpec::One);
                     }
                     Some(Function::Program(program)) => {
                         (spec.worker, spec.worker_format) = (Some(program.text()), program.form);
-                        spec.answers = program.answers;
+                        spec.answers = program.answers.map(AnswersSpec::One);
                     }
                     Some(Function::Library(library)) => {
                         let Library { vectorized, answers, .. } = library;
@@ -416,7 +419,7 @@ impl Task {
                         text.push(format!(":{}", library.symbol));
                         spec.library = Some(names::in_job_file(Path::new(&text)));
                         (spec.vectorized, spec.answers) =
-                            (*vectorized, Some(AnswerType::of_number(*answers)));
+                            (*vectorized, Some(AnswersSpec::One(AnswerType::of_number(*answers))));
                     }
                     Some(Function::Python(python)) => {
                         spec.python = Some(python.in_job_file());
@@ -426,7 +429,7 @@ impl Task {
                         };
                         spec.interpreter = python.interpreter.as_ref().map(in_folder);
                         (spec.vectorized, spec.no_fork) = (python.vectorized, python.imports_anew);
-                        spec.answers = python.answers;
+                        spec.answers.clone_from(&python.answers);
                     }
                     None => {}
                 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::names;
+use crate::data::schema::{ANSWERS, ColumnType, Field};
 use crate::job::absolute;
-use crate::job::command::AnswerType;
+use crate::job::answers::AnswersSpec;
 
 /// Where a function is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +33,8 @@ pub struct Python {
     pub interpreter: Option<PathBuf>,
     /// Each worker imports the module itself.
     pub imports_anew: bool,
-    /// Type of its answers, where the user has said it.
-    pub answers: Option<AnswerType>,
+    /// What its answers are, where the user has said it.
+    pub answers: Option<AnswersSpec>,
 }
 
 /// The interpreter where nothing is said and no environment is active.
@@ -74,6 +75,14 @@ impl Python {
         match &self.module {
             Module::File(path) => format!("{}:{}", path.display(), self.function),
             Module::Name(name) => format!("{name}:{}", self.function),
+        }
+    }
+
+    /// The columns that its answers are.
+    pub fn fields(&self) -> Vec<Field> {
+        match &self.answers {
+            Some(answers) => answers.fields(),
+            None => vec![Field { name: ANSWERS.to_owned(), dtype: ColumnType::Bytes }],
         }
     }
 

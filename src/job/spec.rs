@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::error::Error;
 use crate::base::fmt::shown;
 use crate::data::dtype::Dtype;
-use crate::job::command::{AnswerType, Form, Word};
+use crate::job::answers::AnswersSpec;
+use crate::job::command::{Form, Word};
 use crate::job::pattern::PatternName;
 
 /// Where the values come from, and what is done with each.
@@ -134,12 +135,13 @@ pub struct MapSpec {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub vectorized: bool,
-    /// Type of what a command, program, library or Python function answers; what is printed and is none, is a failed item [default: of a
+    /// Type of what a command, program, library or Python function answers: i64, f64 or text; what is printed and is none, is a failed item [default: of a
     /// library f64; of programs text, and in .npy and .h5 what its first 64 answers are: i64 where all are whole numbers,
-    /// f64 where all are numbers, else text, which .npy does not hold]
-    #[arg(long, value_enum)]
+    /// f64 where all are numbers, else text, which .npy does not hold]. Of a Python function that answers several values, a
+    /// tuple, a list or a dict, their names and types: energy=f64,steps=i64
+    #[arg(long, value_name = "TYPE")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub answers: Option<AnswerType>,
+    pub answers: Option<AnswersSpec>,
     /// Type of the numbers, and of the arguments of a library, which are f64 otherwise [default: that of the file; typed, and in text and CSV: f64 where one of the first is a float]
     #[arg(long, value_enum)]
     #[serde(skip_serializing_if = "Option::is_none")]

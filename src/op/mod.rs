@@ -83,20 +83,30 @@ impl Bound {
             .map(|function| BoundFunction::bind(function, task, &info.schema))
             .transpose()?;
         if let Some(Reductions { items, by, ddof }) = reduce {
-            let answers = function.as_ref().map(BoundFunction::dtype);
-            let reduce = Some(Reduce::bind(items, &info.schema, answers, by.as_deref(), *ddof)?);
+            let answers = function.as_ref().map_or(Vec::new(), BoundFunction::answers);
+            let reduce = Some(Reduce::bind(items, &info.schema, &answers, by.as_deref(), *ddof)?);
             return Self { info, function, reduce, ..Self::default() }.checked(task);
         }
         let count = info.schema.len();
-        let names = input_names(&info.schema, *who);
-        let kept = match (columns, &task.output) {
-            (Some(columns), _) => kept_columns(columns, &names)?,
-            (None, Output::None | Output::People) => Vec::new(),
-            (None, Output::Stdout | Output::File(_, Format::Text)) if !who => Vec::new(),
+        let answers = function.as_ref().map_or(Vec::new(), BoundFunction::answers);
+        let names = input_names(&info.schema, &answers, *who);
+        if let Some(columns) = columns {
+            let answers = answers.iter().map(|field| &*field.name);
+            let (kept, last) = kept_columns(columns, names.iter().map(String::as_str), answers)?;
+            let function = function.map(|function| function.with_last(last));
+            let is_open = is_open(task);
+            return Self { info, function, kept, says_who: *who, is_open, ..Self::default() }.checked(task);
+        }
+        let inputs = match &task.output {
+            Output::None | Output::People => 0,
+            Output::Stdout | Output::File(_, Format::Text) if !who => 0,
             // A table where there are several, else the answers alone.
-            (None, Output::File(_, Format::Npy)) if count == 1 => Vec::new(),
-            (None, Output::Stdout | Output::File(..)) => (0..count).collect(),
+            Output::File(_, Format::Npy) if count == 1 => 0,
+            Output::Stdout | Output::File(..) => count,
         };
+        // Columns of answers before the last follow those of the input.
+        let others = count..count + answers.len().saturating_sub(1);
+        let kept = (0..inputs).chain(others).collect();
         let is_open = is_open(task);
         Self { info, function, kept, says_who: *who, is_open, ..Self::default() }.checked(task)
     }
@@ -179,7 +189,15 @@ impl Bound {
 
     /// What the columns of the input of a `map` are called in results.
     pub fn names(&self) -> Vec<String> {
-        input_names(&self.info.schema, self.says_who)
+        let answers = self.function.as_ref().map_or(Vec::new(), BoundFunction::answers);
+        input_names(&self.info.schema, &answers, self.says_who)
+    }
+
+    /// Columns of answers before the last, where a function has several. They follow those of the input in [`Bound::kept`].
+    pub fn other_answers(&self) -> Vec<Field> {
+        let mut answers = self.function.as_ref().map_or(Vec::new(), BoundFunction::answers);
+        answers.pop();
+        answers
     }
 
     /// Type of the answers of a `map`.
@@ -202,11 +220,14 @@ impl Bound {
             Some(Answers::Lines) => return Schema::default(),
             None => {}
         }
-        let names = self.names();
-        let inputs =
-            self.kept.iter().map(|k| Field { name: names[*k].clone(), dtype: schema.fields[*k].dtype });
-        let answers = Field { name: ANSWERS.to_owned(), dtype: self.answers() };
-        Schema { fields: inputs.chain([answers]).collect() }
+        let dtypes = schema.fields.iter().map(|field| field.dtype);
+        let inputs = self.names().into_iter().zip(dtypes).map(|(name, dtype)| Field { name, dtype });
+        let all: Vec<Field> = inputs.chain(self.other_answers()).collect();
+        let last = self.function.as_ref().and_then(|function| function.answers().pop());
+        let last = last.unwrap_or(Field { name: ANSWERS.to_owned(), dtype: self.answers() });
+        let mut fields: Vec<Field> = self.kept.iter().map(|k| all[*k].clone()).collect();
+        fields.push(last);
+        Schema { fields }
     }
 }
 
@@ -217,7 +238,7 @@ fn is_open(task: &Task) -> bool {
 }
 
 /// What the columns of an input are called in results, which may say who has answered.
-fn input_names(schema: &Schema, says_who: bool) -> Vec<String> {
+fn input_names(schema: &Schema, answers: &[Field], says_who: bool) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for field in &schema.fields {
         let mut name = match &*field.name {
@@ -226,7 +247,8 @@ fn input_names(schema: &Schema, says_who: bool) -> Vec<String> {
             ANSWERS if schema.len() == 1 => NAMELESS.to_owned(),
             name => name.to_owned(),
         };
-        let is_taken = |name: &str| name == ANSWERS || says_who && OF_WHO.contains(&name);
+        let is_answer = |name: &str| name == ANSWERS || answers.iter().any(|field| field.name == name);
+        let is_taken = |name: &str| is_answer(name) || says_who && OF_WHO.contains(&name);
         while is_taken(&name) || names.contains(&name) {
             name.push('_');
         }
@@ -235,18 +257,28 @@ fn input_names(schema: &Schema, says_who: bool) -> Vec<String> {
     names
 }
 
-/// The columns of the input that `--columns` keeps, which are called `names`.
-fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
+/// The columns that `--columns` keeps of the inputs, which have these names, and of the answers, and which of the answers
+/// comes last. Answers before that one follow the inputs.
+fn kept_columns<'a>(
+    columns: &[String],
+    inputs: impl Iterator<Item = &'a str>,
+    answers: impl Iterator<Item = &'a str>,
+) -> Result<(Vec<usize>, usize)> {
     let wrong = |why: String| Error::Usage(format!("--columns {}: {why}", columns.join(",")));
-    let Some((last, inputs)) = columns.split_last().filter(|(last, _)| *last == ANSWERS) else {
-        let why = format!("the answers are a column of all results, {ANSWERS}; give it last");
+    let (inputs, answers): (Vec<&str>, Vec<&str>) = (inputs.collect(), answers.collect());
+    let last = columns.last().and_then(|last| answers.iter().position(|known| last == known));
+    let Some(last) = last else {
+        let why =
+            format!("the answers are a column of all results, {}; give it last", listed(answers.into_iter()));
         return Err(wrong(why));
     };
+    let others = answers.iter().enumerate().filter(|(k, _)| *k != last).map(|(_, name)| *name);
+    let known: Vec<&str> = inputs.into_iter().chain(others).collect();
     let mut kept = Vec::new();
-    for name in inputs {
-        let Some(k) = names.iter().position(|known| known == name) else {
-            let near = did_you_mean(name, names.iter().map(String::as_str));
-            let there = listed(names.iter().map(String::as_str).chain([&**last]));
+    for name in &columns[..columns.len() - 1] {
+        let Some(k) = known.iter().position(|known| known == name) else {
+            let near = did_you_mean(name, known.iter().copied());
+            let there = listed(known.iter().copied().chain([answers[last]]));
             return Err(wrong(format!("there is no column {name}; there are {there}{near}")));
         };
         if kept.contains(&k) {
@@ -254,7 +286,7 @@ fn kept_columns(columns: &[String], names: &[String]) -> Result<Vec<usize>> {
         }
         kept.push(k);
     }
-    Ok(kept)
+    Ok((kept, last))
 }
 
 /// Columns that say who has answered.
@@ -334,6 +366,15 @@ pub struct RowsOf<'a> {
     pub lacking: &'a RowSet,
 }
 
+/// A column of answers.
+#[derive(Debug, Default)]
+pub struct AnswerColumn {
+    /// A word for each row.
+    pub bits: Vec<u64>,
+    /// Rows that have none.
+    pub lacking: RowSet,
+}
+
 /// Is the work worth going on with? Asked between two items of which each may take long.
 ///
 /// # Errors
@@ -357,6 +398,11 @@ pub trait RowFunction: Send {
     /// # Errors
     /// It cannot go on: a signal has come, or what it needs has gone.
     fn answer(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<RowSet>;
+
+    /// Columns of answers before the one that was filled last, where there are several, of as many rows. They are given away.
+    fn take_others(&mut self) -> Vec<AnswerColumn> {
+        Vec::new()
+    }
 
     /// Where the words of answers lead to that are texts, and that [`RowFunction::answer`] has made.
     fn made(&self) -> &[u8] {
@@ -423,6 +469,22 @@ impl BoundFunction {
             Self::Program(program) => program.dtype(),
             Self::Library(library) => library.dtype(),
             Self::Python(python) => python.dtype(),
+        }
+    }
+
+    /// The columns that its answers are, the last of them that of [`BoundFunction::dtype`].
+    pub fn answers(&self) -> Vec<Field> {
+        match self {
+            Self::Python(python) => python.fields(),
+            _ => vec![Field { name: ANSWERS.to_owned(), dtype: self.dtype() }],
+        }
+    }
+
+    /// The same, where column number `last` of its answers comes last.
+    pub fn with_last(self, last: usize) -> Self {
+        match self {
+            Self::Python(python) => Self::Python(python.with_last(last)),
+            other => other,
         }
     }
 

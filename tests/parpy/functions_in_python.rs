@@ -12,7 +12,7 @@ def only_named(*, y, x): return 10 * y + x
 def label(name, size): return "%s:%d" % (name.upper(), size)
 def any_of(x): return [1, 1.5, True, "a\nb", b"by", 10**30, None, float("inf")][x]
 def odd_is_none(x): return None if x % 2 else x
-def wrong(x): return [x]
+def wrong(x): return {x}
 def halves(x): return x / 2
 def raises(x):
     if x % 5 == 3:
@@ -43,6 +43,11 @@ def waits(x):
 def hog(x): return len(bytearray(10**11)) if x == 1 else x
 def draws(x, rng): return rng.random()
 def twice(xs): return xs * 2
+def both(xs): return {"s": xs + 1, "h": xs / 2}
+def pair(x): return x * 2, x / 4
+def record(x):
+    if x == 2: raise ValueError("two")
+    return {"a": x, "b": "t,%d" % x, "c": None if x == 3 else x / 2, "d": [0]}
 def sums(xs, ys): return xs + ys * 0.5
 def short(xs): return xs[1:]
 def picky(xs):
@@ -141,7 +146,7 @@ fn what_it_may_answer() {
     python
         .map("wrong", "4 -p serial")
         .done()
-        .fails(1, &["4: its answer, [4], is of type list, and not a number"]);
+        .fails(1, &["4: its answer, {4}, is of type set, and not a number"]);
     // None is a missing answer, and none that has failed.
     let none = |args: &str| python.map("odd_is_none", &format!("--range 0..4 {args}"));
     assert_eq!(none("").text(), "0\n\n2\n\n");
@@ -168,6 +173,55 @@ fn what_it_may_answer() {
     let done = none("--answers i64 -o").arg(dir.path("i.npy")).done();
     assert!(done.code == 1 && done.stderr.contains("parpy: 1: it has answered None"), "{}", done.stderr);
     assert_eq!(none("--answers i64 --reduce sum,count").text(), "sum\t2\ncount\t2\n");
+}
+
+#[test]
+fn answers_of_several_values() {
+    let dir = Dir::new();
+    let Some(python) = module(&dir, "") else { return };
+    for run in in_all_ways(&python.map("pair", "1 2 --answers twice=i64,quarter")) {
+        assert_eq!(run.text(), "2\t0.25\n4\t0.5\n", "{}", run.name());
+    }
+    let out = dir.path("o.csv");
+    for run in in_all_ways(&python.map("record", "--range 0..5 -k --answers a=i64,b=text,c=f64 -o").arg(&out))
+    {
+        run.done().fails(1, &["2: ValueError: two"]);
+        let text = String::from_utf8(dir.read("o.csv")).unwrap();
+        let expected = "input,a,b,c\n0,0,\"t,0\",0.0\n1,1,\"t,1\",0.5\n2,,,\n3,3,\"t,3\",\n4,4,\"t,4\",2.0\n";
+        assert_eq!(text, expected, "{}", run.name());
+    }
+    let of = |args: &str| python.map("record", &format!("0 1 3 {args} --answers a=i64,b=text,c=f64")).text();
+    assert_eq!(of("--columns c,input,a -o -"), "0.0\t0\t0\n0.5\t1\t1\n\t3\t3\n");
+    assert_eq!(of("--reduce max,sum(a),count(b)"), "max(a)\t3\nmax(c)\t0.5\nsum(a)\t4\ncount(b)\t3\n");
+    for extension in ["npy", "jsonl"] {
+        let out = dir.path(&format!("p.{extension}"));
+        python.map("pair", "1 2 --answers twice=i64,quarter -o").arg(&out).done().succeeds();
+        let from = format!("{}:quarter", out.display());
+        assert_eq!(parpy("map -f x --from").arg(from).text(), "0.25\n0.5\n");
+    }
+    for (function, args, part) in [
+        ("pair", "", "1: it has answered 2 values; give it names and types: --answers a=i64,b=f64"),
+        ("record", "", "--answers a=i64,b=text,c=f64,d=text"),
+        ("pair", "--answers a=i64,b,c", "1: it has answered 2 values, and --answers names 3"),
+        ("record", "--answers a=i64,e=f64", "1: its answer has no e, but a, b, c, d"),
+        ("square", "--answers a=i64,b=f64", "1: its answer, 1, is one value, and --answers names 2"),
+        ("pair", "--answers a=i64,b=i64", "1: it has answered '0.25', which is no i64"),
+    ] {
+        python.map(function, &format!("1 {args} -p serial")).done().fails(1, &[part]);
+    }
+    for (args, part) in [
+        ("--answers a=f32", "'f32' is no type; types are i64, f64, text"),
+        ("--answers a=f64,a=i64", "a is there twice"),
+        (
+            "--answers a=f64,b=f64 --columns b,input",
+            "the answers are a column of all results, a, b; give it last",
+        ),
+    ] {
+        let done = python.map("pair", &format!("1 {args}")).done();
+        assert!(done.code == 2 && done.stderr.contains(part), "{args}: {}", done.stderr);
+    }
+    let done = parpy("map 1 --answers a=f64,b=f64 --exec echo").done();
+    assert!(done.code == 2 && done.stderr.contains("several columns of answers are for a Python function"));
 }
 
 #[test]
@@ -388,6 +442,8 @@ fn functions_of_arrays() {
             assert_eq!(run.text(), expected, "{}", run.name());
         }
     }
+    let of_both = python.map("both", "--range 1..4 --vectorized --answers s=i64,h");
+    assert_eq!(of_both.text(), "2\t0.5\n3\t1.0\n4\t1.5\n");
     let table = dir.write("t.csv", "xs,ys\n1,4\n2.5,5\n");
     assert_eq!(python.map("sums", "--vectorized --from").arg(&table).text(), "3.0\n5.0\n");
     let done = python.map("picky", "--vectorized --range 0..9 -k --schedule static,4").done();

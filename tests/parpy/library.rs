@@ -146,7 +146,7 @@ fn libraries_that_are_none() {
         assert!(!output.exists(), "{text}");
     }
     for (args, expected) in [
-        ("--vectorized", "--library <FILE.so:NAME>"),
+        ("--vectorized", "--vectorized is for a function of arrays: --library FILE.so:NAME"),
         ("--answers f64", "--answers is for what has no type of its own"),
         ("-f square --library x.so:f", "cannot be used with"),
         ("--library x.so:f --answers text", "a library answers numbers"),

@@ -188,6 +188,7 @@ fn jobs(dir: &Dir) -> Vec<Run> {
     }
     if tool("python3").is_some() {
         let source = "def f(x):\n    if x % 17 == 3: raise ValueError(x)\n    return None if x % 5 == 0 else x / 4\n\
+                      def h(x):\n    if x % 17 == 3: raise ValueError(x)\n    return x, None if x % 5 == 0 else 'b' * (x % 7), x / 4\n\
                       def g(x): return 'a' * (x % 7) + '\\n' if x > 0 else x\n";
         let module = dir.write("model.py", source);
         let call = |name: &str| {
@@ -197,6 +198,8 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         jobs.push(call("f").args("-k --answers f64 --part 2/3 --reduce sum,count"));
         jobs.push(call("f"));
         jobs.push(call("g"));
+        jobs.push(call("h").args("-k --answers a=i64,b=text,c=f64 --columns a,input,b,c --part 1/2"));
+        jobs.push(call("h").args("-k --answers a=i64,b=text,c=f64 --reduce sum,count(b)"));
     }
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("if(length(x) % 3, lower(x), upper(x))"));
     jobs.push(parpy("map --lines").arg(&words).arg("-f").arg("100 // (wordcount(x) - 1)"));

@@ -3,7 +3,7 @@
 use crate::base::error::{Error, Result, did_you_mean};
 use crate::base::fmt::listed;
 use crate::data::dtype::Dtype;
-use crate::data::schema::{ANSWERS, ColumnType, Schema};
+use crate::data::schema::{self, ColumnType, Schema};
 use crate::op::expr::SOLE;
 use crate::op::reduce::state::{Needs, State};
 use crate::op::reduce::typed::Typed;
@@ -51,15 +51,15 @@ pub struct Reduce {
 }
 
 impl Reduce {
-    /// The reductions `items` of columns of `schema`, or of answers of type `answers` where there is a formula; of groups
-    /// of rows with the same value of column `by`. Pure: the same on every rank.
+    /// The reductions `items` of columns of `schema`, or of `answers` where there is a function, the last of which is
+    /// [`Of::Answers`], and the others of which follow the columns; of groups of rows with the same value of column `by`. Pure: the same on every rank.
     ///
     /// # Errors
     /// There is no such reduction or column, or it holds no numbers.
     pub fn bind(
         items: &[String],
         schema: &Schema,
-        answers: Option<ColumnType>,
+        answers: &[schema::Field],
         by: Option<&str>,
         ddof: u64,
     ) -> Result<Self> {
@@ -72,11 +72,16 @@ impl Reduce {
                 format!("there is no column {name}; there are {there}{near}")
             })
         };
+        let of_answer = |answer: usize| match answer + 1 == answers.len() {
+            true => Of::Answers,
+            false => Of::Input(schema.len() + answer),
+        };
         // Whatever is counted, it does not matter what it is.
         let dtype = |of: Of, name: &str| {
             match of {
-                Of::Answers => answers.and_then(ColumnType::number),
-                Of::Input(k) => schema.number(k),
+                Of::Answers => answers.last().and_then(|field| field.dtype.number()),
+                Of::Input(k) if k < schema.len() => schema.number(k),
+                Of::Input(k) => answers[k - schema.len()].dtype.number(),
             }
             .or_else(|| (name == COUNT).then_some(Dtype::I64))
         };
@@ -92,21 +97,32 @@ impl Reduce {
         for item in items {
             let typed = Typed::parse(item)?;
             let wrong = |why: String| Error::Usage(format!("--reduce {item}: {why}"));
-            let of: Vec<(Of, String)> = match (typed.column, answers) {
+            let of: Vec<(Of, String)> = match (typed.column, answers.len()) {
                 (Some(name), _) => {
-                    let of = match (find(name), answers) {
+                    let of = match (find(name), answers.iter().position(|field| field.name == name)) {
                         (Ok(k), _) => Of::Input(k),
-                        (Err(_), Some(_)) if name == ANSWERS => Of::Answers,
-                        (Err(why), _) => return Err(wrong(why)),
+                        (Err(_), Some(answer)) => of_answer(answer),
+                        (Err(why), None) => return Err(wrong(why)),
                     };
                     vec![(of, format!("{}({name})", typed.name))]
                 }
-                (None, Some(_)) => vec![(Of::Answers, typed.name.to_owned())],
+                (None, 1) => vec![(Of::Answers, typed.name.to_owned())],
+                // How many rows have answers is not the same of all.
+                (None, 2..) => {
+                    let is_number =
+                        |field: &&schema::Field| field.dtype.number().is_some() || typed.name == COUNT;
+                    let all = answers.iter().filter(is_number).map(|field| &*field.name);
+                    all.filter_map(|name| {
+                        let answer = answers.iter().position(|field| field.name == name)?;
+                        Some((of_answer(answer), format!("{}({name})", typed.name)))
+                    })
+                    .collect()
+                }
                 // How many rows there are is the same of all.
-                (None, None) if schema.len() == 1 || typed.name == COUNT => {
+                (None, 0) if schema.len() == 1 || typed.name == COUNT => {
                     vec![(Of::Input(0), typed.name.to_owned())]
                 }
-                (None, None) => {
+                (None, 0) => {
                     let is_number = |k: &usize| schema.number(*k).is_some();
                     let others = (0..schema.len()).filter(|k| new.by != Some(*k)).filter(is_number);
                     others
@@ -207,6 +223,7 @@ impl Reduce {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::schema::ANSWERS;
     use crate::op::reduce::split;
 
     #[test]
@@ -216,7 +233,11 @@ mod tests {
                 .map(|(name, dtype)| crate::data::schema::Field { name: name.to_owned(), dtype })
                 .to_vec(),
         };
-        let bind = |items: &str, answers, by| Reduce::bind(&split(items), &schema, answers, by, 0);
+        let columns = |answers: Option<ColumnType>| -> Vec<schema::Field> {
+            let field = |dtype| schema::Field { name: ANSWERS.to_owned(), dtype };
+            answers.map(field).into_iter().collect()
+        };
+        let bind = |items: &str, answers, by| Reduce::bind(&split(items), &schema, &columns(answers), by, 0);
         let names = |items: &str, answers, by| -> Vec<String> {
             bind(items, answers, by)
                 .unwrap()
@@ -229,6 +250,12 @@ mod tests {
         assert_eq!(names("sum,mean(y)", Some(ColumnType::F64), None), ["sum", "mean(y)"]);
         assert_eq!(names("sum(x),count", None, Some("x")), ["x", "sum(x)", "count"]);
         assert_eq!(names("sum(x),max(x),sum(x)", None, None), ["sum(x)", "max(x)"]);
+        let two = ["a", "b"].map(|name| schema::Field { name: name.to_owned(), dtype: ColumnType::F64 });
+        let of_two = Reduce::bind(&split("max,min(a)"), &schema, &two, None, 0).unwrap();
+        assert_eq!(of_two.inputs(), [3]);
+        let names_of_two: Vec<String> =
+            of_two.table(&schema).fields.into_iter().map(|field| field.name).collect();
+        assert_eq!(names_of_two, ["max(a)", "max(b)", "min(a)"]);
         assert_eq!(names("hist(y):2:0:1", None, None), ["hist(y)[0.0..0.5)", "hist(y)[0.5..1.0]"]);
         for (items, part) in [
             ("quantile", "there are count"),

@@ -445,7 +445,7 @@ mod tests {
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len())).chain([0, rows.len()]).collect();
             cuts.sort_unstable();
             for by in [None, Some("k")] {
-                let reduce = Reduce::bind(&items, &schema(), None, by, 0).unwrap();
+                let reduce = Reduce::bind(&items, &schema(), &[], by, 0).unwrap();
                 let whole = reduced(&reduce, &rows, &[0, rows.len()], usize::MAX);
                 prop_assert_eq!(&reduced(&reduce, &rows, &cuts, chunk), &whole);
                 let count: u64 = whole.iter().map(|row| row[usize::from(by.is_some())].unwrap()).sum();
@@ -466,7 +466,7 @@ mod tests {
 
     #[test]
     fn groups_without_end_are_an_error() {
-        let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, Some("k"), 0).unwrap();
+        let reduce = Reduce::bind(&split("sum(x)"), &schema(), &[], Some("k"), 0).unwrap();
         let mut all = Reduced::new(&reduce, ColumnType::F64);
         let mut block = BlockStates::new(&reduce, &[ColumnType::F64, ColumnType::I64], Lanes::best());
         let fault = (0..100u64).find_map(|i| {
@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn damaged_messages_are_errors() {
-        let reduce = Reduce::bind(&split("sum(x)"), &schema(), None, None, 0).unwrap();
+        let reduce = Reduce::bind(&split("sum(x)"), &schema(), &[], None, 0).unwrap();
         for bytes in [[255u8; 40], [9; 40]] {
             let mut all = Reduced::new(&reduce, ColumnType::F64);
             let message = [&40u64.to_le_bytes()[..], &bytes[..32]].concat();

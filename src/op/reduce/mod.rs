@@ -172,7 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn reduced(items: &str, values: &[f64], ddof: u64) -> Vec<Option<f64>> {
-        let reduce = Reduce::bind(&split(items), &Schema::single("", Dtype::F64), None, None, ddof).unwrap();
+        let reduce = Reduce::bind(&split(items), &Schema::single("", Dtype::F64), &[], None, ddof).unwrap();
         let mut states = reduce.states();
         let bits: Vec<u64> = values.iter().map(|x| x.to_bits()).collect();
         states[0].add(Lanes::best(), &bits, Rows::From(0));

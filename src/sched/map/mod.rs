@@ -1,11 +1,14 @@
 //! One worker's part in a map: rows from its own source or as they are handed over, the function, and the encoding
 //! of the answers, a piece at a time, so that all of it happens in the first-level cache.
 
+mod gaps;
 mod runs;
 mod settings;
 
+pub use gaps::{gap, record};
 pub use settings::MapSettings;
 
+use gaps::leave_gap;
 use runs::Runs;
 use settings::{Few, Window};
 
@@ -22,11 +25,11 @@ use crate::data::schema::ColumnType;
 use crate::data::texts::Texts;
 use crate::input::Indexed;
 use crate::op::expr::WINDOW;
-use crate::op::record::{self, Record, Recorded, Tried};
+use crate::op::record::{self, Recorded, Tried};
 use crate::op::reduce::Of;
 use crate::op::reduce::groups::BlockStates;
-use crate::op::{BlockResult, Operator, Page, RowFunction, goes_on, pages};
-use crate::output::encode::{Alone, Encoding, RowTemplate, Values, missing, render, render_rows};
+use crate::op::{AnswerColumn, BlockResult, Operator, Page, RowFunction, goes_on, pages};
+use crate::output::encode::{Alone, Encoding, RowTemplate, missing, render, render_rows};
 
 /// Bytes of rows of texts that are kept in memory.
 const KEPT: usize = 4 << 20;
@@ -135,7 +138,8 @@ fn complaint(
     let number = rows.first + row as u64 + 1;
     match &missing[..] {
         [] => {
-            let values: Vec<u64> = rows.columns.iter().map(|column| column[row]).collect();
+            let columns = &rows.columns[..settings.columns.len()];
+            let values: Vec<u64> = columns.iter().map(|column| column[row]).collect();
             let why = function
                 .fault(&rows.as_seen(&RowSet::default()), row)
                 .unwrap_or("it has no answer".to_owned());
@@ -177,6 +181,19 @@ fn answer(
     let mut faults = function.answer(&rows.as_seen(&lacking), answers, means.is_wanted)?;
     faults |= &lacking;
     Ok(faults)
+}
+
+/// Columns of answers before the last, in which rows without an answer have none; one without a value in the last has those
+/// that it has.
+fn others_of(function: &mut (dyn RowFunction + 'static), faults: &RowSet) -> Vec<AnswerColumn> {
+    let mut others = function.take_others();
+    for column in &mut others {
+        let failed = (0..column.bits.len()).filter(|row| faults.has(*row) && !function.is_missing(*row));
+        if !faults.is_empty() {
+            column.lacking.extend(failed);
+        }
+    }
+    others
 }
 
 /// Keeps what is to be said of the rows of a window that have been answered, up to the first that stops the run.
@@ -224,6 +241,7 @@ fn reduce_window(
     let (count, before) = (rows.len(), room.done());
     let mut faults = RowSet::default();
     let mut has_failed = RowSet::default();
+    let mut others = Vec::new();
     if let Some(function) = function {
         faults = answer(function, rows, y, means)?;
         record_answers(function, rows, &faults, room, means);
@@ -241,7 +259,9 @@ fn reduce_window(
             }
             room.answer.first_failed.get_or_insert(complaint);
         }
+        others = others_of(function, &faults);
     }
+    let rows = &rows.with(&others);
     let has_all = faults.is_empty() && rows.lacking.iter().all(Option::is_none);
     if has_all {
         states.add(before, &rows.columns, rows.memory, y, None);
@@ -285,9 +305,6 @@ fn answer_window(
         // Numbers are answered where they are to be.
         Encoding::Columns { inputs, gaps } => {
             let runs = Runs { of: room.of, inputs, gaps };
-            if inputs > 0 {
-                runs.put_inputs(room.buf, before, &settings.kept(rows));
-            }
             answer(function, rows, runs.answers(room.buf, before, count), means)?
         }
         Encoding::Text | Encoding::Rows(_) | Encoding::Packed { .. } | Encoding::States => {
@@ -295,6 +312,11 @@ fn answer_window(
         }
     };
     record_answers(function, rows, &faults, room, means);
+    let others = others_of(function, &faults);
+    let rows = &rows.with(&others);
+    if let Encoding::Columns { inputs: inputs @ 1.., gaps } = settings.encoding {
+        Runs { of: room.of, inputs, gaps }.put_inputs(room.buf, before, &settings.kept(rows));
+    }
     let unsaid = settings.unsaid(rows, |row| !faults.has(row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
@@ -352,7 +374,7 @@ fn answer_window(
                 runs.leave_gap(room.buf, before + end, missing(settings.answers));
             }
             _ if settings.has_texts => {
-                let texts = Texts { input: rows.memory, made: &[] };
+                let texts = Texts { input: rows.memory, made: function.made() };
                 let (row, out) = (rows.rows(end..end + 1), room.rendered.tail());
                 settings.render_texts(&row, &[], template, texts, out);
                 room.rendered.settle().map_err(unkept)?;
@@ -364,56 +386,6 @@ fn answer_window(
         }
         done = end + 1;
     }
-}
-
-/// What is left where an answer would be, so that the others still stand beside their values, of which `row` has those
-/// that are kept.
-fn leave_gap(settings: &MapSettings, row: &[Values], template: &RowTemplate, buf: &mut [u8]) -> usize {
-    match settings.encoding {
-        Encoding::Columns { inputs, gaps } => {
-            let runs = Runs { of: 1, inputs, gaps };
-            runs.put_inputs(buf, 0, row);
-            runs.leave_gap(buf, 0, missing(settings.answers));
-            runs.close_up(buf, 1)
-        }
-        Encoding::Text => {
-            buf[0] = b'\n';
-            1
-        }
-        Encoding::States | Encoding::Packed { .. } => 0,
-        Encoding::Rows(_) => render_rows(1, row, settings.answers(&[]), template, buf),
-    }
-}
-
-/// The gap for `row`, a batch of one and number `first` of all rows, that no process has answered.
-pub fn gap(settings: &MapSettings, row: &BatchRef, first: u64) -> Vec<u8> {
-    let window = Window::of(row, first);
-    if let Some(mut states) = settings.states(Lanes::Scalar) {
-        states.begin(first);
-        let lacks = |of: Of, row: usize| match of {
-            Of::Answers => true,
-            Of::Input(k) => window.lacks(&[k], row),
-        };
-        states.add(0, &window.columns, window.memory, &[0], Some(&lacks));
-        return states.message().to_vec();
-    }
-    let template = settings.template(None);
-    if settings.has_texts {
-        let (mut rendered, texts) = (Vec::new(), Texts { input: window.memory, made: &[] });
-        settings.render_texts(&window, &[], &template, texts, &mut rendered);
-        return rendered;
-    }
-    let row = settings.kept(&window);
-    let mut buf = vec![0; settings.encoding.width(&settings.table)];
-    let len = leave_gap(settings, &row, &template, &mut buf);
-    buf.truncate(len);
-    buf
-}
-
-/// What is said of `row`, a batch of one and number `first` of all rows, that no process has answered.
-pub fn record(settings: &MapSettings, row: &BatchRef, first: u64, why: &str) -> Record {
-    let tried = Tried { exit: record::NO_EXIT, signal: record::KILLED, ..Tried::default() };
-    settings.record(&Window::of(row, first), 0, tried, Some(why.as_bytes()))
 }
 
 impl Operator for MapRows {
@@ -614,10 +586,10 @@ mod tests {
         .table();
         let (columns, names) = (vec![dtype.into()], vec![String::new()]);
         let (answers, has_texts, reduce) = (dtype.into(), false, None);
-        let (recorded, alone) = (Recorded::None, Alone::Line);
+        let (recorded, alone, others) = (Recorded::None, Alone::Line, Vec::new());
         #[rustfmt::skip]
         let settings = MapSettings {
-            columns, names, kept, table, answers, encoding, has_texts, keep_going, recorded, alone, reduce,
+            columns, names, others, kept, table, answers, encoding, has_texts, keep_going, recorded, alone, reduce,
         };
         MapRows::new(settings, Some(Box::new(program)), lanes, 0, None)
     }

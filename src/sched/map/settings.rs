@@ -10,14 +10,14 @@ use crate::base::lanes::Lanes;
 use crate::data::batch::BatchRef;
 use crate::data::lacking::Lacking;
 use crate::data::row_set::RowSet;
-use crate::data::schema::{ColumnType, Schema};
+use crate::data::schema::{ColumnType, Field, Schema};
 use crate::data::texts::Texts;
 use crate::job::Task;
 use crate::node::host::host;
 use crate::op::record::{Record, Recorded, Tried, Value};
 use crate::op::reduce::Reduce;
 use crate::op::reduce::groups::BlockStates;
-use crate::op::{Bound, RowsOf};
+use crate::op::{AnswerColumn, Bound, RowsOf};
 use crate::output::encode::{Alone, Around, Encoding, RowTemplate, Values, Who, render_texts};
 use crate::output::packed::pack_rows;
 
@@ -28,6 +28,8 @@ pub struct MapSettings {
     pub(super) columns: Vec<ColumnType>,
     /// Names of these.
     pub(super) names: Vec<String>,
+    /// Columns of answers before the last: their types and names. They follow those of the input.
+    pub(super) others: Vec<Field>,
     /// Those of them that stand before the answers in results.
     pub(super) kept: Vec<usize>,
     /// What they and the answers are called there.
@@ -56,6 +58,7 @@ impl MapSettings {
         Self {
             columns: schema.dtypes().collect(),
             names: schema.fields.iter().map(|field| field.name.clone()).collect(),
+            others: bound.other_answers(),
             kept: bound.kept.clone(),
             has_texts: encoding.has_texts(&table),
             table,
@@ -84,10 +87,21 @@ impl MapSettings {
         }
     }
 
+    /// Type and name of a column of the input, or of the answers before the last.
+    fn column(&self, k: usize) -> (ColumnType, &str) {
+        match self.columns.get(k) {
+            Some(dtype) => (*dtype, &self.names[k]),
+            None => {
+                let Field { name, dtype } = &self.others[k - self.columns.len()];
+                (*dtype, name)
+            }
+        }
+    }
+
     /// The columns that are kept, of all of `rows`.
     pub(super) fn kept<'a>(&self, rows: &Window<'a>) -> Few<Values<'a>> {
         let values = |k: &usize| Values {
-            dtype: self.columns[*k],
+            dtype: self.column(*k).0,
             bits: rows.columns[*k],
             lacking: rows.lacking.get(*k).copied().flatten(),
         };
@@ -100,7 +114,9 @@ impl MapSettings {
 
     /// Where rows are reduced, computed with `lanes`.
     pub(super) fn states(&self, lanes: Lanes) -> Option<BlockStates> {
-        self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &self.columns, lanes))
+        let others = self.others.iter().map(|field| field.dtype);
+        let columns: Few<ColumnType> = self.columns.iter().copied().chain(others).collect();
+        self.reduce.as_ref().map(|reduce| BlockStates::new(reduce, &columns, lanes))
     }
 
     /// The first row of a batch in a message.
@@ -187,6 +203,25 @@ impl<'a> Window<'a> {
         }
     }
 
+    /// The same, with columns of answers behind those of the input.
+    pub(super) fn with<'b>(&self, others: &'b [AnswerColumn]) -> Window<'b>
+    where
+        'a: 'b,
+    {
+        let mut all = Window {
+            columns: self.columns.iter().copied().collect(),
+            lacking: self.lacking.iter().copied().collect(),
+            memory: self.memory,
+            first: self.first,
+        };
+        all.lacking.resize(all.columns.len(), None);
+        for column in others {
+            all.columns.push(&column.bits);
+            all.lacking.push(column.lacking.lacking());
+        }
+        all
+    }
+
     /// The same as a function sees them; `lacking` says which lack a value that it needs.
     pub(super) fn as_seen<'w>(&'w self, lacking: &'w RowSet) -> RowsOf<'w> {
         RowsOf { columns: &self.columns, memory: self.memory, first: self.first, lacking }
@@ -220,20 +255,20 @@ impl MapSettings {
         if !matches!(self.encoding, Encoding::Columns { .. } | Encoding::Packed { .. }) {
             return None;
         }
-        let of = self.kept.iter().filter(|k| self.columns[**k] != ColumnType::F64);
+        let of = self.kept.iter().filter(|k| self.column(**k).0 != ColumnType::F64);
         let first = |k: &usize| {
             let lacking = rows.lacking.get(*k).copied().flatten()?;
             (0..rows.len()).find(|row| lacking.has(*row) && has_answer(*row))
         };
         let (row, k) = of.filter_map(|k| Some((first(k)?, *k))).min()?;
-        let (number, name) = (rows.first + row as u64 + 1, &self.names[k]);
+        let (number, (dtype, name)) = (rows.first + row as u64 + 1, self.column(k));
         let name = if name.is_empty() { "the value" } else { name };
         Some((
             row,
             Error::Failed(format!(
                 "row no. {number}: {name} is missing, and .h5 and .npy have no way to say that of an input that is \
                  {} beside an answer; .csv and .json have, or --columns leaves it out",
-                if self.columns[k] == ColumnType::Bytes { "text" } else { "a whole number" }
+                if dtype == ColumnType::Bytes { "text" } else { "a whole number" }
             )),
         ))
     }

@@ -9,13 +9,13 @@ Standard input holds one line of JSON, the configuration, and ends when the run 
 what was standard output: {"ready": true}, {"error": why the function cannot be used}, or {"taken": true} where there is a
 host of this name.
 
-The memory, n rows of c columns, in words of 8 bytes:
+The memory, n rows of c columns and of a answers, in words of 8 bytes:
     8 words     the row that is at hand, counted from 1, and when it was begun (monotonic, ns); the others are free
     c * n       columns: whole numbers, floats, or lengths of texts
     n           numbers of the rows
-    n           answers: whole numbers, floats, lengths of texts
+    a * n       answers, those to one row one behind the other: whole numbers, floats, lengths of texts
     2 * n       when each was begun (ns since 1970), and how long it took (ns)
-    n bytes     of which kind each answer is, and what is left of a word
+    a * n bytes of which kind each answer is, and what is left of a word
     texts       of the columns, one column behind the other, then those of the answers
 """
 
@@ -185,8 +185,47 @@ def kind_of(answer):
         return TEXT, encode(answer)
     if isinstance(answer, (bytes, bytearray)):
         return TEXT, bytes(answer)
+    if isinstance(answer, (tuple, list, dict)) and 0 < len(answer) <= 26:
+        return FAULT, encode(suggestion(answer))
     what = "its answer, %.80s, is of type %s, and not a number, a text or None"
     return FAULT, encode(what % (repr(answer), type(answer).__name__))
+
+
+def several(answer, names):
+    """The values of an answer that has so many."""
+    if isinstance(answer, Failed):
+        return [answer] + [None] * (len(names) - 1)
+    if answer is None:
+        return [None] * len(names)
+    if hasattr(answer, "keys"):
+        lacking = [name for name in names if name not in answer]
+        if not lacking:
+            return [answer[name] for name in names]
+        why = "its answer has no %s, but %s" % (lacking[0], ", ".join(map(str, answer.keys())) or "nothing")
+    elif hasattr(answer, "__len__") and not isinstance(answer, (str, bytes)):
+        if len(answer) == len(names):
+            return list(answer)
+        why = "it has answered %s, and --answers names %d" % (counted(answer), len(names))
+    elif len(names) == 1:
+        return [answer]
+    else:
+        what = "its answer, %.80s, is one value, and --answers names %d"
+        why = what % (repr(answer), len(names))
+    return [Failed(why)] + [None] * (len(names) - 1)
+
+
+def counted(answer):
+    return "1 value in a %s" % type(answer).__name__ if len(answer) == 1 else "%d values" % len(answer)
+
+
+def suggestion(answer):
+    """What to say of an answer that has several values, where they have no names."""
+    kind = {int: "i64", float: "f64"}
+    if hasattr(answer, "keys"):
+        columns = ["%s=%s" % (name, kind.get(type(value), "text")) for name, value in answer.items()]
+    else:
+        columns = ["%s=%s" % (chr(ord("a") + k), kind.get(type(value), "text")) for k, value in enumerate(answer)]
+    return "it has answered %s; give it names and types: --answers %s" % (counted(answer), ",".join(columns))
 
 
 class Memory:
@@ -220,15 +259,17 @@ class Memory:
 class Window:
     """Rows, and where their answers go."""
 
-    def __init__(self, memory, types, count, texts):
+    def __init__(self, memory, types, names, count, texts):
         self.memory = memory
         self.types = types
+        self.names = names  # those of several answers to a row; None where it is one
         self.count = count
+        self.wide = 1 if names is None else len(names)
         self.numbers = HEAD + 8 * len(types) * count
         self.answers = self.numbers + 8 * count
-        self.times = self.answers + 8 * count
+        self.times = self.answers + 8 * self.wide * count
         self.kinds = self.times + 16 * count
-        self.texts = self.kinds + (count + 7 & ~7)
+        self.texts = self.kinds + (self.wide * count + 7 & ~7)
         self.end = self.texts + texts
 
     def columns(self):
@@ -257,7 +298,9 @@ class Window:
 
     def put(self, begin, answers):
         """Leaves the answers to rows from `begin` on in the memory."""
-        count = len(answers)
+        if self.names is not None:
+            answers = [value for answer in answers for value in several(answer, self.names)]
+        begin, count = begin * self.wide, len(answers)
         kinds = set(map(type, answers))
         if len(kinds) == 1:
             kind = kinds.pop()
@@ -281,7 +324,7 @@ class Window:
         self.end = self.memory.write(self.end, b"".join(texts))
 
     def put_words(self, begin, words, codes):
-        """The same, of words that are of these kinds."""
+        """The same, of words that are of these kinds, behind so many others."""
         count = len(words)
         if not isinstance(codes, bytearray):
             codes = bytes((codes,)) * count
@@ -289,7 +332,7 @@ class Window:
         self.memory.words(self.answers + 8 * begin, count, "Q" if words.typecode == "Q" else words.typecode)[:] = words
 
     def put_array(self, begin, answers, numpy):
-        """The same, of an array."""
+        """The same, of an array of one answer to each row."""
         count, letter = len(answers), answers.dtype.kind
         code, dtype = {"f": (FLOAT, "f8"), "i": (WHOLE, "i8"), "b": (TRUTH, "i8")}.get(letter, (None, None))
         if code is None:
@@ -410,7 +453,7 @@ class Server:
                 return
             count, timed, texts, size = ASK.unpack(message)
             self.memory.map(size)
-            window = Window(self.memory, self.config["types"], count, texts)
+            window = Window(self.memory, self.config["types"], self.config["answers"], count, texts)
             self.numbers = self.memory.words(window.numbers, count, "Q")
             if self.config["vectorized"]:
                 self.by_arrays(window, function)
@@ -494,6 +537,22 @@ class Server:
         if begin < window.count:
             self.tell(window, begin)
 
+    def columns_of(self, answer, count, numpy):
+        """The arrays of an answer to so many rows: one, or as many as it has to have."""
+        names = self.config["answers"]
+        if names is None:
+            columns = [answer]
+        else:
+            columns = several(answer, names)
+            if isinstance(columns[0], Failed):
+                raise Wrong(columns[0].text)
+        columns = [numpy.asarray(column) for column in columns]
+        for column in columns:
+            if column.shape != (count,):
+                what = "it has answered an array of shape %s to %d rows, and has to answer one value for each"
+                raise Wrong(what % (column.shape, count))
+        return columns
+
     def by_arrays(self, window, function):
         """Answers a window with calls of a function of arrays."""
         import numpy
@@ -509,10 +568,7 @@ class Server:
             if self.takes_rng:
                 given.insert(0, int(self.numbers[begin]))
             try:
-                answers = numpy.asarray(function(*given))
-                if answers.shape != (end - begin,):
-                    what = "it has answered an array of shape %s to %d rows, and has to answer one number for each"
-                    raise Wrong(what % (answers.shape, end - begin))
+                answers = self.columns_of(function(*given), end - begin, numpy)
             except Wrong as error:
                 window.put(begin, [Failed(str(error))] * (end - begin))
             except Exception as error:
@@ -523,7 +579,10 @@ class Server:
                     middle = (begin + end) // 2
                     parts += [(middle, end), (begin, middle)]
             else:
-                window.put_array(begin, answers, numpy)
+                if len(answers) == 1:
+                    window.put_array(begin, answers[0], numpy)
+                else:
+                    window.put(begin, list(zip(*(column.tolist() for column in answers))))
         self.connection.send(TELL.pack(ANSWERS, 0, window.count, window.end, self.memory.size))
 
 

@@ -13,6 +13,7 @@ use super::window::{HEAD, Layout};
 use crate::base::error::{Error, Result, plain};
 use crate::data::schema::ColumnType;
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Peer, Request, Resident};
+use crate::job::answers::AnswersSpec;
 use crate::job::python::Module;
 use crate::node::cpus;
 use crate::op::Worker;
@@ -112,7 +113,7 @@ pub fn connect(python: &BoundPython, place: &Place, is_wanted: &dyn Fn() -> bool
         let at = memchr::memchr(b'=', pair)?;
         Some((&pair[..at], text(&pair[at + 1..])))
     }));
-    let bytes = HEAD.max(Layout::new(1, python.columns.len()).bytes());
+    let bytes = HEAD.max(Layout::new(1, python.columns.len(), python.answers.len()).bytes());
     let until = Instant::now() + time;
     match Peer::connect(&name, &hello, bytes, until, is_wanted) {
         Ok(peer) => Ok(Connection { peer, host: own }),
@@ -221,6 +222,11 @@ fn config(python: &BoundPython, name: &[u8]) -> Vec<u8> {
             ColumnType::Bytes => b"text",
         })
     });
+    // Of one value each there are no names.
+    let answers = match &python.python.answers {
+        Some(AnswersSpec::Several(_)) => list(python.answers.iter().map(|field| text(field.name.as_bytes()))),
+        Some(AnswersSpec::One(_)) | None => NOTHING.to_vec(),
+    };
     let seed = python.seed.map_or(NOTHING.to_vec(), |seed| seed.to_string().into_bytes());
     let mut line = object([
         (&b"file"[..], file),
@@ -230,6 +236,7 @@ fn config(python: &BoundPython, name: &[u8]) -> Vec<u8> {
         (b"types", list(types)),
         (b"vectorized", truth(*vectorized)),
         (b"fork", truth(!imports_anew)),
+        (b"answers", answers),
         (b"seed", seed),
         (b"socket", text(name)),
     ]);

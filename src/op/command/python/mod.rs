@@ -5,32 +5,31 @@
 //! How columns become arguments is known in `host.py` alone, which Python runs.
 
 mod host;
+mod message;
 mod window;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use super::tries::{Place, keep_last, pass_on, status, unwanted, wait};
-use super::{CommandLines, before_line, faults, number, values};
+use super::{CommandLines, before_line, faults, values};
 use crate::base::error::{Error, Result, plain};
-use crate::base::fmt::shown;
 use crate::data::dtype::Dtype;
 use crate::data::row_set::RowSet;
-use crate::data::schema::{ColumnType, Schema};
-use crate::data::texts::last_of;
+use crate::data::schema::{ColumnType, Field, Schema};
 use crate::exec::{Ended, Ending, News, Peer};
 use crate::job::Task;
 use crate::job::command::Limits;
 use crate::job::pattern::PatternName;
 use crate::job::python::Python;
 use crate::op::record::{NO_EXIT, Tried};
-use crate::op::{RowFunction, RowsOf, Worker};
+use crate::op::{AnswerColumn, RowFunction, RowsOf, Worker};
 pub use host::end;
 
 use host::Connection;
-use window::{Answers, Kind, Layout, Rows};
+use message::{Message, monotonic, of_row};
+use window::{Answers, Kind, Layout, Rows, word_of};
 
 /// Rows of a window: so many that a message for each costs little, so few that what numpy makes of them lies in the
 /// second-level cache, and in memory that is not given back to the system each time. Measured with x*x + sin(x), 8,192 to
@@ -64,8 +63,9 @@ const LOOK: Duration = Duration::from_millis(50);
 pub struct BoundPython {
     python: Python,
     columns: Vec<(String, ColumnType)>,
-    /// Type of the answers.
-    answers: ColumnType,
+    /// The columns of the answers, as the function gives them, and which of them comes last.
+    answers: Vec<Field>,
+    last: usize,
     limits: Limits,
     /// What its generators of random numbers follow from.
     seed: Option<u64>,
@@ -85,7 +85,8 @@ impl BoundPython {
         Self {
             python: python.clone(),
             columns: schema.fields.iter().map(|field| (field.name.clone(), field.dtype)).collect(),
-            answers: python.answers.map_or(ColumnType::Bytes, ColumnType::from),
+            answers: python.fields(),
+            last: python.fields().len() - 1,
             limits: task.limits,
             seed: task.seed,
             key: task.key,
@@ -99,14 +100,26 @@ impl BoundPython {
         }
     }
 
-    /// Type of its answers.
+    /// Type of its answers, of the last column where they have several.
     pub fn dtype(&self) -> ColumnType {
-        self.answers
+        self.answers[self.last].dtype
     }
 
-    /// The same, with answers of another type.
-    pub fn answering(self, answers: ColumnType) -> Self {
-        Self { answers, ..self }
+    /// The columns that its answers are, in the order in which results have them.
+    pub fn fields(&self) -> Vec<Field> {
+        let others = (0..self.answers.len()).filter(|column| *column != self.last);
+        others.chain([self.last]).map(|column| self.answers[column].clone()).collect()
+    }
+
+    /// The same, where column number `last` of its answers comes last.
+    pub fn with_last(self, last: usize) -> Self {
+        Self { last, ..self }
+    }
+
+    /// The same, with answers of another type, where they are one column.
+    pub fn answering(mut self, answers: ColumnType) -> Self {
+        self.answers[self.last].dtype = answers;
+        self
     }
 
     /// How it is called, for people.
@@ -138,6 +151,7 @@ impl BoundPython {
             starts: 0,
             found: Answers::default(),
             made: Vec::new(),
+            others: Vec::new(),
             faults: BTreeMap::new(),
             missing: RowSet::default(),
             tried: Vec::new(),
@@ -166,37 +180,6 @@ impl BoundPython {
     fn before(&self, rows: &RowsOf, row: usize) -> Vec<u8> {
         before_line(&values(rows, row, self.columns.iter().map(|(_, dtype)| *dtype)), rows.first + row as u64)
     }
-
-    /// The word of an answer, put behind what is in `made` where it is a text; of one that is none, any.
-    fn word(
-        &self,
-        kind: Kind,
-        word: u64,
-        bytes: &[u8],
-        made: &mut Vec<u8>,
-    ) -> std::result::Result<u64, String> {
-        let wrong = |answer: &[u8], dtype: Dtype| {
-            format!("it has answered '{}', which is no {}", shown(answer), dtype.name())
-        };
-        match (self.answers.number(), kind) {
-            (_, Kind::Nothing) => Ok(0),
-            (_, Kind::Fault) => Err(String::from_utf8_lossy(bytes).into_owned()),
-            (None, Kind::Text) => put_text(made, bytes),
-            (None, Kind::Whole) => put_text(made, itoa::Buffer::new().format(word as i64).as_bytes()),
-            (None, Kind::Float) => put_text(made, ryu::Buffer::new().format(f64::from_bits(word)).as_bytes()),
-            (None, Kind::Truth) => put_text(made, if word == 0 { b"False" } else { b"True" }),
-            (Some(Dtype::I64), Kind::Whole | Kind::Truth) | (Some(Dtype::F64), Kind::Float) => Ok(word),
-            (Some(Dtype::F64), Kind::Whole | Kind::Truth) => Ok((word as i64 as f64).to_bits()),
-            (Some(dtype), Kind::Text) => number(bytes, dtype).map_err(|_| wrong(bytes, dtype)),
-            (Some(dtype), Kind::Float) => Err(wrong(Dtype::F64.text(word).as_bytes(), dtype)),
-        }
-    }
-}
-
-fn put_text(made: &mut Vec<u8>, text: &[u8]) -> std::result::Result<u64, String> {
-    let begin = made.len();
-    made.extend_from_slice(text);
-    last_of(made, begin).ok_or_else(|| "it has answered too much".to_owned())
 }
 
 /// Answers rows with a Python function. One per worker.
@@ -214,6 +197,8 @@ pub struct PythonFunction {
     found: Answers,
     /// Texts that it has answered.
     made: Vec<u8>,
+    /// Columns of answers before the last.
+    others: Vec<AnswerColumn>,
     /// Rows of the last window that have no answer.
     faults: BTreeMap<usize, Failure>,
     /// Rows of the last window whose answer is None.
@@ -348,9 +333,9 @@ impl PythonFunction {
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<(usize, End)> {
         let types: Vec<ColumnType> = self.python.columns.iter().map(|(_, dtype)| *dtype).collect();
-        let timeout = self.python.limits.timeout;
+        let (timeout, columns) = (self.python.limits.timeout, self.python.answers.len());
         let peer = self.peer(is_wanted)?;
-        let layout = Layout::put(peer, rows, asked, &types)
+        let layout = Layout::put(peer, rows, asked, &types, columns)
             .map_err(|e| Error::Failed(format!("cannot hand rows to Python: {}", plain(&e))))?;
         let ask = [layout.count as u64, u64::from(is_timed), layout.texts as u64, peer.bytes() as u64];
         // Where it has gone, it may have said why.
@@ -430,7 +415,7 @@ impl PythonFunction {
             return Err(garbled());
         }
         let is_as_wanted = matches!(
-            (self.python.answers.number(), found.kind_of_all()),
+            (self.python.dtype().number().filter(|_| self.others.is_empty()), found.kind_of_all()),
             (Some(Dtype::I64), Some(Kind::Whole | Kind::Truth)) | (Some(Dtype::F64), Some(Kind::Float))
         );
         let mut failed: Vec<(usize, String)> = Vec::new();
@@ -443,13 +428,31 @@ impl PythonFunction {
             if !found.take(peer, layout, &those, texts) {
                 return Err(garbled());
             }
-            for (at, answer) in those.clone().zip(found.iter()) {
-                let Some((kind, word, bytes)) = answer else { return Err(garbled()) };
-                match self.python.word(kind, word, bytes, &mut self.made) {
-                    Ok(_) if kind == Kind::Nothing => self.missing.insert(asked.get(at)),
-                    Ok(word) => answers[asked.get(at)] = word,
-                    Err(why) => failed.push((asked.get(at), why)),
+            let mut found = found.iter();
+            for row in those.clone().map(|at| asked.get(at)) {
+                let mut fault = None;
+                for (column, Field { dtype, .. }) in self.python.answers.iter().enumerate() {
+                    let Some(Some((kind, word, bytes))) = found.next() else { return Err(garbled()) };
+                    let word = word_of(*dtype, kind, word, bytes, &mut self.made);
+                    let is_missing = kind == Kind::Nothing || word.is_err();
+                    let bits = word.unwrap_or_else(|why| {
+                        fault.get_or_insert(why);
+                        0
+                    });
+                    if column == self.python.last {
+                        answers[row] = bits;
+                        if kind == Kind::Nothing {
+                            self.missing.insert(row);
+                        }
+                        continue;
+                    }
+                    let other = &mut self.others[column - usize::from(column > self.python.last)];
+                    other.bits[row] = bits;
+                    if is_missing {
+                        other.lacking.insert(row);
+                    }
                 }
+                failed.extend(fault.map(|why| (row, why)));
             }
         }
         if self.python.times {
@@ -475,49 +478,6 @@ impl PythonFunction {
     }
 }
 
-/// A message of `host.py`.
-enum Message {
-    Answers { from: usize, to: usize, end: usize, bytes: usize },
-    Ended(Ending),
-    Refused(String),
-}
-
-impl Message {
-    fn read(message: &[u8]) -> Option<Self> {
-        let word = |k: usize| {
-            let bytes = message.get(8 * k..8 * k + 8)?;
-            usize::try_from(u64::from_le_bytes(bytes.try_into().ok()?)).ok()
-        };
-        match message.first()? {
-            b'A' => Some(Self::Answers { from: word(1)?, to: word(2)?, end: word(3)?, bytes: word(4)? }),
-            b'X' => {
-                let status = std::process::ExitStatus::from_raw(word(1)? as i32);
-                let killed = status.signal().map(Ending::Killed);
-                Some(Self::Ended(killed.or(status.code().map(Ending::Exited))?))
-            }
-            b'R' => Some(Self::Refused(String::from_utf8_lossy(&message[1..]).into_owned())),
-            _ => None,
-        }
-    }
-}
-
-/// Which row a line was printed of, where it says so, and the line.
-fn of_row(line: &[u8]) -> (Option<u64>, &[u8]) {
-    let marked = || {
-        let rest = line.strip_prefix(b"\x1e")?;
-        let end = memchr::memchr(b'\x1f', rest)?;
-        let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-        Some((Some(number), &rest[end + 1..]))
-    };
-    marked().unwrap_or((None, line))
-}
-
-/// The system's monotonic clock, in nanoseconds.
-fn monotonic() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
 impl RowFunction for PythonFunction {
     fn columns(&self) -> Vec<usize> {
         (0..self.python.columns.len()).collect()
@@ -531,6 +491,8 @@ impl RowFunction for PythonFunction {
         self.made.clear();
         self.faults.clear();
         self.missing = RowSet::default();
+        let column = || AnswerColumn { bits: vec![0; answers.len()], lacking: RowSet::default() };
+        self.others = (1..self.python.answers.len()).map(|_| column()).collect();
         self.tried.clear();
         self.tried.resize(if self.python.times { answers.len() } else { 0 }, self.nobody);
         let open = match rows.lacking.is_empty() {
@@ -546,8 +508,14 @@ impl RowFunction for PythonFunction {
         }
         answered?;
         let mut without: RowSet = self.faults.keys().copied().collect();
+        // One whose fault is in another column may have no value in the last.
+        self.faults.keys().for_each(|row| self.missing.remove(*row));
         without |= &self.missing;
         Ok(without)
+    }
+
+    fn take_others(&mut self) -> Vec<AnswerColumn> {
+        std::mem::take(&mut self.others)
     }
 
     fn made(&self) -> &[u8] {

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use crate::base::fmt::shown;
+use crate::data::dtype::Dtype;
 use crate::data::schema::ColumnType;
-use crate::data::texts::Texts;
+use crate::data::texts::{Texts, last_of};
 use crate::exec::Peer;
 use crate::op::RowsOf;
+use crate::op::command::number;
 
 /// Bytes before the first column: the row that is at hand, counted from 1, when it was begun, and room for more.
 pub const HEAD: usize = 64;
@@ -96,26 +99,28 @@ pub struct Layout {
     /// Rows.
     pub count: usize,
     columns: usize,
+    /// Columns of answers.
+    answers: usize,
     /// Bytes of the texts of the columns.
     pub texts: usize,
 }
 
 impl Layout {
-    /// Of so many rows of so many columns.
-    pub fn new(count: usize, columns: usize) -> Self {
-        Self { count, columns, texts: 0 }
+    /// Of so many rows of so many columns, and of answers.
+    pub fn new(count: usize, columns: usize, answers: usize) -> Self {
+        Self { count, columns, answers, texts: 0 }
     }
 
     fn numbers(self) -> usize {
         HEAD + WORD * self.columns * self.count
     }
 
-    fn answers(self) -> usize {
+    fn words(self) -> usize {
         self.numbers() + WORD * self.count
     }
 
     fn times(self) -> usize {
-        self.answers() + WORD * self.count
+        self.words() + WORD * self.answers * self.count
     }
 
     fn kinds(self) -> usize {
@@ -124,7 +129,7 @@ impl Layout {
 
     /// Where texts begin.
     fn end(self) -> usize {
-        self.kinds() + self.count.next_multiple_of(WORD)
+        self.kinds() + (self.answers * self.count).next_multiple_of(WORD)
     }
 
     /// Bytes of it all, without the texts of answers.
@@ -136,8 +141,14 @@ impl Layout {
     ///
     /// # Errors
     /// The system has no memory for them.
-    pub fn put(peer: &mut Peer, rows: &RowsOf, those: &Rows, types: &[ColumnType]) -> std::io::Result<Self> {
-        let mut layout = Self::new(those.len(), types.len());
+    pub fn put(
+        peer: &mut Peer,
+        rows: &RowsOf,
+        those: &Rows,
+        types: &[ColumnType],
+        answers: usize,
+    ) -> std::io::Result<Self> {
+        let mut layout = Self::new(those.len(), types.len(), answers);
         let texts = Texts { input: rows.memory, made: &[] };
         let of_texts = rows.columns.iter().zip(types).filter(|(_, dtype)| dtype.number().is_none());
         layout.texts =
@@ -199,16 +210,16 @@ impl Answers {
         if rows.start > rows.end || rows.end > layout.count {
             return false;
         }
-        self.kinds.resize(rows.len(), 0);
+        self.kinds.resize(rows.len() * layout.answers, 0);
         self.times.clear();
         self.times.resize(if is_timed { rows.len() } else { 0 }, [0; 2]);
-        peer.take(layout.kinds() + rows.start, &mut self.kinds)
+        peer.take(layout.kinds() + rows.start * layout.answers, &mut self.kinds)
             && peer.take(layout.times() + 2 * WORD * rows.start, bytemuck::cast_slice_mut(&mut self.times))
     }
 
     /// Takes their words, as they are, into `words`. Are they there?
     pub fn take_words(peer: &Peer, layout: Layout, rows: &Range<usize>, words: &mut [u64]) -> bool {
-        peer.take(layout.answers() + WORD * rows.start, bytemuck::cast_slice_mut(words))
+        peer.take(layout.words() + WORD * layout.answers * rows.start, bytemuck::cast_slice_mut(words))
     }
 
     /// Takes the words that belong to the kinds, and what lies in `texts`. Are they there?
@@ -216,7 +227,7 @@ impl Answers {
         if texts.start > texts.end || texts.end > peer.bytes() {
             return false;
         }
-        self.words.resize(rows.len(), 0);
+        self.words.resize(rows.len() * layout.answers, 0);
         self.texts.resize(texts.len(), 0);
         Self::take_words(peer, layout, rows, &mut self.words) && peer.take(texts.start, &mut self.texts)
     }
@@ -239,4 +250,35 @@ impl Answers {
             Some((kind, *word, bytes))
         })
     }
+}
+
+/// The word of a value of type `dtype`, put behind what is in `made` where it is a text; of one that is none, any.
+pub fn word_of(
+    dtype: ColumnType,
+    kind: Kind,
+    word: u64,
+    bytes: &[u8],
+    made: &mut Vec<u8>,
+) -> std::result::Result<u64, String> {
+    let wrong = |answer: &[u8], dtype: Dtype| {
+        format!("it has answered '{}', which is no {}", shown(answer), dtype.name())
+    };
+    match (dtype.number(), kind) {
+        (_, Kind::Nothing) => Ok(0),
+        (_, Kind::Fault) => Err(String::from_utf8_lossy(bytes).into_owned()),
+        (None, Kind::Text) => put_text(made, bytes),
+        (None, Kind::Whole) => put_text(made, itoa::Buffer::new().format(word as i64).as_bytes()),
+        (None, Kind::Float) => put_text(made, ryu::Buffer::new().format(f64::from_bits(word)).as_bytes()),
+        (None, Kind::Truth) => put_text(made, if word == 0 { b"False" } else { b"True" }),
+        (Some(Dtype::I64), Kind::Whole | Kind::Truth) | (Some(Dtype::F64), Kind::Float) => Ok(word),
+        (Some(Dtype::F64), Kind::Whole | Kind::Truth) => Ok((word as i64 as f64).to_bits()),
+        (Some(dtype), Kind::Text) => number(bytes, dtype).map_err(|_| wrong(bytes, dtype)),
+        (Some(dtype), Kind::Float) => Err(wrong(Dtype::F64.text(word).as_bytes(), dtype)),
+    }
+}
+
+fn put_text(made: &mut Vec<u8>, text: &[u8]) -> std::result::Result<u64, String> {
+    let begin = made.len();
+    made.extend_from_slice(text);
+    last_of(made, begin).ok_or_else(|| "it has answered too much".to_owned())
 }
