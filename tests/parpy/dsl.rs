@@ -467,9 +467,13 @@ impl Done {
 
 /// A PATH on which `mpirun` is the one that belongs to the binary.
 pub fn shim(dir: &Dir) -> String {
+    shim_on(dir, &std::env::var("PATH").unwrap())
+}
+
+/// The same in front of another PATH, which the programs have that it starts.
+pub fn shim_on(dir: &Dir, path: &str) -> String {
     // A script and not a link, because launchers look for their own parts beside the name they are called
     // by; with the old PATH, so as not to find itself where the launcher's name is plain mpirun.
-    let path = std::env::var("PATH").unwrap();
     let script = dir.write("shim/mpirun", format!("#!/bin/sh\nPATH='{path}'\nexec {} \"$@\"\n", mpirun()));
     std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
     format!("{}:{path}", script.parent().unwrap().display())

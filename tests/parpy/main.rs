@@ -27,6 +27,7 @@ mod holes;
 mod job;
 mod json_lines;
 mod launch;
+mod lesson;
 mod library;
 mod map;
 mod names;

@@ -152,8 +152,11 @@ impl Host {
             |why: &str| Error::CannotOpen(format!("cannot use --python {}: {why}", python.python.text()));
         let shown = interpreter.display();
         // The program comes on standard input, so that lists of processes stay readable.
-        let reads =
-            format!("import sys; exec(compile(sys.stdin.buffer.read({}), '<parpy>', 'exec'))", PROGRAM.len());
+        let reads = format!(
+            "import sys; sys.version_info >= (3, 8) or sys.exit('parpy wants Python 3.8 or newer, and this is ' + \
+             sys.version.split()[0]); exec(compile(sys.stdin.buffer.read({}), '<parpy>', 'exec'))",
+            PROGRAM.len()
+        );
         let argv = [interpreter.as_os_str().as_encoded_bytes(), b"-c", reads.as_bytes()];
         let request = Request {
             argv: argv.map(<[u8]>::to_vec).into(),
