@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -134,22 +135,15 @@ impl Resident {
     /// Reads what there is. Returns how many bytes that were.
     fn read(&mut self, answers: &mut Vec<u8>) -> usize {
         let Some(pipe) = &self.from else { return 0 };
-        let begin = answers.len();
-        answers.resize(begin + PIECE, 0);
-        let count = match rustix::io::read(pipe, &mut answers[begin..]) {
-            Ok(0) => {
-                self.from = None;
-                0
-            }
-            Ok(count) => count,
+        answers.reserve(PIECE);
+        match rustix::io::read(pipe, spare_capacity(answers)) {
+            Ok(count @ 1..) => count,
             Err(Errno::AGAIN | Errno::INTR) => 0,
-            Err(_) => {
+            Ok(0) | Err(_) => {
                 self.from = None;
                 0
             }
-        };
-        answers.truncate(begin + count);
-        count
+        }
     }
 
     /// Waits until something can be done, for so long at the most.

@@ -37,7 +37,15 @@ const TO_END: Duration = Duration::from_secs(2);
 const MOST_ANSWER: usize = 8 << 20;
 
 /// Rows of a window: so many that a program that is fast has always something to do.
-const ROWS: usize = 128;
+const ROWS: usize = 1024;
+
+/// Bytes that a program should have ahead of it.
+const AHEAD: usize = 4096;
+
+/// Lines that are owed when answers are taken several at a time, and how long they gather: being woken for each costs this
+/// process and the program more than what it does with them.
+const MANY: usize = 64;
+const TO_GATHER: Duration = Duration::from_micros(50);
 
 /// Bytes of a line that nobody has asked for that a message shows, and that are kept of what comes at the end.
 const MOST_SHOWN: usize = 200;
@@ -214,11 +222,14 @@ pub struct ProgramFunction {
     has_hinted: bool,
 }
 
-/// Lines of a window that are to be given to a program.
+/// Lines of a window that are to be given to a program, those of its first rows: the others are made while it works on these.
+#[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
     /// The rows that they are of, each with the end of its line.
     rows: Vec<(usize, usize)>,
+    /// The first row whose line has not been made.
+    next: usize,
 }
 
 /// How far a window has come.
@@ -239,10 +250,15 @@ struct Progress {
 }
 
 impl ProgramFunction {
-    /// The lines of so many rows; a row that is none has no answer.
-    fn lines(&mut self, rows: &RowsOf, count: usize) -> Lines {
-        let mut lines = Lines { bytes: Vec::new(), rows: Vec::new() };
-        for row in (0..count).filter(|row| !rows.lacking.has(*row)) {
+    /// Adds the lines of some more of the first `count` rows, while the program has fewer bytes ahead of it than it should; a
+    /// row that is none has no answer.
+    fn add_lines(&mut self, rows: &RowsOf, lines: &mut Lines, count: usize, sent: usize) {
+        while lines.next < count && lines.bytes.len() < sent + AHEAD {
+            let row = lines.next;
+            lines.next += 1;
+            if rows.lacking.has(row) {
+                continue;
+            }
             match self.program.line(&self.program.values(rows, row)) {
                 Ok(line) => {
                     lines.bytes.extend_from_slice(&line);
@@ -252,7 +268,6 @@ impl ProgramFunction {
                 Err(fault) => _ = self.faults.insert(row, (fault, Vec::new())),
             }
         }
-        lines
     }
 
     fn start(&mut self) -> Result<()> {
@@ -273,15 +288,13 @@ impl ProgramFunction {
     }
 
     /// Gives the lines to a program, and takes its answers, until all have one, or none.
-    fn converse(
-        &mut self,
-        rows: &RowsOf,
-        lines: &Lines,
-        answers: &mut [u64],
-        is_wanted: &dyn Fn() -> bool,
-    ) -> Result<()> {
-        let mut progress = Progress::default();
-        while let Some((row, end)) = lines.rows.get(progress.done).copied() {
+    fn converse(&mut self, rows: &RowsOf, answers: &mut [u64], is_wanted: &dyn Fn() -> bool) -> Result<()> {
+        let (mut lines, mut progress) = (Lines::default(), Progress::default());
+        let mut has_answered = false;
+        loop {
+            self.add_lines(rows, &mut lines, answers.len(), progress.sent);
+            let lines = &lines;
+            let Some((row, end)) = lines.rows.get(progress.done).copied() else { break };
             let timeout = self.program.limits.timeout;
             if self.resident.is_none() {
                 self.start()?;
@@ -309,6 +322,9 @@ impl ProgramFunction {
             }
             let closing = closed.map(|closed| closed + SILENCE);
             let until = [deadline, hint, closing].into_iter().flatten().min();
+            if has_answered && unsent.is_empty() && lines.rows.len() - progress.done >= MANY {
+                std::thread::sleep(TO_GATHER);
+            }
             let heard = resident.exchange(unsent, &mut self.received, &mut say, until, is_wanted);
             let ended = |ending| Outcome { ending, began: 0, took: since.elapsed(), leaves_process: false };
             let is_past = |time: Option<Instant>| time.is_some_and(|time| Instant::now() >= time);
@@ -325,7 +341,7 @@ impl ProgramFunction {
             };
             let done = progress.done;
             self.take_answers(rows, lines, answers, &mut progress)?;
-            let has_answered = progress.done > done;
+            has_answered = progress.done > done;
             if over.is_none() && !has_answered {
                 // Whatever it says meanwhile on standard error.
                 if is_past(deadline) {
@@ -504,9 +520,8 @@ impl RowFunction for ProgramFunction {
         self.made.clear();
         self.faults.clear();
         self.tried = vec![self.nobody; answers.len()];
-        let lines = self.lines(rows, answers.len());
         // Before anything is asked, whatever comes is more than was asked for.
-        let asked = self.look_for_surplus().and_then(|()| self.converse(rows, &lines, answers, is_wanted));
+        let asked = self.look_for_surplus().and_then(|()| self.converse(rows, answers, is_wanted));
         if let Err(error) = asked {
             self.resident = None;
             return Err(error);
