@@ -53,16 +53,14 @@ impl Job {
                 ));
             }
             None => Self::parse(DEMO, None, &[], &cli.shared)?,
-            // It looks, and runs nothing.
-            Some(Command::Cpus(_) | Command::Doctor(_) | Command::Functions(_) | Command::Show(_)) => {
-                Vec::new()
-            }
             Some(Command::Map(spec)) => vec![Task::checked(Work::map(spec)?, &cli.shared)?],
             Some(Command::Read(spec)) => vec![Task::checked(Work::read(spec)?, &cli.shared)?],
             Some(Command::Run(RunArgs { job, args })) => {
                 Self::parse(&job_file(job)?, Some(job), args, &cli.shared)?
             }
             Some(Command::Scale(scale)) => Self::to_scale(scale, &cli.shared, job_file)?,
+            // Others only look, and run nothing.
+            Some(_) => Vec::new(),
         };
         let report = match &cli.shared.report {
             None => ReportTo::Nobody,

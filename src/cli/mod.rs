@@ -47,6 +47,7 @@ Examples:
   parpy show squares.h5                      what is in it, and what made it
   mpirun -n 4 parpy read big.txt --do count --report
   parpy run jobs/squares.toml
+  parpy python-module > parpy.py             import parpy, in a script or a notebook
 
 Exit codes: 0 all done; 1 an item or the run failed; 2 the command line or the job file is wrong;
 128 + n stopped by signal n (130: Ctrl-C; 143: SIGTERM; 138: SIGUSR1, and 140: SIGUSR2, which a batch
@@ -117,8 +118,13 @@ pub fn parser(words: &[OsString]) -> clap::Command {
 }
 
 /// Commands that only look, each with the flags that it takes.
-const ONLY_LOOK: [(&str, &str); 4] =
-    [("show", "-n and --job"), ("cpus", "--json"), ("doctor", "--json"), ("functions", "--json")];
+const ONLY_LOOK: [(&str, &str); 5] = [
+    ("show", "-n and --job"),
+    ("cpus", "--json"),
+    ("doctor", "--json"),
+    ("functions", "--json"),
+    ("python-module", "-q"),
+];
 
 /// What parpy can be asked to do.
 #[derive(Debug, Subcommand)]
@@ -281,6 +287,22 @@ Examples:
 Those of floats are correctly rounded: the float nearest to the true value, so the same to the bit on
 every machine.")]
     Functions(AsJson),
+    /// Print parpy for Python: a module to import in a script or a notebook
+    #[command(after_help = "\
+Examples:
+  parpy python-module > parpy.py             beside the script, or anywhere on Python's path
+
+  import parpy
+  def square(x): return x * x
+  if __name__ == '__main__':
+      parpy.map(square, range(10))                            a list, by all CPUs
+      parpy.map(square, range(10), launcher='mpirun -n 4')    by the ranks of an MPI run
+      for y in parpy.imap(square, range(10)): ...             one by one, as they come
+      with parpy.Executor(workers=2) as executor: ...         as concurrent.futures has it
+
+It needs Python 3.8 or newer, nothing else, and this program: it finds it in the variable PARPY, beside
+itself, or on the PATH. Functions that are typed in a notebook, and lambdas, need cloudpickle.")]
+    PythonModule,
 }
 
 impl Command {
@@ -291,6 +313,7 @@ impl Command {
             Self::Cpus(_) => "cpus",
             Self::Doctor(_) => "doctor",
             Self::Functions(_) => "functions",
+            Self::PythonModule => "python-module",
             Self::Map(_) | Self::Read(_) | Self::Run(_) | Self::Scale(_) => return None,
         };
         ONLY_LOOK.into_iter().find(|(looks, _)| *looks == name)

@@ -5,6 +5,7 @@ mod dry_run;
 pub mod entry;
 mod functions;
 pub mod hdf5;
+mod python_module;
 mod ranges;
 pub mod run;
 mod say;

@@ -10,7 +10,7 @@ use crate::base::lanes::Lanes;
 use crate::base::{escape, program, signals, streams};
 use crate::cli::{AsJson, Cli, Command, DoctorArgs, ScaleArgs, ScaleWhat, Shared, ShowArgs};
 use crate::cmd::say::{is_alone, print, say, say_at_last, speaks};
-use crate::cmd::{doctor, dry_run, functions, ranges, scale, seed, show};
+use crate::cmd::{doctor, dry_run, functions, python_module, ranges, scale, seed, show};
 use crate::data::format::Format;
 use crate::exec;
 use crate::input::{self, hdf5_library};
@@ -45,6 +45,7 @@ pub fn run(cli: &Cli, launch: &Launch, backend: &Backend) -> u8 {
     match &cli.command {
         Some(Command::Cpus(args)) => return if speaks(launch) { cpus(*args) } else { 0 },
         Some(Command::Functions(args)) => return if speaks(launch) { functions(*args) } else { 0 },
+        Some(Command::PythonModule) => return if speaks(launch) { print(python_module::TEXT) } else { 0 },
         Some(Command::Show(args)) => return if speaks(launch) { show(args) } else { 0 },
         Some(Command::Doctor(args)) => return doctor(args, launch, backend),
         Some(Command::Map(_) | Command::Read(_) | Command::Run(_) | Command::Scale(_)) | None => {}

@@ -35,6 +35,7 @@ mod own;
 mod part;
 mod pipe;
 mod python;
+mod python_module;
 mod read;
 mod readme;
 mod reduce;
