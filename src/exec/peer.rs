@@ -16,8 +16,8 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType, connect, recv, send, sendmsg, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recv, send, sendmsg, shutdown, socket_with,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::getuid;
@@ -28,6 +28,9 @@ use crate::base::signals;
 
 /// Bytes that are read at once: what a pipe holds.
 const PIECE: usize = 64 * 1024;
+
+/// Bytes of a line that is passed on whole.
+const LONGEST_LINE: usize = 64 * 1024;
 
 /// How long to wait until a host is asked again whether it is there.
 const NAPS: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
@@ -102,6 +105,12 @@ impl Peer {
         Ok(Self { socket, file, map, printed, line: Vec::new() })
     }
 
+    /// It is asked for nothing more.
+    pub fn close(&self) {
+        // Where it has gone, there is nobody to be told.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+    }
+
     /// Sends it a message.
     ///
     /// # Errors
@@ -122,20 +131,28 @@ impl Peer {
         until: Option<Instant>,
         is_wanted: &dyn Fn() -> bool,
     ) -> Result<News, Ended> {
+        let mut is_reset = false;
         loop {
             match recv(&self.socket, &mut *message, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => {
                     self.take_lines(said);
+                    self.take_rest(said);
                     return Ok(News::Gone);
                 }
                 Ok((count, _)) => {
-                    // What it has printed before.
+                    // What it has printed before, which is no more than its pipe holds.
                     self.take_lines(said);
                     return Ok(News::Message(count));
                 }
                 Err(Errno::AGAIN | Errno::INTR) => {}
+                // It has gone with something unread, and may have said why before.
+                Err(Errno::CONNRESET) if !is_reset => {
+                    is_reset = true;
+                    continue;
+                }
                 Err(_) => {
                     self.take_lines(said);
+                    self.take_rest(said);
                     return Ok(News::Gone);
                 }
             }
@@ -161,15 +178,27 @@ impl Peer {
         let _ = poll(&mut polled, Some(&time));
     }
 
-    /// Hands on whole lines that it has printed; the rest is kept.
+    /// Hands on whole lines that it has printed, as many as there are at once; the rest is kept, unless it is long.
     fn take_lines(&mut self, said: &mut dyn FnMut(&[u8])) {
         let mut piece = [0; PIECE];
-        while let Ok(count @ 1..) = rustix::io::read(&self.printed, &mut piece) {
+        if let Ok(count @ 1..) = rustix::io::read(&self.printed, &mut piece) {
             self.line.extend_from_slice(&piece[..count]);
         }
         if let Some(end) = memchr::memrchr(b'\n', &self.line) {
             said(&self.line[..=end]);
             self.line.drain(..=end);
+        }
+        if self.line.len() > LONGEST_LINE {
+            self.take_rest(said);
+        }
+    }
+
+    /// Hands on what has no end of its line, with one.
+    pub fn take_rest(&mut self, said: &mut dyn FnMut(&[u8])) {
+        if !self.line.is_empty() {
+            self.line.push(b'\n');
+            said(&self.line);
+            self.line.clear();
         }
     }
 

@@ -56,6 +56,9 @@ impl FromStr for AnswersSpec {
         let mut columns: Vec<(String, AnswerType)> = Vec::new();
         for column in text.split(',') {
             let (name, word) = column.split_once('=').unwrap_or((column, "f64"));
+            if of(name).is_ok() {
+                return Err(format!("{name} is a type; columns have names, as in a={name}"));
+            }
             let is_name = |name: &str| {
                 name.starts_with(|c: char| c.is_alphabetic() || c == '_')
                     && name.chars().all(|c| c.is_alphanumeric() || "_.".contains(c))
@@ -117,7 +120,7 @@ mod tests {
             (vec!["a".into(), "b_1".into(), "c".into()], Some(AnswerType::F64))
         );
         assert_eq!(of("one=i64").unwrap().to_string(), "one=i64");
-        for text in ["", "f32", "a=", "a=f64,", "a=f64,a=i64", "1=f64", "a b=f64", ",", "=f64"] {
+        for text in ["i64,f64", "", "f32", "a=", "a=f64,", "a=f64,a=i64", "1=f64", "a b=f64", ",", "=f64"] {
             assert!(of(text).is_err(), "{text}");
         }
     }

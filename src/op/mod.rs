@@ -135,9 +135,10 @@ impl Bound {
             return Ok(self);
         };
         let is_command = task.work.runs_for_items().is_some();
+        let last = &self.table().fields.pop().map_or(String::new(), |field| field.name);
         let remedy = match (name == ANSWERS, self.reduce.is_some()) {
             (true, _) if is_command => "; or say which numbers it prints: --answers f64 (or i64)".to_owned(),
-            (false, false) => format!(", or --columns {ANSWERS} leaves it out"),
+            (false, false) if *last != name => format!(", or --columns {last} leaves it out"),
             _ => String::new(),
         };
         Err(Error::Usage(format!(

@@ -34,8 +34,8 @@ pub struct OpenAnswers<'a> {
 enum State {
     /// What has come, and what that says.
     Waiting(Vec<Piece<'static>>, Seen),
-    /// What the answers are.
-    Known(Box<Bound>),
+    /// What the answers are; and are they whole numbers as floats, because some are missing?
+    Known(Box<Bound>, bool),
 }
 
 /// What some answers say of the type of all.
@@ -134,7 +134,7 @@ impl<'a> OpenAnswers<'a> {
                 }
                 return Ok((pieces, Misfits::default()));
             }
-            let waiting = self.decide(seen.dtype(), sink).map_err(|error| match (error, text) {
+            let waiting = self.decide(seen, sink).map_err(|error| match (error, text) {
                 (Error::Usage(why), Some((row, text))) => {
                     let item = self.item(&records_of(answer), chunk.block.start + row);
                     Error::Usage(format!("{why}; the answer of {item} is '{}'", shown(&text)))
@@ -154,22 +154,34 @@ impl<'a> OpenAnswers<'a> {
     /// As those of [`OpenAnswers::fit`].
     pub fn end(&mut self, sink: &mut dyn Sink) -> Result<Vec<Piece<'static>>> {
         match self.state {
-            State::Waiting(_, seen) => self.decide(seen.dtype(), sink),
-            State::Known(_) => Ok(Vec::new()),
+            State::Waiting(_, seen) => self.decide(seen, sink),
+            State::Known(..) => Ok(Vec::new()),
         }
     }
 
-    /// From now on answers are of type `dtype`. Returns what has waited for that.
-    fn decide(&mut self, dtype: ColumnType, sink: &mut dyn Sink) -> Result<Vec<Piece<'static>>> {
+    /// From now on answers are of the type that `seen` says. Returns what has waited for that.
+    fn decide(&mut self, seen: Seen, sink: &mut dyn Sink) -> Result<Vec<Piece<'static>>> {
+        let dtype = seen.dtype();
+        let are_widened = dtype == ColumnType::F64 && !seen.has_float;
+        if let (true, State::Waiting(waiting, _)) = (are_widened, &self.state) {
+            let rows = waiting.iter().flat_map(|piece| (piece.block.start..).zip(self.rows(&piece.bytes)));
+            for (row, (fields, is_gap)) in rows {
+                if let (Some(Field::Text(text)), false) = (fields.last(), is_gap)
+                    && is_rounded(text)
+                {
+                    return Err(Error::Item(format!("{}: {}", self.item(&[], row), rounded(text))));
+                }
+            }
+        }
         let known = self.bound.answering(dtype).checked(self.task)?;
         sink.answers_are(self.task, &known);
-        match std::mem::replace(&mut self.state, State::Known(Box::new(known))) {
+        match std::mem::replace(&mut self.state, State::Known(Box::new(known), are_widened)) {
             State::Waiting(waiting, _) => {
                 // All of them fit: they have said what the type is.
                 let fit = |piece| self.convert(piece, &mut BlockResult::default()).0;
                 Ok(waiting.into_iter().map(fit).collect())
             }
-            State::Known(_) => Ok(Vec::new()),
+            State::Known(..) => Ok(Vec::new()),
         }
     }
 
@@ -225,7 +237,7 @@ impl<'a> OpenAnswers<'a> {
 
     /// A piece with answers of the type that is known, and those that are none of it; these become failures of `answer`.
     fn convert<'b>(&self, piece: Piece<'b>, answer: &mut BlockResult) -> (Piece<'b>, Misfits) {
-        let State::Known(known) = &self.state else { return (piece, Misfits::default()) };
+        let State::Known(known, are_widened) = &self.state else { return (piece, Misfits::default()) };
         let Some(dtype) = known.answers().number() else {
             let gaps = self.task.keep_going;
             if gaps == self.has_gaps() {
@@ -245,6 +257,7 @@ impl<'a> OpenAnswers<'a> {
             let Some((Field::Text(text), inputs)) = fields.split_last() else { continue };
             let found = match is_lost(is_gap) {
                 true => Err("its answer is missing, and whole numbers have no way to say that".to_owned()),
+                false if *are_widened && is_rounded(text) => Err(rounded(text)),
                 false => number(text, dtype),
             };
             match found {
@@ -327,6 +340,21 @@ impl Rows {
         bytes.extend(self.gaps.into_iter().filter(|_| gaps));
         bytes
     }
+}
+
+/// Why such a number is none.
+fn rounded(text: &[u8]) -> String {
+    format!(
+        "it has answered {}, which a float would round, and whole numbers have no way to say that others are missing; with \
+         --keep-going their files have",
+        shown(text)
+    )
+}
+
+/// Is this a whole number that a float does not hold exactly?
+fn is_rounded(text: &[u8]) -> bool {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.trim().parse::<i64>().ok());
+    number.is_some_and(|number| number.unsigned_abs() > 1 << f64::MANTISSA_DIGITS)
 }
 
 /// What is said of the rows of a block.

@@ -109,6 +109,8 @@ impl Joint<'_> {
             if has_length && seen > self.expected.len() {
                 return Err(self.explain(self.misfit(&path, "more")));
             }
+            // Those of a Python function may be missing, where none has failed.
+            let failed = if self.task.work.is_python() && !self.task.keep_going { 0 } else { failed };
             if failed > 0 && !self.task.keep_going {
                 return Err(Error::Failed(format!(
                     "cannot join {}: {} of {} have no answer, because it was made with --keep-going; give that to \

@@ -25,6 +25,7 @@ use crate::base::lanes::Lanes;
 use crate::base::time::Timestamp;
 use crate::input::blocks::BlockSource;
 use crate::job::pattern::PatternName;
+use crate::job::shard::ShardMode;
 use crate::job::{Job, Task};
 use crate::mpi::communicator::Communicator;
 use crate::observe::report::Report;
@@ -91,9 +92,10 @@ impl Opened {
         let (source, info) = BlockSource::open(task)?;
         let bound = Bound::of(task, info)?;
         let will_fork = matches!(task.pattern, PatternName::Process | PatternName::Pool);
-        // Ranks do it together.
+        // Ranks do it together, and who joins parts calls nothing.
         let is_shared = task.pattern == PatternName::Mpi && task.work.is_python();
-        if let Some(function) = bound.function.as_ref().filter(|_| !is_shared) {
+        let is_needed = !is_shared && !matches!(task.portion, ShardMode::Merged(_));
+        if let Some(function) = bound.function.as_ref().filter(|_| is_needed) {
             function.begin(will_fork, || Instance::of(0, (0, 1), Lanes::Scalar).worker(task))?;
         }
         Ok(Self { began, source, bound })

@@ -11,6 +11,22 @@ def energy(x, y=1): return x * x + y
 def only_named(*, y, x): return 10 * y + x
 def label(name, size): return "%s:%d" % (name.upper(), size)
 def any_of(x): return [1, 1.5, True, "a\nb", b"by", 10**30, None, float("inf")][x]
+def large_or_none(x): return None if x % 2 else 2**60 + x
+def stops(x): return next(i for i in [x] if x != 500)
+def digits(x): return 10**5000 + x
+class Odd:
+    def __repr__(self): raise ValueError("no text")
+def odd(x): return Odd() if x == 1 else x
+def forks(x):
+    if os.fork() == 0: return x * 100
+    os.wait()
+    return x
+def lines(x): raise ValueError("first\nsecond")
+def reconfigures(x):
+    sys.stdout.reconfigure(line_buffering=True)
+    return x
+def all_of(*values, **more): return len(values), len(more)
+def named_of(**values): return sorted(values)[-1]
 def odd_is_none(x): return None if x % 2 else x
 def wrong(x): return {x}
 def halves(x): return x / 2
@@ -34,6 +50,7 @@ def once(x):
         open(mark, "w").close()
         os._exit(1)
     return x
+def once_two(x): return once(x), x
 def sleeps(x):
     if x == 3: time.sleep(1000)
     return x
@@ -43,6 +60,19 @@ def waits(x):
 def hog(x): return len(bytearray(10**11)) if x == 1 else x
 def draws(x, rng): return rng.random()
 def twice(xs): return xs * 2
+def in_place(xs):
+    xs += 1
+    return xs
+def kills(xs):
+    if (xs == 7).any(): os._exit(5)
+    return xs
+def hangs(xs):
+    if (xs == 7).any(): time.sleep(1000)
+    return xs
+def seeded(xs, rng): return xs
+def masked(xs):
+    import numpy
+    return numpy.ma.masked_greater(xs, 3) * 1.5
 def both(xs): return {"s": xs + 1, "h": xs / 2}
 def pair(x): return x * 2, x / 4
 def record(x):
@@ -105,6 +135,9 @@ fn columns_become_arguments() {
     assert_eq!(python.map("energy", "--sweep y=1,2 --sweep x=0..3").text(), "1\n2\n5\n2\n3\n6\n");
     assert_eq!(python.map("energy", "--sweep a=1,2 --sweep b=5").text(), "6\n9\n");
     assert_eq!(python.map("only_named", "--sweep x=1,2 --sweep y=5").text(), "51\n52\n");
+    let two = |function: &str| python.map(function, "--sweep a=1 --sweep b=5");
+    assert_eq!(two("all_of").args("--answers n=i64,m=i64").text(), "2\t0\n");
+    assert_eq!(two("named_of").text(), "b\n");
     // Types: whole numbers, floats, and texts.
     assert_eq!(python.map("square", "3 4").text(), "9\n16\n");
     assert_eq!(python.map("square", "3 0.5").text(), "9.0\n0.25\n");
@@ -147,6 +180,17 @@ fn what_it_may_answer() {
         .map("wrong", "4 -p serial")
         .done()
         .fails(1, &["4: its answer, {4}, is of type set, and not a number"]);
+    for run in in_all_ways(&python.map("odd", "0 1 2 -k")) {
+        let done = run.done();
+        assert_eq!(String::from_utf8_lossy(&done.stdout), "0\n\n2\n", "{}", run.name());
+        done.fails(1, &["1: its answer cannot be taken: ValueError: no text"]);
+    }
+    assert_eq!(python.map("digits", "7").text().len(), 5002);
+    let large = |flags: &str| {
+        python.map("large_or_none", "--range 0..100 -q").args(flags).args("-o").arg(dir.path("l.npy")).done()
+    };
+    large("").fails(1, &["item no. 1: it has answered 1152921504606846976, which a float would round"]);
+    large("-k").succeeds();
     // None is a missing answer, and none that has failed.
     let none = |args: &str| python.map("odd_is_none", &format!("--range 0..4 {args}"));
     assert_eq!(none("").text(), "0\n\n2\n\n");
@@ -251,11 +295,29 @@ fn exceptions_are_failed_items() {
     let line = text.lines().nth(4).unwrap_or_default();
     assert_eq!(text.lines().count(), 21, "{text}");
     assert!(line.contains("\t1\t0\t") && line.contains("model.py:raises(3)"), "{line}");
+    // For `map` this is the end.
+    for run in in_all_ways(&python.map("stops", "--range 0..1000 -k")) {
+        if run.words().contains(&"process".into()) {
+            continue;
+        }
+        let done = run.done();
+        assert_eq!(done.stdout.iter().filter(|byte| **byte == b'\n').count(), 1000, "{}", run.name());
+        assert!(String::from_utf8_lossy(&done.stdout).contains("\n499\n\n501\n"), "{}", run.name());
+        done.fails(1, &["500: StopIteration"]);
+    }
+    python.map("lines", "1 -p serial").done().fails(1, &["parpy: 1: ValueError: first"]);
+    assert_eq!(python.map("reconfigures", "1").text(), "1\n");
     // What has failed is run again.
     let dir = Dir::new();
     let marks = dir.path("").display().to_string();
     let run = python.map("once", "--range 0..20 --retries 1 -p pool -j 2").var("MARKS", &marks);
     assert_eq!(run.text(), parpy("map -f x --range 0..20").text());
+    let dir = Dir::new();
+    let marks = dir.path("").display().to_string();
+    let run = python
+        .map("once_two", "--range 0..20 --retries 1 --answers a=i64,b=i64 -p serial")
+        .var("MARKS", &marks);
+    assert_eq!(run.text(), (0..20).map(|x| format!("{x}\t{x}\n")).collect::<String>());
     python.map("raises", "3 1 --retries 2").done().fails(1, &["3: ValueError: no 3"]);
 }
 
@@ -280,6 +342,10 @@ fn deaths_cost_what_has_killed_and_nothing_else() {
     }
     python.map("dies", "6").done().fails(1, &["6: exit code 1: it is over"]);
     // Rows that are answered at once are found, too: those before them have answers.
+    // A copy of the process is not the process.
+    for run in in_all_ways(&python.map("forks", "1 2 3")) {
+        assert_eq!(run.text(), "1\n2\n3\n", "{}", run.name());
+    }
     let text = String::from_utf8(python.map("dies", "--range -100000..9 -k -j 2").done().stdout).unwrap();
     assert_eq!(text.lines().count(), 100_009);
     assert!(text.ends_with("0\n1\n\n3\n\n5\n\n7\n8\n"));
@@ -350,6 +416,42 @@ fn modules_are_imported_once() {
     }
     assert_eq!(run("-p serial --no-fork").text(), expected);
     assert_eq!(count("imported"), 1);
+    // Files that it has open are whole in the end.
+    let source = "import os\n\
+                  def parpy_init():\n    \
+                      global log\n    \
+                      log = open(os.environ['MARKS'] + '.%d' % os.getpid(), 'w')\n\
+                  def f(x): return log.write('%d\\n' % x)\n";
+    let keeps = dir.write("keeps.py", source);
+    for pattern in ["serial", "threads -j 2", "pool -j 2", "pool -j 2 --no-fork", "process -j 2"] {
+        let logs = Dir::new();
+        let run = parpy("map --range 0..10 -o none -p").args(pattern).arg("--python");
+        let run =
+            run.arg(format!("{}:f", keeps.display())).var("MARKS", &logs.path("log").display().to_string());
+        run.done().succeeds();
+        let lines = |name: &String| -> Vec<String> {
+            String::from_utf8(logs.read(name)).unwrap().lines().map(str::to_owned).collect()
+        };
+        let mut written: Vec<String> = logs.names().iter().flat_map(lines).collect();
+        written.sort_unstable();
+        assert_eq!(written, (0..10).map(|i| i.to_string()).collect::<Vec<_>>(), "{pattern}");
+    }
+    // Names of modules that Python has itself, and standard input, which is empty.
+    let source = "import sys\ntext = sys.stdin.read()\ndef f(x): return x, len(text)\n";
+    let shadows = dir.write("shadows/own.py", source);
+    for name in ["json", "array", "select", "socket", "signal", "inspect", "traceback"] {
+        dir.write(&format!("shadows/{name}.py"), "raise ImportError('this is not that of Python')\n");
+    }
+    let run = parpy("map 1 --answers x=i64,n=i64 --python").arg(format!("{}:f", shadows.display()));
+    assert_eq!(run.clone().folder(dir.path("shadows")).text(), "1\t0\n");
+    assert_eq!(run.args("--no-fork").text(), "1\t0\n");
+    // It may end by itself.
+    let exits = dir.write("exits.py", "import sys\ndef parpy_init(): sys.exit(3)\ndef f(x): return x\n");
+    for flags in ["-k", "-k --no-fork"] {
+        let done =
+            parpy("map 1 2 -p serial --python").arg(format!("{}:f", exits.display())).args(flags).done();
+        done.fails(1, &["its process has ended 3 times before it began with an item: exit code 3"]);
+    }
     // It may end with an exception.
     let broken =
         dir.write("begins.py", "def parpy_init(): raise OSError('no licence')\ndef f(x): return x\n");
@@ -450,6 +552,29 @@ fn functions_of_arrays() {
     assert_eq!(String::from_utf8_lossy(&done.stdout), "0\n1\n2\n3\n4\n5\n6\n\n8\n");
     done.fails(1, &["7: ValueError: seven"]);
     python
+        .map("in_place", "--vectorized 1 2 -p serial")
+        .done()
+        .fails(1, &["1: ValueError: output array is read-only"]);
+    python.map("seeded", "--vectorized 1 2").done().fails(1, &["a function of arrays has no parameter rng"]);
+    assert_eq!(python.map("masked", "--vectorized --range 1..6").text(), "1.5\n3.0\n4.5\n\n\n");
+    for (function, why) in [("kills", "exit code 5"), ("hangs", "it took longer than 0.2 s")] {
+        let log = dir.path("log");
+        let run = python.map(function, "--vectorized --range 0..9 -k --timeout 0.2 -j 2 --joblog").arg(&log);
+        let done = run.done();
+        assert_eq!(
+            String::from_utf8_lossy(&done.stdout),
+            "0\n1\n2\n3\n4\n5\n6\n\n8\n",
+            "{function}: {}",
+            done.stderr
+        );
+        done.fails(1, &[&format!("7: {why}")]);
+        let log = String::from_utf8(dir.read("log")).unwrap();
+        assert!(
+            log.lines().count() == 10 && log.lines().filter(|line| line.contains("\t0.000\t")).count() <= 1,
+            "{log}"
+        );
+    }
+    python
         .map("short", "--vectorized --range 0..9 -p serial")
         .done()
         .fails(1, &["an array of shape (8,) to 9 rows"]);
@@ -473,6 +598,8 @@ fn random_numbers_hang_on_the_seed_and_the_item_alone() {
     }
     let lines: std::collections::HashSet<&str> = expected.lines().collect();
     assert_eq!(lines.len(), 50);
+    let of = |seed: &str| python.map("draws", "1").args("--seed").args(seed).text();
+    assert_ne!(of("9223372036854775808"), of("9223372036854775809"));
     let part = python.map("draws", "--range 0..50 --seed 7 --part 2/2").text();
     assert!(expected.ends_with(&part) && part.lines().count() == 25);
     // One is drawn, used, and recorded.

@@ -99,7 +99,10 @@ impl Reduce {
             let wrong = |why: String| Error::Usage(format!("--reduce {item}: {why}"));
             let of: Vec<(Of, String)> = match (typed.column, answers.len()) {
                 (Some(name), _) => {
-                    let of = match (find(name), answers.iter().position(|field| field.name == name)) {
+                    // Answers that have names have them in tables as well, in which a column of the input has another then.
+                    let answer = answers.iter().position(|field| field.name == name);
+                    let of = match (find(name), answer) {
+                        (_, Some(answer)) if answers.len() > 1 => of_answer(answer),
                         (Ok(k), _) => Of::Input(k),
                         (Err(_), Some(answer)) => of_answer(answer),
                         (Err(why), None) => return Err(wrong(why)),
@@ -130,6 +133,9 @@ impl Reduce {
                         .collect()
                 }
             };
+            if of.is_empty() {
+                return Err(wrong("none of what it would be of is a number".to_owned()));
+            }
             for (of, name) in of {
                 let dtype = dtype(of, typed.name).ok_or_else(|| wrong(format!("{name} would be of text")))?;
                 new.add(&typed, of, dtype, &name)?;

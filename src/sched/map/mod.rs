@@ -317,7 +317,7 @@ fn answer_window(
     if let Encoding::Columns { inputs: inputs @ 1.., gaps } = settings.encoding {
         Runs { of: room.of, inputs, gaps }.put_inputs(room.buf, before, &settings.kept(rows));
     }
-    let unsaid = settings.unsaid(rows, |row| !faults.has(row));
+    let unsaid = settings.unsaid(rows, |row| !faults.has(row) || is_missing(settings, function, row));
     let count = unsaid.as_ref().map_or(count, |(row, _)| *row);
     let mut done = 0;
     loop {

@@ -266,9 +266,9 @@ impl MapSettings {
         Some((
             row,
             Error::Failed(format!(
-                "row no. {number}: {name} is missing, and .h5 and .npy have no way to say that of an input that is \
-                 {} beside an answer; .csv and .json have, or --columns leaves it out",
-                if dtype == ColumnType::Bytes { "text" } else { "a whole number" }
+                "row no. {number}: {name} is missing, and .h5 and .npy have no way to say that of {} beside other values; \
+                 .csv and .json have, or --columns leaves it out",
+                if dtype == ColumnType::Bytes { "a text" } else { "a whole number" }
             )),
         ))
     }

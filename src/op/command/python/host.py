@@ -5,7 +5,7 @@ first, where a module does not bear a fork), which is given windows of rows in m
 answers there. What the function prints goes to its worker. Nothing is known here of files, of the order of answers, or of
 other nodes.
 
-Standard input holds one line of JSON, the configuration, and ends when the run does. One line of JSON is the reply, on
+Standard input holds one line of JSON, the configuration, and ends when the run does; the function has an empty one. One line of JSON is the reply, on
 what was standard output: {"ready": true}, {"error": why the function cannot be used}, or {"taken": true} where there is a
 host of this name.
 
@@ -21,6 +21,7 @@ The memory, n rows of c columns and of a answers, in words of 8 bytes:
 
 import array
 import errno
+import inspect
 import json
 import mmap
 import os
@@ -30,6 +31,7 @@ import socket
 import struct
 import sys
 import time
+import traceback
 
 HEAD = 64  # bytes before the first column
 ASK = struct.Struct("<QQQQ")  # rows, are they to be timed one by one, bytes of texts, bytes of memory
@@ -39,6 +41,7 @@ PORTION = 50 * 1000 * 1000  # nanoseconds after which answers are told, and not 
 WHOLE, FLOAT, TEXT, NOTHING, TRUTH, FAULT = b"qdtnbx"  # kinds of answers
 MOST_SAID = 64 << 10  # bytes of a message at the most
 RDHUP = getattr(select, "POLLRDHUP", 0x2000)
+TO_END = 1.0  # seconds that a process may take to end when its worker has gone
 
 
 class Wrong(Exception):
@@ -54,9 +57,18 @@ class Failed:
         self.text = text
 
 
+def reason(error):
+    """What kind of exception it is, and the first line of what it says."""
+    try:
+        text = str(error)
+    except Exception:  # its own text fails
+        text = ""
+    first = text.splitlines()[0] if text else ""
+    return type(error).__name__ + (": " + first if first else "")
+
+
 def told(error):
-    """An exception with its traceback, as Python prints it, without the frames of this file."""
-    import traceback
+    """The reason of an exception, and behind it its traceback, as Python prints it, without the frames of this file."""
 
     def is_own(frame):
         return frame.f_globals is globals() or frame.f_code.co_filename.startswith("<frozen importlib")
@@ -65,9 +77,10 @@ def told(error):
     while trace is not None and is_own(trace.tb_frame):
         trace = trace.tb_next
     try:
-        return "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
+        text = "".join(traceback.format_exception(type(error), error, trace)).rstrip("\n")
     except Exception:  # its own text fails
-        return type(error).__name__
+        text = ""
+    return reason(error) + "\n" + text
 
 
 def encode(text):
@@ -91,7 +104,7 @@ def load(config):
     if path is not None:
         if not os.path.isfile(path):
             raise Wrong("there is no file %s on %s" % (path, socket.gethostname()))
-        sys.path[0] = os.path.dirname(os.path.abspath(path))
+        sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
         title = os.path.splitext(os.path.basename(path))[0]
         loader = importlib.machinery.SourceFileLoader(title, path)
         spec = importlib.util.spec_from_file_location(title, path, loader=loader)
@@ -99,7 +112,7 @@ def load(config):
         sys.modules[title] = module
         spec.loader.exec_module(module)
     else:
-        sys.path[0] = os.getcwd()
+        sys.path.insert(0, os.getcwd())
         try:
             module = importlib.import_module(title)
         except ModuleNotFoundError as error:
@@ -123,8 +136,6 @@ def load(config):
 
 def bind(function, name, columns):
     """How columns become arguments: the order of columns by place, or their names, and whether there is an `rng`."""
-    import inspect
-
     places = list(range(len(columns)))
     try:
         signature = inspect.signature(function)
@@ -143,7 +154,14 @@ def bind(function, name, columns):
         if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) and p.name not in drawn
     ]
     named = [column for column in columns if column in parameters]
-    if named or any(p.kind == kinds.VAR_KEYWORD for p in parameters.values()):
+    takes_names = any(p.kind == kinds.VAR_KEYWORD for p in parameters.values())
+    if not named and takes_names:
+        # Values by place, where it takes some, or else all of them by their names.
+        try:
+            signature.bind(*columns, **drawn)
+        except TypeError:
+            named = columns
+    if named:
         try:
             signature.bind(**dict.fromkeys(columns), **drawn)
         except TypeError as error:
@@ -168,7 +186,8 @@ def bind(function, name, columns):
 def kind_of(answer):
     """Kind of an answer, and its number or its bytes."""
     if getattr(answer, "ndim", None) == 0 and hasattr(answer, "item"):
-        answer = answer.item()  # a number of numpy
+        # A number of numpy.
+        answer = None if type(answer).__name__ == "MaskedConstant" else answer.item()
     if answer is None:
         return NOTHING, b""
     if isinstance(answer, Failed):
@@ -178,7 +197,7 @@ def kind_of(answer):
     if isinstance(answer, int):
         if -(1 << 63) <= answer < 1 << 63:
             return WHOLE, int(answer)
-        return TEXT, b"%d" % answer
+        return TEXT, digits(answer)
     if isinstance(answer, float):
         return FLOAT, float(answer)
     if isinstance(answer, str):
@@ -191,23 +210,47 @@ def kind_of(answer):
     return FAULT, encode(what % (repr(answer), type(answer).__name__))
 
 
+def digits(number):
+    """A whole number as text, however long."""
+    try:
+        return b"%d" % number
+    except ValueError:  # longer than this Python writes by itself
+        most = sys.get_int_max_str_digits()
+        sys.set_int_max_str_digits(0)
+        try:
+            return b"%d" % number
+        finally:
+            sys.set_int_max_str_digits(most)
+
+
+def taken(take, answer, *more):
+    """What `take` makes of an answer, or why that fails: it may be of any class."""
+    try:
+        return take(answer, *more)
+    except Exception as error:
+        return Failed("its answer cannot be taken: " + told(error))
+
+
 def several(answer, names):
     """The values of an answer that has so many."""
     if isinstance(answer, Failed):
         return [answer] + [None] * (len(names) - 1)
     if answer is None:
         return [None] * len(names)
+    if hasattr(answer, "_asdict"):  # a named tuple
+        named = answer._asdict()
+        answer = named if any(name in named for name in names) else answer
     if hasattr(answer, "keys"):
         lacking = [name for name in names if name not in answer]
         if not lacking:
             return [answer[name] for name in names]
         why = "its answer has no %s, but %s" % (lacking[0], ", ".join(map(str, answer.keys())) or "nothing")
-    elif hasattr(answer, "__len__") and not isinstance(answer, (str, bytes)):
+    elif len(names) == 1 and not isinstance(answer, (tuple, list)):
+        return [answer]
+    elif isinstance(answer, (tuple, list)) or getattr(answer, "ndim", 0) > 0:
         if len(answer) == len(names):
             return list(answer)
         why = "it has answered %s, and --answers names %d" % (counted(answer), len(names))
-    elif len(names) == 1:
-        return [answer]
     else:
         what = "its answer, %.80s, is one value, and --answers names %d"
         why = what % (repr(answer), len(names))
@@ -289,17 +332,23 @@ class Window:
         """The same as arrays, which lie in the memory; those of texts are made."""
         values = self.columns() if "text" in self.types else None
         dtypes = {"f64": "f8", "i64": "i8"}
-        return [
+        arrays = [
             numpy.array(values[k], dtype=object)
             if kind == "text"
             else numpy.frombuffer(self.memory.bytes, dtypes[kind], self.count, HEAD + 8 * k * self.count)
             for k, kind in enumerate(self.types)
         ]
+        for column in arrays:
+            # Where a call fails its rows are given again, in parts.
+            column.flags.writeable = False
+        return arrays
 
     def put(self, begin, answers):
         """Leaves the answers to rows from `begin` on in the memory."""
         if self.names is not None:
-            answers = [value for answer in answers for value in several(answer, self.names)]
+            rows = (taken(several, answer, self.names) for answer in answers)
+            rows = (several(row, self.names) if isinstance(row, Failed) else row for row in rows)
+            answers = [value for row in rows for value in row]
         begin, count = begin * self.wide, len(answers)
         kinds = set(map(type, answers))
         if len(kinds) == 1:
@@ -313,7 +362,8 @@ class Window:
                     pass
         codes, words, texts = bytearray(count), array.array("q", bytes(8 * count)), []
         for at, answer in enumerate(answers):
-            codes[at], value = kind_of(answer)
+            found = taken(kind_of, answer)
+            codes[at], value = kind_of(found) if isinstance(found, Failed) else found
             if isinstance(value, bytes):
                 texts.append(value)
                 value = len(value)
@@ -334,6 +384,8 @@ class Window:
     def put_array(self, begin, answers, numpy):
         """The same, of an array of one answer to each row."""
         count, letter = len(answers), answers.dtype.kind
+        if isinstance(answers, numpy.ma.MaskedArray):
+            letter = "masked"
         code, dtype = {"f": (FLOAT, "f8"), "i": (WHOLE, "i8"), "b": (TRUTH, "i8")}.get(letter, (None, None))
         if code is None:
             self.put(begin, answers.tolist())
@@ -346,6 +398,7 @@ class Said:
     """In place of standard output and error: whole lines, each behind the number of the row that it is said of."""
 
     encoding, errors, newlines, closed, mode, name = "utf-8", "backslashreplace", None, False, "w", "<parpy>"
+    line_buffering = write_through = True
 
     def __init__(self, server):
         self.server = server
@@ -386,6 +439,9 @@ class Said:
 
     close = detach = flush
 
+    def reconfigure(self, **_):
+        pass
+
     def fileno(self):
         return 2
 
@@ -407,6 +463,7 @@ class Server:
         self.module = module
         self.order, self.keywords, self.takes_rng = bound
         self.function = function
+        self.process = os.getpid()
         self.out = []
         self.before = 0
         self.numbers = None
@@ -443,7 +500,7 @@ class Server:
                 begin()
             except Exception as error:
                 self.said.end()
-                why = "parpy_init has failed:\n" + told(error)
+                why = "parpy_init has failed: " + told(error)
                 self.connection.send(bytes((REFUSED,)) + encode(why)[: MOST_SAID - 1])
                 return
         function = self.called()
@@ -456,23 +513,29 @@ class Server:
             window = Window(self.memory, self.config["types"], self.config["answers"], count, texts)
             self.numbers = self.memory.words(window.numbers, count, "Q")
             if self.config["vectorized"]:
-                self.by_arrays(window, function)
+                self.by_arrays(window, function, timed)
             elif timed:
                 self.one_by_one(window, function)
             else:
                 self.at_once(window, function)
             self.said.end()
 
+    def check(self):
+        """Ends a process that the function has forked, and that has come back from it: its parent answers."""
+        if os.getpid() != self.process:
+            os._exit(0)
+
     def called(self):
         """The function as it is called here: with values by place, behind the number of the row where it has an `rng`."""
         function, names = self.function, self.keywords
         if self.takes_rng:
+            from numpy import array, uint64
             from numpy.random import Generator, Philox
 
             seed = self.config["seed"]
 
             def draws(number, *values):
-                rng = Generator(Philox(key=(seed, number)))
+                rng = Generator(Philox(key=array((seed, number), dtype=uint64)))
                 if names is None:
                     return function(*values, rng=rng)
                 return function(**dict(zip(names, values)), rng=rng)
@@ -489,6 +552,7 @@ class Server:
 
     def tell(self, window, begin):
         """Tells the worker of the answers from row `begin` on that are in `out`."""
+        self.check()
         end = begin + len(self.out)
         window.put(begin, self.out)
         self.before, self.out = end, []
@@ -504,6 +568,10 @@ class Server:
                 self.out.extend(answers)
             except Exception as error:
                 self.out.append(Failed(told(error)))
+            else:
+                if len(self.out) < window.count:
+                    # For `map` that is the end of its values.
+                    self.out.append(Failed("StopIteration"))
         self.tell(window, 0)
 
     def one_by_one(self, window, function):
@@ -526,16 +594,16 @@ class Server:
             times[2 * at + 1] = now - began
             self.out.append(answer)
             if now - told_at > PORTION:
-                head[0] = 0
                 self.said.end()
                 self.tell(window, begin)
                 # It may be elsewhere now.
                 head = self.memory.words(0, 8, "Q")
+                head[0] = 0
                 times = self.memory.words(window.times, 2 * window.count, "Q")
                 begin, told_at = at + 1, clock()
-        head[0] = 0
         if begin < window.count:
             self.tell(window, begin)
+        self.memory.words(0, 8, "Q")[0] = 0
 
     def columns_of(self, answer, count, numpy):
         """The arrays of an answer to so many rows: one, or as many as it has to have."""
@@ -546,14 +614,14 @@ class Server:
             columns = several(answer, names)
             if isinstance(columns[0], Failed):
                 raise Wrong(columns[0].text)
-        columns = [numpy.asarray(column) for column in columns]
+        columns = [numpy.asanyarray(column) for column in columns]
         for column in columns:
             if column.shape != (count,):
                 what = "it has answered an array of shape %s to %d rows, and has to answer one value for each"
                 raise Wrong(what % (column.shape, count))
         return columns
 
-    def by_arrays(self, window, function):
+    def by_arrays(self, window, function, timed):
         """Answers a window with calls of a function of arrays."""
         import numpy
 
@@ -565,8 +633,9 @@ class Server:
             begin, end = parts.pop()
             self.before = begin
             given = [column[begin:end] for column in arrays]
-            if self.takes_rng:
-                given.insert(0, int(self.numbers[begin]))
+            head = self.memory.words(0, 8, "Q")
+            date, began = time.time_ns(), time.monotonic_ns()
+            head[1], head[0] = began, begin + 1
             try:
                 answers = self.columns_of(function(*given), end - begin, numpy)
             except Wrong as error:
@@ -583,18 +652,24 @@ class Server:
                     window.put_array(begin, answers[0], numpy)
                 else:
                     window.put(begin, list(zip(*(column.tolist() for column in answers))))
+                if timed:
+                    times = array.array("Q", (date, (time.monotonic_ns() - began) // (end - begin))) * (end - begin)
+                    self.memory.words(window.times + 16 * begin, len(times), "Q")[:] = times
+        self.check()
         self.connection.send(TELL.pack(ANSWERS, 0, window.count, window.end, self.memory.size))
 
 
 class Host:
     """Forks a process for each worker, and tells it how that has ended."""
 
-    def __init__(self, listener, serve):
+    def __init__(self, control, listener, serve):
+        self.control = control
         self.listener = listener
         self.serve = serve
         self.connections = {}  # by process
+        self.ends = {}  # when those are to have ended whose workers have gone
         self.poll = select.poll()
-        self.poll.register(0, select.POLLIN)
+        self.poll.register(control, select.POLLIN)
         self.poll.register(listener, select.POLLIN)
 
     def run(self):
@@ -605,10 +680,13 @@ class Host:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
         self.poll.register(awake, select.POLLIN)
-        while True:
-            for file, _ in self.poll.poll():
-                if file == 0:
-                    return
+        is_over = False
+        while not (is_over and (not self.connections or time.monotonic() >= until)):
+            for file, _ in self.poll.poll(50 if is_over or self.ends else None):
+                if file == self.control:
+                    is_over, until = True, time.monotonic() + TO_END
+                    self.poll.unregister(file)
+                    continue
                 if file == awake:
                     os.read(awake, 4096)
                 elif file == self.listener.fileno():
@@ -616,16 +694,28 @@ class Host:
                 else:
                     self.give_up(file)
             self.bury()
+            for process, end in list(self.ends.items()):
+                if time.monotonic() >= end:
+                    del self.ends[process]
+                    os.kill(process, signal.SIGKILL)
 
     def accept(self):
         try:
             connection, _ = self.listener.accept()
         except OSError:
+            # There may be no more files: some are closed when workers have gone.
+            time.sleep(0.01)
             return
         if not is_own(connection):
             connection.close()
             return
-        process = os.fork()
+        try:
+            process = os.fork()
+        except OSError as error:
+            why = "no process can be started for a worker: %s" % error
+            connection.send(bytes((REFUSED,)) + encode(why))
+            connection.close()
+            return
         if process == 0:
             self.be_served(connection)
         self.connections[process] = connection
@@ -639,18 +729,16 @@ class Host:
             other.close()
         self.listener.close()
         self.connections.clear()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
+        os.close(self.control)
         self.serve(connection)
         sys.exit()
 
     def give_up(self, file):
-        """The worker has gone: nobody wants what its process does."""
+        """The worker has gone: its process may end by itself, so that files that it has open are whole, or is ended."""
         for process, connection in self.connections.items():
             if connection.fileno() == file:
                 self.poll.unregister(connection)
-                os.kill(process, signal.SIGKILL)
+                self.ends[process] = time.monotonic() + TO_END
 
     def bury(self):
         """Tells of processes that have ended."""
@@ -661,6 +749,7 @@ class Host:
                 return
             if process == 0:
                 return
+            self.ends.pop(process, None)
             connection = self.connections.pop(process, None)
             if connection is not None:
                 try:
@@ -684,6 +773,9 @@ def main():
     reply = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     config = json.loads(sys.stdin.buffer.readline().decode("utf-8", "surrogateescape"))
+    control, nothing = os.dup(0), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
     def answer(**what):
         reply.write(json.dumps(what) + "\n")
@@ -701,6 +793,8 @@ def main():
         bound = bind(function, config["function"], config["columns"])
         if bound[2] and config["seed"] is None:
             raise Wrong("its parameter rng wants a seed that is the same for all parts: --seed S")
+        if bound[2] and config["vectorized"]:
+            raise Wrong("a function of arrays has no parameter rng: which rows it is given at once hangs on the workers")
         if config["vectorized"] or bound[2]:
             try:
                 import numpy
@@ -711,9 +805,12 @@ def main():
         answer(error=str(error))
         return
     except BaseException as error:
-        trace = told(error)
-        answer(error="its module cannot be imported: " + trace.splitlines()[-1], trace=trace + "\n")
+        why, trace = told(error).split("\n", 1)
+        answer(error="its module cannot be imported: " + why, trace=trace + "\n")
         return
+    for stream in (sys.stdout, sys.stderr):
+        # So that no process that is forked says it once more.
+        stream.flush()
     # From now on workers find it.
     listener.listen(4096)
     answer(ready=True)
@@ -722,9 +819,16 @@ def main():
         Server(connection, config, module, function, bound).serve()
 
     if config["fork"]:
-        Host(listener, serve).run()
+        Host(control, listener, serve).run()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        # What is to be done at the end, each of those has done that were forked.
+        os._exit(0)
     else:
         connection, _ = listener.accept()
+        while not is_own(connection):
+            connection.close()
+            connection, _ = listener.accept()
         serve(connection)
 
 

@@ -24,6 +24,9 @@ const PROGRAM: &str = include_str!("host.py");
 /// How long to look for a host that another process of the node has started.
 const FOR_HOST: Duration = Duration::from_secs(5);
 
+/// How long a host may take to end by itself.
+const TO_END: Duration = Duration::from_secs(2);
+
 /// How long to wait until it is known how a host of one's own has ended.
 const FOR_ENDING: Duration = Duration::from_secs(5);
 
@@ -59,9 +62,11 @@ pub fn begin(python: &BoundPython, worker: &Worker) -> Result<()> {
     Ok(())
 }
 
-/// Ends the host that this process has started.
+/// Ends the host that this process has started, and what it has forked, which may have files to write still.
 pub fn end() {
-    *host() = None;
+    if let Some(host) = host().take() {
+        host.end();
+    }
 }
 
 /// What the host of a run is called on a node: all ranks of the node know it, or if it is not known who they are, none but
@@ -90,6 +95,8 @@ fn own() -> u64 {
 pub struct Connection {
     pub peer: Peer,
     host: Option<Host>,
+    /// Nothing is asked that has not been answered.
+    pub is_idle: bool,
 }
 
 /// Has a process forked that answers the worker at `place`; or starts one, where each imports the module itself.
@@ -116,15 +123,15 @@ pub fn connect(python: &BoundPython, place: &Place, is_wanted: &dyn Fn() -> bool
     let bytes = HEAD.max(Layout::new(1, python.columns.len(), python.answers.len()).bytes());
     let until = Instant::now() + time;
     match Peer::connect(&name, &hello, bytes, until, is_wanted) {
-        Ok(peer) => Ok(Connection { peer, host: own }),
+        Ok(peer) => Ok(Connection { peer, host: own, is_idle: true }),
         Err(ended) => Err(python.without(ended)),
     }
 }
 
 impl Connection {
-    /// How the process has ended that is gone, where that is known.
-    pub fn ending(mut self) -> Ending {
-        let Some(host) = &mut self.host else { return Ending::Abandoned };
+    /// How the process has ended that is gone, where it is the host itself; else that would have told.
+    pub fn ending(mut self) -> Option<Ending> {
+        let host = self.host.as_mut()?;
         host.resident.end_input();
         let until = Some(Instant::now() + FOR_ENDING);
         let over = loop {
@@ -134,11 +141,31 @@ impl Connection {
                 Ok(Heard::Nothing) | Err(_) => break None,
             }
         };
-        over.map_or(Ending::Abandoned, |outcome| outcome.ending)
+        Some(over.map_or(Ending::Abandoned, |outcome| outcome.ending))
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // Where each imports the module itself, its process may have files to write still.
+        if let (true, Some(host)) = (self.is_idle, self.host.take()) {
+            self.peer.close();
+            host.end();
+        }
     }
 }
 
 impl Host {
+    /// Has it end by itself, and waits for that, but not for ever.
+    fn end(mut self) {
+        self.resident.end_input();
+        let until = Some(Instant::now() + TO_END);
+        while let Ok(Heard::Some(_)) =
+            self.resident.exchange(&[], &mut Vec::new(), &mut |lines| pass_on(b"", lines), until, &|| true)
+        {
+        }
+    }
+
     /// Starts one that is called `name`. `None` where there is one of this name: ranks that think that each is alone on its
     /// node may be on one.
     fn start(
@@ -154,7 +181,7 @@ impl Host {
         // The program comes on standard input, so that lists of processes stay readable.
         let reads = format!(
             "import sys; sys.version_info >= (3, 8) or sys.exit('parpy wants Python 3.8 or newer, and this is ' + \
-             sys.version.split()[0]); exec(compile(sys.stdin.buffer.read({}), '<parpy>', 'exec'))",
+             sys.version.split()[0]); sys.path[:1] == [''] and sys.path.pop(0); exec(compile(sys.stdin.buffer.read({}), '<parpy>', 'exec'))",
             PROGRAM.len()
         );
         let argv = [interpreter.as_os_str().as_encoded_bytes(), b"-c", reads.as_bytes()];

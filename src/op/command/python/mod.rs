@@ -248,7 +248,7 @@ impl PythonFunction {
         // Rows that are to be asked for, the next of them last.
         let mut todo = vec![all];
         while let Some(next) = todo.pop() {
-            let is_timed = self.python.times || !self.is_fast || is_careful;
+            let is_timed = self.python.times || !self.is_fast || is_careful || self.python.python.vectorized;
             let most = if self.is_fast || self.python.times { ROWS } else { FIRST_ROWS };
             let most = if self.python.python.vectorized { next.len() } else { most.min(next.len()) };
             if most < next.len() {
@@ -265,6 +265,14 @@ impl PythonFunction {
                 }
                 End::Over(row, ending, said) => {
                     self.connection = None;
+                    if self.python.python.vectorized && asked.len() > 1 && row.is_some() {
+                        // It had all of them: the one that kills is looked for, and the others have answers.
+                        self.starts = 0;
+                        let middle = asked.len() / 2;
+                        todo.push(asked.slice(middle..asked.len()));
+                        todo.push(asked.slice(0..middle));
+                        continue;
+                    }
                     if let Some(row) = row {
                         self.starts = 0;
                         let fault = faults::of(ending, self.python.limits.timeout, 0);
@@ -323,6 +331,11 @@ impl PythonFunction {
         }
     }
 
+    /// Is there nothing that its process has been asked and has not answered?
+    fn set_idle(&mut self, is_idle: bool) {
+        self.connection.iter_mut().for_each(|connection| connection.is_idle = is_idle);
+    }
+
     /// Asks for `asked`, once. Returns how many of them have been answered, and how it has ended.
     fn ask(
         &mut self,
@@ -340,6 +353,7 @@ impl PythonFunction {
         let ask = [layout.count as u64, u64::from(is_timed), layout.texts as u64, peer.bytes() as u64];
         // Where it has gone, it may have said why.
         let _ = peer.send(bytemuck::cast_slice(&ask));
+        self.set_idle(false);
         let (mut done, mut texts) = (0, layout.bytes());
         let (mut message, mut heard) = (vec![0; MOST_MESSAGE], Vec::new());
         let mut said: BTreeMap<usize, Vec<u8>> = BTreeMap::new();
@@ -366,11 +380,18 @@ impl PythonFunction {
                     }
                     Some(Message::Ended(ending)) => ending,
                     Some(Message::Refused(why)) => {
+                        let (why, trace) = why.split_once('\n').unwrap_or((&why, ""));
+                        pass_on(format!("{}: ", self.python.python.text()).as_bytes(), trace.as_bytes());
                         return Err(Error::Failed(format!("{}: {why}", self.python.python.text())));
                     }
                     _ => return Err(self.python.garbled()),
                 },
-                News::Gone => self.connection.take().map_or(Ending::Abandoned, Connection::ending),
+                News::Gone => match self.connection.take() {
+                    Some(connection) => {
+                        connection.ending().ok_or_else(|| self.python.without(Ended::Gone))?
+                    }
+                    None => Ending::Abandoned,
+                },
                 News::Nothing => match (timeout, at_hand) {
                     (Some(timeout), Some((_, began)))
                         if monotonic().saturating_sub(began) > timeout.as_nanos() as u64 =>
@@ -383,6 +404,7 @@ impl PythonFunction {
             let said = row.and_then(|row| said.remove(&row)).unwrap_or_default();
             return Ok((done, End::Over(row, ending, said)));
         }
+        self.set_idle(true);
         Ok((done, End::Answered))
     }
 
@@ -431,6 +453,9 @@ impl PythonFunction {
             let mut found = found.iter();
             for row in those.clone().map(|at| asked.get(at)) {
                 let mut fault = None;
+                // It may have been tried before.
+                self.missing.remove(row);
+                self.others.iter_mut().for_each(|other| other.lacking.remove(row));
                 for (column, Field { dtype, .. }) in self.python.answers.iter().enumerate() {
                     let Some(Some((kind, word, bytes))) = found.next() else { return Err(garbled()) };
                     let word = word_of(*dtype, kind, word, bytes, &mut self.made);
@@ -467,14 +492,13 @@ impl PythonFunction {
         Ok(())
     }
 
-    /// A row has no answer: the last line of `why` says so in a few words.
+    /// A row has no answer: the first line of `why` says so in a few words, and others are what was said.
     fn fails(&mut self, row: usize, why: &str, mut said: Vec<u8>, (exit, signal): (i32, i32)) {
-        let last = why.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it has no answer").to_owned();
-        if why.lines().nth(1).is_some() {
-            said.extend_from_slice(why.as_bytes());
-        }
+        let (first, rest) = why.split_once('\n').unwrap_or((why, ""));
+        let first = if first.trim().is_empty() { "it has no answer" } else { first };
+        said.extend_from_slice(rest.as_bytes());
         let tried = Tried { exit, signal, ..self.tried.get(row).copied().unwrap_or(self.nobody) };
-        self.faults.insert(row, Failure { why: last, said, tried });
+        self.faults.insert(row, Failure { why: first.to_owned(), said, tried });
     }
 }
 
