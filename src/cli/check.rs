@@ -544,7 +544,8 @@ impl Work {
             let answers = match (library, function) {
                 _ if let Some(python) = python => python.fields(),
                 (Some(library), _) => one(BoundLibrary::bind(library, &schema)?.dtype()),
-                (None, Some(function)) => one(Formula::bind(function, &schema)?.dtype()),
+                // Whatever the seed will be.
+                (None, Some(function)) => one(Formula::bind(function, &schema, 0)?.dtype()),
                 (None, None) => Vec::new(),
             };
             if let Some(Reductions { items, by, ddof }) = &reduce {
@@ -556,8 +557,9 @@ impl Work {
             }
         }
         let columns = columns(spec);
-        let formula = || function.map(|formula| Function::Formula(formula.to_owned()));
-        let function = own.or_else(formula);
+        let formula =
+            |text: &str| Function::Formula { text: text.to_owned(), is_random: Formula::is_random(text) };
+        let function = own.or_else(|| function.map(formula));
         Ok(Self::Map { numbers, function, dtype: spec.dtype, columns, reduce, who: spec.who })
     }
 

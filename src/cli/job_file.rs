@@ -228,8 +228,8 @@ impl Task {
             joblog: flags.joblog.clone().or(spec.joblog.map(|path| paths.resolve(&path)).transpose()?),
             failed: flags.failed.clone().or(spec.failed.map(|path| paths.resolve(&path)).transpose()?),
             seed: match (flags.seed, &spec.seed) {
-                // Of several tasks not each chooses at random.
-                (Some(seed), _) => Some(seed).filter(|_| work.is_random() || work.is_python()),
+                // Of several tasks not each is random.
+                (Some(seed), _) => Some(seed).filter(|_| work.is_random() || work.may_be_random()),
                 (None, Some(ValueArg(text))) => {
                     let text = text.to_string_lossy();
                     let wrong = |_| Error::Usage(format!("seed = '{text}': it is a whole number from 0"));

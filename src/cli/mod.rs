@@ -148,6 +148,8 @@ Examples:
   parpy map --range 0..1000 -p pool -j 2 --schedule dynamic,10
   parpy map *.png -j 4 --exec convert {} {.}.jpg                      a command for each; --exec comes last
   parpy map --sweep a='log(1e-3,1,7)' --sweep method=euler,rk4 --exec ./simulate {a} {method}
+  parpy map --range 0..1000000 -f 'uniform()^2 + uniform()^2 < 1' --seed 1 --reduce mean   each item draws its own
+  parpy map --range 0..100 --seed 1 --exec ./simulate --seed={seed}
   parpy map --sweep a='lin(0,1)' --sweep b='log(1e-3,1)' --points lhs:100 --seed 1 -f 'a*b' -o s.csv
   parpy map --from runs.csv -k --failed f.csv --timeout 1h --exec ./simulate --x={x} --seed={#}
   parpy map --range 0..1000 --worker 'python3 -u model.py'            a program that stays answers a line for each
@@ -499,8 +501,9 @@ pub struct Shared {
     /// of this input only .h5 and .json can tell. The parts stay
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub join: Option<i64>,
-    /// Where items are chosen at random (--sample, --points): a number from 0, which chooses the same ones again
-    /// [default: one that is drawn, and said with -v and in .h5 and .json files]
+    /// Where something is random (--sample, --points; uniform() and normal() in expressions; programs with {seed}, and rng of
+    /// --python): a number from 0, which makes the same of it again, whoever works on which item [default: one that is
+    /// drawn, and said with -v and in .h5 and .json files]
     #[arg(long, global = true, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Run N times, and report medians

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::job::Work;
-use crate::job::shard::ShardMode;
+use crate::job::shard::{self, ShardMode};
 use crate::job::spec::MapSpec;
 use crate::job::sweep::Sweep;
 use crate::op::expr;
@@ -34,20 +34,18 @@ pub(super) fn of_map(spec: &MapSpec) -> Result<Option<Sweep>> {
     Ok(Some(sweep))
 }
 
-/// The seed of what `work` chooses at random.
+/// The seed of what `work` chooses or draws at random.
 ///
 /// # Errors
-/// It chooses nothing; or its parts would each choose for themselves.
+/// It draws nothing; or its parts would each draw for themselves.
 pub(super) fn seed(seed: Option<u64>, work: &Work, portion: ShardMode) -> Result<Option<u64>> {
     match (work.is_random(), seed) {
-        (false, Some(_)) if !work.is_python() => {
-            Err(Error::Usage("--seed is for what is chosen at random: --sample N, --points lhs:N, and for --python".into()))
-        }
-        (true, None) if portion != ShardMode::Whole => Err(Error::Usage(
-            "--part, --join: all parts are of what is chosen at random once; give each of them the same seed, as in \
-             --seed 1"
+        (false, Some(_)) if !work.may_be_random() => Err(Error::Usage(
+            "--seed is for what is random: --sample N, --points lhs:N, uniform() and normal() in expressions, and programs \
+             (--exec, --worker, --python, --pipe)"
                 .into(),
         )),
+        (true, None) if portion != ShardMode::Whole => Err(shard::no_seed()),
         _ => Ok(seed),
     }
 }

@@ -16,6 +16,9 @@ const OPERATORS: &str = "  + - *              of whole numbers: exact in 64 bits
   ^ or **            power: 2^3^2 is 2^(3^2), and -x^2 is -(x^2)
   < <= > >= == !=    1 where it is so, else 0
   and or not         also && || !
+  uniform() normal() draw from a stream of the item's own, that of numpy's Generator(Philox(key=(SEED, ROW))): the first
+                     draw is its first number, the next its second, in the order of the text, chosen by if() or not;
+                     normal() makes one of two (Box and Muller, correctly rounded)
   pi e inf nan       numbers that have names, unless a column is called so
   `a column`         a column whose name is no word
 ";

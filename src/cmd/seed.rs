@@ -1,5 +1,5 @@
-//! What is drawn at random before the work begins: the key of each run, and where none was given the seed of what is chosen
-//! at random, which is told.
+//! What is drawn at random before the work begins: the key of each run, and where none was given the seed of what is random
+//! in it, which is told.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -11,7 +11,7 @@ use crate::mpi::communicator::Communicator;
 pub fn draw(tasks: &mut [Task], ranks: Option<&dyn Communicator>) {
     for task in tasks {
         // Parts that are not told one have none: each would draw another.
-        let draws = task.work.is_random() || task.work.is_python() && task.portion == ShardMode::Whole;
+        let draws = task.work.is_random() || task.work.wants_seed() && task.portion == ShardMode::Whole;
         if !draws && !task.work.is_python() {
             continue;
         }
@@ -25,7 +25,7 @@ pub fn draw(tasks: &mut [Task], ranks: Option<&dyn Communicator>) {
         }
         task.seed = Some(seed);
         if ranks.is_none_or(|ranks| ranks.is_root()) {
-            tracing::debug!("--seed {seed} chooses the same ones again");
+            tracing::debug!("--seed {seed} makes the same random numbers again");
         }
     }
 }

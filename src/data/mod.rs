@@ -11,6 +11,8 @@ pub mod fraction;
 pub mod lacking;
 pub mod own_row;
 pub mod partition;
+pub mod permutation;
+pub mod random;
 pub mod row_set;
 pub mod schema;
 pub mod texts;

@@ -146,11 +146,25 @@ impl Pipe {
         shown(&self.words)
     }
 
+    /// Do its words ask for the seed of a section?
+    pub fn asks_for_seed(&self) -> bool {
+        names_seed(&self.words)
+    }
+
     /// Bytes of a section of a file of so many bytes: of these alone, so that it is cut in the same places however it is
     /// run.
     pub fn section(&self, total: u64) -> u64 {
         self.block.unwrap_or_else(|| total.div_ceil(SECTIONS).clamp(SMALLEST_SECTION, LARGEST_SECTION))
     }
+}
+
+/// What stands for the seed of an item in the words of a command.
+pub const SEED: &str = "seed";
+
+/// Do such words ask for the seed of an item?
+fn names_seed(words: &[Word]) -> bool {
+    let placeholder = format!("{{{SEED}}}");
+    words.iter().any(|word| memchr::memmem::find(word.0.as_bytes(), placeholder.as_bytes()).is_some())
 }
 
 /// Words as a message shows them.
@@ -163,7 +177,12 @@ fn shown(words: &[Word]) -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Function {
     /// A function by its name, or an expression.
-    Formula(String),
+    Formula {
+        /// As it is typed.
+        text: String,
+        /// It draws numbers at random.
+        is_random: bool,
+    },
     /// A command is run.
     Command(Command),
     /// A program that stays is asked.
@@ -178,7 +197,7 @@ impl Function {
     /// In a few words: the formula, or the command.
     pub fn text(&self) -> String {
         match self {
-            Self::Formula(text) => text.clone(),
+            Self::Formula { text, .. } => text.clone(),
             Self::Command(command) => command.text(),
             Self::Program(program) => program.text(),
             Self::Library(library) => library.text(),
@@ -196,15 +215,20 @@ impl Function {
         match self {
             Self::Command(Command { answers, .. }) | Self::Program(Program { answers, .. }) => Some(*answers),
             Self::Python(python) => Some(python.answers.as_ref().and_then(AnswersSpec::last)),
-            Self::Formula(_) | Self::Library(_) => None,
+            Self::Formula { .. } | Self::Library(_) => None,
         }
+    }
+
+    /// Do its words ask for the seed of an item? A column may be called so, which only its input tells.
+    pub fn asks_for_seed(&self) -> bool {
+        matches!(self, Self::Command(command) if names_seed(&command.words))
     }
 
     /// The Python function, where it is one.
     pub fn python(&self) -> Option<&Python> {
         match self {
             Self::Python(python) => Some(python),
-            Self::Formula(_) | Self::Command(_) | Self::Program(_) | Self::Library(_) => None,
+            Self::Formula { .. } | Self::Command(_) | Self::Program(_) | Self::Library(_) => None,
         }
     }
 
@@ -212,7 +236,7 @@ impl Function {
     pub fn library(&self) -> Option<&Library> {
         match self {
             Self::Library(library) => Some(library),
-            Self::Formula(_) | Self::Command(_) | Self::Program(_) | Self::Python(_) => None,
+            Self::Formula { .. } | Self::Command(_) | Self::Program(_) | Self::Python(_) => None,
         }
     }
 }

@@ -82,7 +82,7 @@ pub struct Task {
     pub joblog: Option<PathBuf>,
     /// Where items go that have failed, as the user names it.
     pub failed: Option<PathBuf>,
-    /// What is chosen at random is chosen with; where that is wanted and not said, it is drawn before the run begins.
+    /// What is chosen and drawn at random follows from it; where that is wanted and not said, it is drawn before the run begins.
     pub seed: Option<u64>,
     /// A number that no other run has, the same on every rank; drawn before the run begins.
     pub key: u64,
@@ -176,9 +176,26 @@ impl Work {
         matches!(self, Self::Map { numbers, .. } if numbers.is_stdin())
     }
 
-    /// Are its items chosen at random?
+    /// Are its items chosen at random, or does what is done with them draw random numbers? Then there is a seed.
     pub fn is_random(&self) -> bool {
-        matches!(self, Self::Map { numbers: Numbers::Sweep(sweep), .. } if sweep.is_random())
+        let Self::Map { numbers, function, .. } = self else { return false };
+        matches!(numbers, Numbers::Sweep(sweep) if sweep.is_random())
+            || matches!(function, Some(Function::Formula { is_random: true, .. }))
+    }
+
+    /// May code of the user's draw random numbers with the seed that it is given? How is known where its input is open.
+    pub fn may_be_random(&self) -> bool {
+        self.runs_programs()
+    }
+
+    /// Does such code want a seed, so far as can be said without its input?
+    pub fn wants_seed(&self) -> bool {
+        match self {
+            Self::Map { function, .. } => {
+                self.is_python() || function.as_ref().is_some_and(Function::asks_for_seed)
+            }
+            Self::Read { .. } => self.pipe().is_some_and(Pipe::asks_for_seed),
+        }
     }
 
     /// What its input is counted in.
@@ -205,7 +222,7 @@ impl Work {
         }
     }
 
-    /// Is a Python function called? It may draw random numbers.
+    /// Is a Python function called?
     pub fn is_python(&self) -> bool {
         matches!(self, Self::Map { function: Some(Function::Python(_)), .. })
     }
@@ -401,7 +418,7 @@ impl Task {
                     ..MapSpec::default()
                 };
                 match function {
-                    Some(Function::Formula(text)) => spec.function = Some(text.clone()),
+                    Some(Function::Formula { text, .. }) => spec.function = Some(text.clone()),
                     Some(Function::Command(command)) => {
                         spec.exec.clone_from(&command.words);
                         (spec.shell, spec.raw) = (command.shell, command.raw);

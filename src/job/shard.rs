@@ -43,6 +43,15 @@ impl ShardMode {
     }
 }
 
+/// Why parts of what is random, which have been given no seed, are none of one whole.
+pub fn no_seed() -> Error {
+    Error::Usage(
+        "--part, --join: all parts are of what is chosen or drawn at random once; give each of them the same seed, as in \
+         --seed 1"
+            .into(),
+    )
+}
+
 /// Part `number`, from 1, of `of` parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -72,13 +72,15 @@ pub struct MapSpec {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<String>,
     /// What to do with each value: a function of `parpy functions`, or an expression such as 'x^2 + 3*sin(x)', in which
-    /// x is the value, and columns have their names, as in 'sqrt(a^2 + b^2)' [default: square]
+    /// x is the value, and columns have their names, as in 'sqrt(a^2 + b^2)'; uniform() and normal() are random numbers of the
+    /// item's own (--seed) [default: square]
     #[arg(short, long, value_name = "FUNCTION", allow_hyphen_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function: Option<String>,
     /// Run a command for each item: all words behind --exec are its own, so that it comes last. What it prints is the
     /// answer. {} stands for the item, {NAME} or {2} for a column, {#} for the item's number (from 1), {row} for the same
-    /// from 0, {slot} for the worker, and of names of files {.} has no extension, {/} no folder, {//} only that, {/.}
+    /// from 0, {slot} for the worker, {seed} for a random seed that follows from --seed and the item's number alone (a whole
+    /// number below 2^31, with --seed also in PARPY_SEED), and of names of files {.} has no extension, {/} no folder, {//} only that, {/.}
     /// neither; without any of them the item comes last. No shell is involved, unless --shell. An answer that is printed as
     /// text may have any length, with a file in TMPDIR beyond 4 MiB; as a field of a table 256 MiB, as it is read as one
     #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "function")]
@@ -93,7 +95,7 @@ pub struct MapSpec {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub raw: bool,
     /// A program that stays, one for each worker: it is given a line for each item, and answers a line for each, which it
-    /// has to flush. Its columns have tabs between them. Words as in a shell, but none is involved
+    /// has to flush. With --seed it is told that in PARPY_SEED. Its columns have tabs between them. Words as in a shell, but none is involved
     #[arg(long, value_name = "CMD", conflicts_with_all = ["function", "exec"])]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
@@ -190,7 +192,8 @@ pub struct ReadSpec {
     pub action: Option<String>,
     /// Run a command for each section of the file, which has the section's lines on its standard input: all words behind
     /// --pipe are its own, so that it comes last. What the commands print comes out in the order of the sections. {#} stands
-    /// for the number of the section (from 1), {row} for the same from 0, {slot} for the worker. No shell is involved,
+    /// for the number of the section (from 1), {row} for the same from 0, {slot} for the worker, {seed} for the
+    /// section's own random seed (--seed). No shell is involved,
     /// unless --shell. What they print may have any length: much of it is in a file in TMPDIR until a command has ended
     #[arg(long, value_name = "CMD ARGS", num_args = 1.., allow_hyphen_values = true, conflicts_with = "action")]
     #[serde(skip_serializing_if = "Vec::is_empty")]

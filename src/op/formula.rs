@@ -13,15 +13,17 @@ use crate::op::{RowFunction, RowsOf, functions};
 #[derive(Debug, Clone)]
 pub struct Formula {
     node: Node,
+    seed: u64,
 }
 
 impl Formula {
-    /// The formula that `text` is over columns of `schema`. Pure: the same on every rank.
+    /// The formula that `text` is over columns of `schema`; what it draws at random follows from `seed`. Pure: the same on
+    /// every rank.
     ///
     /// # Errors
     /// There is no such column or function, the expression does not parse, or mixes what does not go together; says
     /// where.
-    pub fn bind(text: &str, schema: &Schema) -> Result<Self> {
+    pub fn bind(text: &str, schema: &Schema, seed: u64) -> Result<Self> {
         let columns: Vec<Column> = schema
             .fields
             .iter()
@@ -50,7 +52,7 @@ impl Formula {
             None if expr::is_name(word) && !is_column(word) => return Err(unknown(word, schema)),
             None => expr::parse(text, &columns),
         };
-        node.map(|node| Self { node }).map_err(|fault| explain(text, &fault))
+        node.map(|node| Self { node, seed }).map_err(|fault| explain(text, &fault))
     }
 
     /// Checks what can be checked before it is known which columns there are.
@@ -65,6 +67,11 @@ impl Formula {
             Some(_) => Ok(()),
             None => expr::check(text).map_err(|fault| explain(text, &fault)),
         }
+    }
+
+    /// Does it draw numbers at random, whatever columns there may be?
+    pub fn is_random(text: &str) -> bool {
+        expr::is_random(text)
     }
 
     /// Type of its answers.
@@ -83,7 +90,7 @@ impl Formula {
 
     /// The same, ready to be worked out with `lanes`. One per worker.
     pub fn program(&self, lanes: Lanes) -> Program {
-        Program::new(self.node.clone(), lanes)
+        Program::new(self.node.clone(), lanes, self.seed)
     }
 }
 
@@ -102,7 +109,7 @@ impl RowFunction for Program {
         answers: &mut [u64],
         _is_wanted: &dyn Fn() -> bool,
     ) -> Result<RowSet> {
-        Ok(Self::answer(self, rows.columns, rows.memory, answers))
+        Ok(Self::answer(self, rows.columns, rows.memory, rows.first, answers))
     }
 
     fn made(&self) -> &[u8] {
@@ -110,7 +117,7 @@ impl RowFunction for Program {
     }
 
     fn fault(&self, rows: &RowsOf, row: usize) -> Option<String> {
-        Self::fault(self, rows.columns, rows.memory, row).map(|fault| fault.to_string())
+        Self::fault(self, rows.columns, rows.memory, rows.first, row).map(|fault| fault.to_string())
     }
 }
 
@@ -126,6 +133,9 @@ impl From<ColumnType> for Kind {
 
 /// `word` is neither a column nor a function.
 fn unknown(word: &str, schema: &Schema) -> Error {
+    if let Some((call, _)) = expr::OF_SEVERAL.iter().find(|(call, _)| call.split('(').next() == Some(word)) {
+        return Error::Usage(format!("-f {word}: it is called with brackets, as in -f '{call}'"));
+    }
     let columns = || schema.fields.iter().map(|field| &*field.name).filter(|name| !name.is_empty());
     let known = columns().chain(functions::all().map(|function| function.name));
     let hint = match nearest(word, known) {
@@ -153,7 +163,7 @@ mod tests {
     fn bound(text: &str, fields: &[(&str, ColumnType)]) -> std::result::Result<ColumnType, String> {
         let fields = fields.iter().map(|(name, dtype)| Field { name: (*name).to_owned(), dtype: *dtype });
         let schema = Schema { fields: fields.collect() };
-        Formula::bind(text, &schema).map(|formula| formula.dtype()).map_err(|e| e.to_string())
+        Formula::bind(text, &schema, 0).map(|formula| formula.dtype()).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::input::InputInfo;
 use crate::job::command::Function;
 use crate::job::output::Output;
-use crate::job::shard::ShardMode;
+use crate::job::shard::{self, ShardMode};
 use crate::job::{Reductions, Task, Work};
 use crate::op::accumulator::Accumulator;
 use crate::op::command::python::BoundPython;
@@ -66,11 +66,11 @@ impl Bound {
     /// `task`, whose input is as `info` says. Pure: the same on every rank.
     ///
     /// # Errors
-    /// As those of [`Formula::bind`]; or there are no such columns to be kept.
+    /// As those of [`BoundFunction::bind`]; or there are no such columns to be kept.
     pub fn of(task: &Task, info: InputInfo) -> Result<Self> {
         let Work::Map { function, columns, reduce, who, .. } = &task.work else {
             if let (Some(pipe), Some(section)) = (task.work.pipe(), task.fixed_section(info.total)) {
-                let pipe = Some(BoundPipe::bind(pipe, task, section));
+                let pipe = Some(BoundPipe::bind(pipe, task, section)?);
                 return Ok(Self { info, pipe, ..Self::default() });
             }
             let action = task.work.action().unwrap_or(lines::DEFAULT);
@@ -451,12 +451,15 @@ impl BoundFunction {
     /// `function`, as `task` has it, over columns of `schema`. Pure: the same on every rank.
     ///
     /// # Errors
-    /// As those of [`Formula::bind`] and [`BoundLibrary::bind`].
+    /// As those of [`Formula::bind`] and [`BoundLibrary::bind`]; or there is no seed, and one is wanted.
     pub fn bind(function: &Function, task: &Task, schema: &Schema) -> Result<Self> {
         match function {
-            Function::Formula(text) => Formula::bind(text, schema).map(Self::Formula),
-            Function::Command(command) => Ok(Self::Command(BoundCommand::bind(command, task.limits, schema))),
-            Function::Program(program) => Ok(Self::Program(BoundProgram::bind(program, task.limits, schema))),
+            Function::Formula { is_random: true, .. } if task.seed.is_none() => Err(shard::no_seed()),
+            Function::Formula { text, .. } => {
+                Formula::bind(text, schema, task.seed.unwrap_or_default()).map(Self::Formula)
+            }
+            Function::Command(command) => BoundCommand::bind(command, task, schema).map(Self::Command),
+            Function::Program(program) => Ok(Self::Program(BoundProgram::bind(program, task, schema))),
             Function::Library(library) => BoundLibrary::bind(library, schema).map(Self::Library),
             Function::Python(python) => Ok(Self::Python(BoundPython::bind(python, task, schema))),
         }

@@ -44,6 +44,7 @@ mod resident;
 mod rooms;
 mod rounded;
 mod scale;
+mod seeds;
 mod show;
 mod signals;
 mod streams;

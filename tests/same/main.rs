@@ -174,6 +174,13 @@ fn jobs(dir: &Dir) -> Vec<Run> {
         let text = format!("[[task]]\n{keeps_going}[task.map]\nrange = '0..40'\n{rest}\n");
         jobs.push(parpy("run").arg(dir.write(&format!("exec-{name}.toml"), text)));
     }
+    for rest in ["", "--part 2/3", "--reduce mean,std,argmax,hist:9:-5:5"] {
+        let formula = "if(x % 2 == 0, normal(uniform(), 2), uniform(-1, uniform())) + normal()";
+        jobs.push(parpy("map --range -30..3000 --seed 7").args(rest).arg("-f").arg(formula));
+    }
+    let text =
+        "[[task]]\nseed = 7\nmap = { range = '0..40', exec = ['sh', '-c', 'echo {seed} $PARPY_SEED'] }\n";
+    jobs.push(parpy("run").arg(dir.write("exec-seed.toml", text)));
     let program = |rest: &str| parpy("map --range 0..40").args(rest).arg("--worker");
     jobs.push(program("").arg("sed -u s/^/no./"));
     jobs.push(program("--part 2/3 --answers i64 --reduce sum,count").arg("sed -u s/$/0/"));
@@ -419,6 +426,7 @@ fn pipes(dir: &Dir) -> Vec<Run> {
         let job = [
             read("pipe = ['cat']"),
             read("pipe = ['sh', '-c', 'echo {#} {row} $PARPY_ITEM; wc -lc'], block = '900'"),
+            read("pipe = ['sh', '-c', 'echo {seed} $PARPY_SEED'], block = '900'") + "seed = 7\n",
             read("pipe = ['sort | head -n 3'], shell = true, header = true, block = '1K'"),
             read("pipe = ['sh', '-c', 'cat; exit 3'], block = '2K'") + "keep_going = true\n",
             read("pipe = ['sh', '-c', 'cat; test {#} != 4'], block = '800'"),

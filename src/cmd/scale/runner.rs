@@ -276,7 +276,7 @@ fn start_up(task: &Task, items: u64) -> Task {
     let range = Range::parse(&format!("0..{items}"), Some(Dtype::I64)).expect("a range of whole numbers");
     let work = Work::Map {
         numbers: Numbers::Range(range),
-        function: Some(Function::Formula("square".to_owned())),
+        function: Some(Function::Formula { text: "square".to_owned(), is_random: false }),
         dtype: None,
         columns: None,
         reduce: None,

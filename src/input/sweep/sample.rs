@@ -1,59 +1,13 @@
 //! What is chosen at random: some of n rows without repetition, in their order; and points of a Latin hypercube.
 //!
-//! A permutation of all rows follows from the seed: a Feistel network over as many bits as their numbers have, walked
-//! again where it leads beyond the last (Black and Rogaway, CT-RSA 2002). The first ones of it are the rows that are
-//! chosen; and a point has of each parameter the part that a permutation of the parameter's own leads to (McKay, Beckman
-//! and Conover, Technometrics 1979).
+//! A permutation of all rows follows from the seed ([`Permutation`]). The first ones of it are the rows that are chosen; and
+//! a point has of each parameter the part that a permutation of the parameter's own leads to (McKay, Beckman and Conover,
+//! Technometrics 1979).
 
 use std::sync::{Arc, Mutex};
 
+use crate::data::permutation::{Permutation, mixed};
 use crate::job::sweep::POSITIONS;
-
-/// Rounds of the network: four make a permutation that nothing tells from a random one, the others are for small ones.
-const ROUNDS: usize = 10;
-
-/// The fraction of the golden ratio, as SplitMix64 has it.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// A permutation of 0..n.
-struct Permutation {
-    n: u64,
-    /// Bits of half a number.
-    half: u32,
-    keys: [u64; ROUNDS],
-}
-
-/// SplitMix64's finalizer (Steele, Lea and Flood, OOPSLA 2014).
-fn mixed(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
-}
-
-impl Permutation {
-    /// Of 0..`n`, where n is not 0.
-    fn new(n: u64, seed: u64) -> Self {
-        let bits = (u64::BITS - (n - 1).leading_zeros()).max(2);
-        let seed = mixed(seed.wrapping_add(GOLDEN));
-        let key = |round: usize| mixed(seed.wrapping_add((round as u64).wrapping_mul(GOLDEN)));
-        Self { n, half: bits.div_ceil(2), keys: std::array::from_fn(key) }
-    }
-
-    /// Where number `at` goes.
-    fn get(&self, mut at: u64) -> u64 {
-        let mask = (1u64 << self.half) - 1;
-        loop {
-            let (mut left, mut right) = (at >> self.half, at & mask);
-            for key in self.keys {
-                (left, right) = (right, left ^ (mixed(right ^ key) & mask));
-            }
-            at = left << self.half | right;
-            if at < self.n {
-                return at;
-            }
-        }
-    }
-}
 
 /// `count` of the numbers 0..`n`, each at most once, as `seed` says: the least first.
 fn choose(n: u64, count: u64, seed: u64) -> Vec<u64> {
@@ -110,7 +64,7 @@ impl LatinHypercube {
             false => (part * POSITIONS).div_ceil(self.count),
         };
         let (first, end) = (start(part), start(part + 1));
-        let within = mixed(permutation.keys[0] ^ mixed(!point));
+        let within = mixed(permutation.key() ^ mixed(!point));
         first + ((u128::from(within) * u128::from(end - first)) >> 64) as u64
     }
 }

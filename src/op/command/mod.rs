@@ -23,6 +23,7 @@ use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::{Texts, last_of};
 use crate::exec::Input;
+use crate::job::Task;
 use crate::job::command::{Command, Limits};
 use crate::op::record::{Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
@@ -50,16 +51,20 @@ pub struct BoundCommand {
 }
 
 impl BoundCommand {
-    /// `command` over columns of `schema`.
-    pub fn bind(command: &Command, limits: Limits, schema: &Schema) -> Self {
+    /// `command`, as `task` has it, over columns of `schema`.
+    ///
+    /// # Errors
+    /// The run has no seed, and a word wants one.
+    pub fn bind(command: &Command, task: &Task, schema: &Schema) -> Result<Self> {
         let words = command.words.iter().map(|word| word.0.as_encoded_bytes());
-        Self {
-            template: Arc::new(Template::new(words, command.shell, schema)),
+        let template = Template::new(words, command.shell, schema).seeded(task.seed)?;
+        Ok(Self {
+            template: Arc::new(template),
             columns: schema.dtypes().collect(),
             raw: command.raw,
             answers: command.answers.map_or(ColumnType::Bytes, ColumnType::from),
-            limits,
-        }
+            limits: task.limits,
+        })
     }
 
     /// Type of its answers.
@@ -216,7 +221,8 @@ impl CommandFunction {
         }
         let Self { command, place, tries, printed, made, .. } = self;
         let argv = command.template.fill(&Item { values: &values, row: number, slot: place.slot });
-        let request = tries.request(argv, place.env(number), Input::Nothing);
+        let request =
+            tries.request(argv, place.env(number, command.template.seed_of(number)), Input::Nothing);
         let before = before_line(&values, number);
         tries.run((&request, None), &before, printed, is_wanted, |printed| command.read(printed, made))
     }

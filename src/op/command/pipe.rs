@@ -44,17 +44,20 @@ pub struct BoundPipe {
 
 impl BoundPipe {
     /// `pipe`, the command of `task`, for sections of `section` bytes.
-    pub fn bind(pipe: &Pipe, task: &Task, section: u64) -> Self {
+    ///
+    /// # Errors
+    /// The run has no seed, and a word wants one.
+    pub fn bind(pipe: &Pipe, task: &Task, section: u64) -> Result<Self> {
         let words = pipe.words.iter().map(|word| word.0.as_encoded_bytes());
-        let template = Arc::new(Template::of_sections(words, pipe.shell));
-        Self {
-            template,
+        let template = Template::of_sections(words, pipe.shell).seeded(task.seed)?;
+        Ok(Self {
+            template: Arc::new(template),
             header: pipe.header,
             keep_going: task.keep_going,
             recorded: Recorded::of(task, false),
             limits: task.limits,
             section,
-        }
+        })
     }
 
     /// Bytes of a section, before its ends move to starts of lines.
@@ -146,7 +149,8 @@ impl PipeSections {
         // The first section has it already.
         let header = if section.start == 0 { 0..0 } else { header.clone() };
         let parts = [header, section.clone()].into_iter().filter(|part| !part.is_empty()).collect();
-        let request = tries.request(argv, place.env(number), Input::Parts(parts));
+        let request =
+            tries.request(argv, place.env(number, pipe.template.seed_of(number)), Input::Parts(parts));
         let before = format!("section {}: ", number + 1);
         let run = (&request, Some((reader.file(), reader.path())));
         let done = tries.run(run, before.as_bytes(), made, is_wanted, |_| Ok(()))?;

@@ -12,7 +12,7 @@ use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::tries::{Place, keep_last, pass_on, wait};
+use super::tries::{Place, keep_last, pass_on, seed_env, wait};
 use super::{CommandLines, before_line, faults, number, values, values_of};
 use crate::base::error::{Error, Result, plain};
 use crate::base::fmt::{counted, shown};
@@ -20,6 +20,7 @@ use crate::data::row_set::RowSet;
 use crate::data::schema::{ColumnType, Schema};
 use crate::data::texts::last_of;
 use crate::exec::{Ended, Ending, Heard, Input, Outcome, Request, Resident};
+use crate::job::Task;
 use crate::job::command::{Form, Limits, Program};
 use crate::op::record::{NO_EXIT, Record, Tried};
 use crate::op::{RowFunction, RowsOf, Worker};
@@ -61,18 +62,21 @@ pub struct BoundProgram {
     /// Type of the answers.
     answers: ColumnType,
     limits: Limits,
+    /// That of the run, where it has one.
+    seed: Option<u64>,
 }
 
 impl BoundProgram {
-    /// `program` over columns of `schema`.
-    pub fn bind(program: &Program, limits: Limits, schema: &Schema) -> Self {
+    /// `program`, as `task` has it, over columns of `schema`.
+    pub fn bind(program: &Program, task: &Task, schema: &Schema) -> Self {
         Self {
             argv: program.words.iter().map(|word| word.0.as_encoded_bytes().to_vec()).collect(),
             text: program.text(),
             form: program.form,
             columns: schema.fields.iter().map(|field| (field.name.clone(), field.dtype)).collect(),
             answers: program.answers.map_or(ColumnType::Bytes, ColumnType::from),
-            limits,
+            limits: task.limits,
+            seed: task.seed,
         }
     }
 
@@ -273,7 +277,7 @@ impl ProgramFunction {
     fn start(&mut self) -> Result<()> {
         let request = Request {
             argv: self.program.argv.clone(),
-            env: self.place.of_all(),
+            env: self.place.of_all().into_iter().chain(self.program.seed.map(seed_env)).collect(),
             memory: self.program.limits.memory,
             most_output: u64::MAX,
             input: Input::Nothing,

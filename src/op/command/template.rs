@@ -3,7 +3,11 @@
 
 use std::borrow::Cow;
 
+use crate::base::error::Result;
+use crate::data::random::ItemSeeds;
 use crate::data::schema::Schema;
+use crate::job::command::SEED;
+use crate::job::shard;
 
 /// A part of a word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,8 @@ enum Part {
     Row,
     /// The number of the worker, `{slot}`.
     Slot,
+    /// The item's seed, `{seed}`.
+    Seed,
 }
 
 /// What is left of a value that is the name of a file.
@@ -80,6 +86,8 @@ pub struct Template {
     /// All words are one line for a shell.
     shell: bool,
     columns: usize,
+    /// Those of items, where the run has one.
+    seeds: Option<ItemSeeds>,
 }
 
 impl Template {
@@ -90,12 +98,12 @@ impl Template {
         if words.iter().all(is_plain) {
             words.push(vec![Part::Value(None, Trim::Nothing)]);
         }
-        Self { words, shell, columns: schema.len() }
+        Self { words, shell, columns: schema.len(), seeds: None }
     }
 
     /// Of `words` for sections of a file: what stands for a value is left as it is, and nothing is added.
     pub fn of_sections<'w>(words: impl Iterator<Item = &'w [u8]>, shell: bool) -> Self {
-        Self { words: words.map(|word| parse(word, None)).collect(), shell, columns: 0 }
+        Self { words: words.map(|word| parse(word, None)).collect(), shell, columns: 0, seeds: None }
     }
 
     /// The columns whose values it needs.
@@ -109,6 +117,23 @@ impl Template {
         columns.sort_unstable();
         columns.dedup();
         columns
+    }
+
+    /// The same in a run with that seed.
+    ///
+    /// # Errors
+    /// It has none, and a word wants one.
+    pub fn seeded(self, seed: Option<u64>) -> Result<Self> {
+        if seed.is_none() && self.words.iter().flatten().any(|part| *part == Part::Seed) {
+            // Else it would have been drawn.
+            return Err(shard::no_seed());
+        }
+        Ok(Self { seeds: seed.map(ItemSeeds::new), ..self })
+    }
+
+    /// The seed of item number `row`, counted from 0, where the run has one.
+    pub fn seed_of(&self, row: u64) -> Option<u64> {
+        self.seeds.as_ref().map(|seeds| seeds.get(row))
     }
 
     /// The program and its arguments for an item. None of its values has a NUL in it.
@@ -156,6 +181,10 @@ impl Template {
                 Part::Number => word.extend_from_slice((u128::from(item.row) + 1).to_string().as_bytes()),
                 Part::Row => word.extend_from_slice(item.row.to_string().as_bytes()),
                 Part::Slot => word.extend_from_slice(item.slot.to_string().as_bytes()),
+                Part::Seed => {
+                    let seed = self.seed_of(item.row).map(|seed| seed.to_string());
+                    word.extend_from_slice(seed.unwrap_or_default().as_bytes());
+                }
             }
         }
         word
@@ -214,7 +243,7 @@ fn parse(word: &[u8], schema: Option<&Schema>) -> Vec<Part> {
 fn placeholder(name: &str, schema: Option<&Schema>) -> Option<Part> {
     let schema = match schema {
         Some(schema) => schema,
-        None if ["#", "row", "slot"].contains(&name) => &Schema::default(),
+        None if ["#", "row", "slot", SEED].contains(&name) => &Schema::default(),
         None => return None,
     };
     let column = |name: &str| {
@@ -229,6 +258,7 @@ fn placeholder(name: &str, schema: Option<&Schema>) -> Option<Part> {
         "#" => return Some(Part::Number),
         "row" => return Some(Part::Row),
         "slot" => return Some(Part::Slot),
+        SEED => return Some(Part::Seed),
         _ => {}
     }
     let (of, trim) = TRIMS.iter().find_map(|(end, trim)| Some((name.strip_suffix(end)?, *trim)))?;
@@ -250,6 +280,7 @@ mod tests {
 
     fn filled(words: &[&str], names: &[&str], values: &[&str], shell: bool) -> Vec<String> {
         let template = Template::new(words.iter().map(|word| word.as_bytes()), shell, &schema(names));
+        let template = template.seeded(Some(7)).unwrap();
         let values: Vec<Cow<[u8]>> = values.iter().map(|value| value.as_bytes().into()).collect();
         let filled = template.fill(&Item { values: &values, row: 6, slot: 3 });
         filled.into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
@@ -261,6 +292,7 @@ mod tests {
             ("{}", "a b", "a b"),
             ("x{}y{}", "1", "x1y1"),
             ("{#}/{row}/{slot}", "1", "7/6/3"),
+            ("-s{seed}.", "1", "-s257232823."),
             ("{.}", "d.x/a.tar.gz", "d.x/a.tar"),
             ("{.}", "d.x/a", "d.x/a"),
             ("{.}", "d/.bashrc", "d/.bashrc"),
@@ -284,6 +316,7 @@ mod tests {
 
     #[test]
     fn columns_have_names_and_numbers() {
+        assert_eq!(filled(&["{seed}{row}"], &["seed"], &["5"], false), ["56"]);
         let columns = (&["a", "row", "x.y"][..], &["1", "2", "3/4.5"][..]);
         let filled = |words: &[&str]| filled(words, columns.0, columns.1, false);
         assert_eq!(filled(&["p", "{a}", "{row}", "{x.y}", "{3/}"]), ["p", "1", "2", "3/4.5", "4.5"]);
@@ -295,10 +328,15 @@ mod tests {
 
     #[test]
     fn sections_have_a_number_and_no_value() {
-        let words = ["awk", "{print} {} {/} {1}", "{#}-{row}-{slot}"];
+        let words = ["awk", "{print} {} {/} {1}", "{#}-{row}-{slot}-{seed}"];
         let template = Template::of_sections(words.iter().map(|word| word.as_bytes()), false);
+        assert!(template.clone().seeded(None).is_err());
+        let template = template.seeded(Some(7)).unwrap();
         let filled = template.fill(&Item { values: &[], row: 6, slot: 3 });
-        assert_eq!(filled, ["awk", "{print} {} {/} {1}", "7-6-3"].map(|word| word.as_bytes().to_vec()));
+        assert_eq!(
+            filled,
+            ["awk", "{print} {} {/} {1}", "7-6-3-257232823"].map(|word| word.as_bytes().to_vec())
+        );
     }
 
     #[test]

@@ -60,11 +60,16 @@ impl Place {
         self.env.clone()
     }
 
-    /// Variables of the command for an item, whose number is counted from 0.
-    pub(super) fn env(&self, item: u64) -> Vec<Vec<u8>> {
+    /// Variables of the command for an item, whose number is counted from 0, and which has that seed.
+    pub(super) fn env(&self, item: u64, seed: Option<u64>) -> Vec<Vec<u8>> {
         let own = format!("PARPY_ITEM={item}").into_bytes();
-        self.env.iter().cloned().chain([own]).collect()
+        self.env.iter().cloned().chain([own]).chain(seed.map(seed_env)).collect()
     }
+}
+
+/// The variable that says a seed: of the command for an item that of the item, of a program for all items that of the run.
+pub(super) fn seed_env(seed: u64) -> Vec<u8> {
+    format!("PARPY_SEED={seed}").into_bytes()
 }
 
 /// Runs commands.

@@ -3,7 +3,9 @@
 //! They are parsed (`parse`) into a tree whose types are known, evaluated a row at a time as the reference and to say
 //! what is wrong with one (`scalar`), and block by block in vector lanes (`vector`), one operation over a window in
 //! the first-level cache after the other. Whole numbers are exact or a fault; floats follow IEEE 754, and functions of
-//! them are correctly rounded ([`crate::op::functions`]).
+//! them are correctly rounded ([`crate::op::functions`]). What is drawn at random are numbers of the row's own
+//! [`Stream`], each by its place in the text: so a part that is not chosen, or one that other lanes work out before
+//! another, changes no other.
 
 mod parse;
 mod scalar;
@@ -11,9 +13,10 @@ mod vector;
 
 use std::fmt;
 
+use crate::data::random::Stream;
 use crate::op::functions::Function;
 
-pub use parse::{OF_SEVERAL, SOLE, call, check, is_column_name, is_name, of_several, parse};
+pub use parse::{OF_SEVERAL, SOLE, call, check, is_column_name, is_name, is_random, of_several, parse};
 pub use vector::{Program, WINDOW};
 
 /// Type of a part of an expression. Truth values are whole numbers, 0 and 1.
@@ -60,6 +63,28 @@ enum Op {
     Binary(Binary, Box<Node>, Box<Node>),
     /// The second where the first is true, else the third.
     If(Box<[Node; 3]>),
+    /// A number at random.
+    Draw(Draw),
+    /// From the first to the second as far as the third says, which is from 0 to 1.
+    Between(Box<[Node; 3]>),
+}
+
+/// A number at random: those from a place on in the stream of the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draw {
+    /// One of the stream, from 0 to below 1.
+    Uniform(u64),
+    /// Standard normal, made of two of the stream.
+    Normal(u64),
+}
+
+impl Draw {
+    fn of(self, stream: Stream) -> f64 {
+        match self {
+            Self::Uniform(at) => stream.uniform(at),
+            Self::Normal(at) => stream.normal(at),
+        }
+    }
 }
 
 /// Operations on two numbers of one type.
@@ -96,10 +121,10 @@ impl Node {
     pub fn columns(&self) -> Vec<usize> {
         let mut found = match &self.op {
             Op::Column(number) => vec![*number],
-            Op::Constant(_) => Vec::new(),
+            Op::Constant(_) | Op::Draw(_) => Vec::new(),
             Op::ToFloat(of) | Op::Negate(of) | Op::Not(of) | Op::Function(_, of) => of.columns(),
             Op::Binary(_, a, b) => [a.columns(), b.columns()].concat(),
-            Op::If(parts) => parts.iter().flat_map(Node::columns).collect(),
+            Op::If(parts) | Op::Between(parts) => parts.iter().flat_map(Node::columns).collect(),
         };
         found.sort_unstable();
         found.dedup();
@@ -109,11 +134,11 @@ impl Node {
     /// Is there a function in it that takes its time?
     pub fn is_slow(&self) -> bool {
         match &self.op {
-            Op::Column(_) | Op::Constant(_) => false,
+            Op::Column(_) | Op::Constant(_) | Op::Draw(_) => false,
             Op::ToFloat(of) | Op::Negate(of) | Op::Not(of) => of.is_slow(),
             Op::Function(function, of) => function.is_slow || of.is_slow(),
             Op::Binary(_, a, b) => a.is_slow() || b.is_slow(),
-            Op::If(parts) => parts.iter().any(Node::is_slow),
+            Op::If(parts) | Op::Between(parts) => parts.iter().any(Node::is_slow),
         }
     }
 }

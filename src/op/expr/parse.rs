@@ -1,5 +1,6 @@
 //! From text to a tree whose types are known.
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 use pest::Parser;
@@ -7,8 +8,9 @@ use pest::error::InputLocation;
 use pest::iterators::Pair;
 use pest::pratt_parser::{Assoc, Op as Operator, PrattParser};
 
-use super::{Binary, Column, Fault, Kind, Node, Op};
+use super::{Binary, Column, Draw, Fault, Kind, Node, Op};
 use crate::base::error::{did_you_mean, nearest};
+use crate::data::random::Stream;
 use crate::data::texts::TextMaker;
 use crate::op::functions::{self, Function, OfText, Whole};
 
@@ -52,7 +54,7 @@ static OPERATORS: LazyLock<PrattParser<Rule>> = LazyLock::new(|| {
 /// Where it does not parse, names something that is not there, or mixes what does not go together.
 pub fn parse(text: &str, columns: &[Column]) -> Result<Node, Fault> {
     let sum = syntax(text)?;
-    let builder = Builder { columns };
+    let builder = Builder { columns, drawn: Cell::new(0) };
     sum.map_or_else(|| Err(Fault::new((0, text.len()), "it is empty")), |sum| builder.sum(sum, 0))
 }
 
@@ -84,6 +86,14 @@ pub fn is_column_name(word: &str) -> bool {
 /// Where it does not parse.
 pub fn check(text: &str) -> Result<(), Fault> {
     syntax(text).map(|_| ())
+}
+
+/// Does an expression draw numbers at random, whatever columns there may be? False where it does not parse.
+pub fn is_random(text: &str) -> bool {
+    let draws =
+        |call: Pair<Rule>| call.into_inner().next().is_some_and(|name| RANDOM.contains(&name.as_str()));
+    let mut calls = syntax(text).ok().flatten().into_iter().flat_map(|sum| sum.into_inner().flatten());
+    calls.any(|pair| pair.as_rule() == Rule::call && draws(pair))
 }
 
 /// An expression as the grammar cuts it up.
@@ -147,7 +157,7 @@ fn constant(name: &str) -> Option<f64> {
 }
 
 /// Functions that expressions have beside those of one number: how they are called, and what they are.
-pub const OF_SEVERAL: [(&str, &str); 7] = [
+pub const OF_SEVERAL: [(&str, &str); 11] = [
     ("min(x, y, …)", "the least of them; NaN where one is"),
     ("max(x, y, …)", "the greatest of them; NaN where one is"),
     ("pow(x, y)", "x^y"),
@@ -155,7 +165,14 @@ pub const OF_SEVERAL: [(&str, &str); 7] = [
     ("atan2(y, x)", "the angle of the point (x, y)"),
     ("if(c, x, y)", "x where c is true (not 0), else y"),
     ("float(x)", "x as a float"),
+    ("uniform()", "a number at random from 0 to below 1 (--seed)"),
+    ("uniform(a, b)", "the same from a to b"),
+    ("normal()", "a number at random of the normal distribution, with mean 0 and standard deviation 1"),
+    ("normal(m, s)", "the same with mean m and standard deviation s"),
 ];
+
+/// Those of them that draw numbers at random.
+const RANDOM: [&str; 2] = ["uniform", "normal"];
 
 /// The names of [`OF_SEVERAL`].
 pub fn of_several() -> impl Iterator<Item = &'static str> {
@@ -164,6 +181,8 @@ pub fn of_several() -> impl Iterator<Item = &'static str> {
 
 struct Builder<'a> {
     columns: &'a [Column],
+    /// Numbers of the stream that are drawn by what has been parsed.
+    drawn: Cell<u64>,
 }
 
 fn place(pair: &Pair<Rule>) -> (usize, usize) {
@@ -307,6 +326,8 @@ impl Builder<'_> {
                     ));
                 }
             },
+            "uniform" => self.uniform(given, at)?,
+            "normal" => self.normal(given, at)?,
             "float" => match <[Node; 1]>::try_from(given) {
                 Ok([of]) => of.number()?.float(),
                 Err(_) => return Err(Fault::new(at, "float is of 1 number")),
@@ -328,6 +349,39 @@ impl Builder<'_> {
             }
         };
         node.limited()
+    }
+
+    /// The place in the stream of a call that draws so many numbers: behind those of calls that end before it.
+    fn draw(&self, count: u64) -> u64 {
+        self.drawn.replace(self.drawn.get() + count)
+    }
+
+    fn uniform(&self, given: Vec<Node>, place: (usize, usize)) -> Result<Node, Fault> {
+        let share = Node::new(Op::Draw(Draw::Uniform(self.draw(1))), Kind::Float, place);
+        Ok(match none_or_two("uniform", given, place)? {
+            Some([from, to]) => Node::new(Op::Between(Box::new([from, to, share])), Kind::Float, place),
+            None => share,
+        })
+    }
+
+    fn normal(&self, given: Vec<Node>, place: (usize, usize)) -> Result<Node, Fault> {
+        let standard = Node::new(Op::Draw(Draw::Normal(self.draw(2))), Kind::Float, place);
+        let Some([mean, deviation]) = none_or_two("normal", given, place)? else { return Ok(standard) };
+        let distance = of_two(Binary::Multiply, deviation, standard, place)?;
+        of_two(Binary::Add, mean, distance, place)
+    }
+}
+
+/// The two numbers that such a function is given as floats, or none.
+fn none_or_two(name: &str, given: Vec<Node>, place: (usize, usize)) -> Result<Option<[Node; 2]>, Fault> {
+    match <[Node; 2]>::try_from(given) {
+        Ok([a, b]) => Ok(Some([a.number()?.float(), b.number()?.float()])),
+        Err(given) if given.is_empty() => Ok(None),
+        Err(given) => {
+            let why = format!("{name} is of 2 numbers, or of none: {name}()");
+            let found = if given.len() == 1 { "1 is".to_owned() } else { format!("{} are", given.len()) };
+            Err(Fault::new(place, format!("{why}, and {found} given")))
+        }
     }
 }
 
@@ -444,11 +498,11 @@ fn fold(node: Node) -> Result<Node, Fault> {
         Op::Negate(of) | Op::Not(of) | Op::ToFloat(of) => is_constant(of),
         Op::Binary(_, a, b) => is_constant(a) && is_constant(b),
         Op::If(parts) => parts.iter().all(is_constant),
-        Op::Constant(_) | Op::Column(_) => false,
+        Op::Constant(_) | Op::Column(_) | Op::Draw(_) | Op::Between(_) => false,
     };
     match can_fold {
         true => Ok(Node::new(
-            Op::Constant(node.answer(&|_| 0, &mut TextMaker::default())?),
+            Op::Constant(node.answer(&|_| 0, Stream::default(), &mut TextMaker::default())?),
             node.kind,
             node.place,
         )),
@@ -500,10 +554,10 @@ impl Node {
 
     fn new(op: Op, kind: Kind, place: (usize, usize)) -> Self {
         let below = match &op {
-            Op::Constant(_) | Op::Column(_) => 0,
+            Op::Constant(_) | Op::Column(_) | Op::Draw(_) => 0,
             Op::ToFloat(of) | Op::Negate(of) | Op::Not(of) | Op::Function(_, of) => of.depth,
             Op::Binary(_, a, b) => a.depth.max(b.depth),
-            Op::If(parts) => parts.iter().map(|part| part.depth).max().unwrap_or(0),
+            Op::If(parts) | Op::Between(parts) => parts.iter().map(|part| part.depth).max().unwrap_or(0),
         };
         Self { op, kind, place, depth: below + 1 }
     }

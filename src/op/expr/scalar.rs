@@ -1,6 +1,7 @@
 //! One row at a time: the reference that vector lanes must equal, and who says what is wrong with a row.
 
 use super::{Binary, Fault, Kind, Node, Op};
+use crate::data::random::Stream;
 use crate::data::texts::TextMaker;
 use crate::op::functions::{OfText, Whole};
 
@@ -11,19 +12,25 @@ pub(super) const NO_ROOM: &str = "there is no room for what is made of its texts
 const TOO_LARGE: &str = "does not fit in a 64-bit whole number; for floats: --dtype f64, or float(…)";
 
 impl Node {
-    /// The bits of the value for a row, whose columns `of_column` gives, their texts being those of `texts`.
+    /// The bits of the value for a row, whose columns `of_column` gives, their texts being those of `texts`, and whose random
+    /// numbers are those of `stream`.
     ///
     /// # Errors
     /// It has none: a whole number that does not fit, a division by zero.
-    pub fn answer(&self, of_column: &dyn Fn(usize) -> u64, texts: &mut TextMaker) -> Result<u64, Fault> {
+    pub fn answer(
+        &self,
+        of_column: &dyn Fn(usize) -> u64,
+        stream: Stream,
+        texts: &mut TextMaker,
+    ) -> Result<u64, Fault> {
         let fault = |why: String| Fault::new(self.place, why);
         Ok(match &self.op {
             Op::Constant(bits) => *bits,
             Op::Column(number) => of_column(*number),
-            Op::ToFloat(of) => (of.answer(of_column, texts)? as i64 as f64).to_bits(),
-            Op::Not(of) => u64::from(of.answer(of_column, texts)? == 0),
+            Op::ToFloat(of) => (of.answer(of_column, stream, texts)? as i64 as f64).to_bits(),
+            Op::Not(of) => u64::from(of.answer(of_column, stream, texts)? == 0),
             Op::Negate(of) => {
-                let bits = of.answer(of_column, texts)?;
+                let bits = of.answer(of_column, stream, texts)?;
                 match self.kind {
                     Kind::Float | Kind::Text => (-f64::from_bits(bits)).to_bits(),
                     Kind::Whole => {
@@ -33,7 +40,7 @@ impl Node {
                 }
             }
             Op::Function(function, of) => {
-                let bits = of.answer(of_column, texts)?;
+                let bits = of.answer(of_column, stream, texts)?;
                 if let (Some(of_text), Kind::Text) = (function.text, of.kind) {
                     return of_text.answer(bits, texts).ok_or_else(|| fault(NO_ROOM.to_owned()));
                 }
@@ -48,11 +55,17 @@ impl Node {
             }
             Op::If(parts) => {
                 let [condition, yes, no] = &**parts;
-                let chosen = if condition.answer(of_column, texts)? != 0 { yes } else { no };
-                chosen.answer(of_column, texts)?
+                let chosen = if condition.answer(of_column, stream, texts)? != 0 { yes } else { no };
+                chosen.answer(of_column, stream, texts)?
+            }
+            Op::Draw(draw) => draw.of(stream).to_bits(),
+            Op::Between(parts) => {
+                let mut float = |part: &Self| part.answer(of_column, stream, texts).map(f64::from_bits);
+                let [from, to, share] = &**parts;
+                between(float(from)?, float(to)?, float(share)?).to_bits()
             }
             Op::Binary(op, a, b) => {
-                let (x, y) = (a.answer(of_column, texts)?, b.answer(of_column, texts)?);
+                let (x, y) = (a.answer(of_column, stream, texts)?, b.answer(of_column, stream, texts)?);
                 match a.kind {
                     Kind::Whole => op.of_whole(x as i64, y as i64).map_err(fault)?,
                     Kind::Float | Kind::Text => op.of_floats(f64::from_bits(x), f64::from_bits(y)),
@@ -141,6 +154,12 @@ impl Binary {
             Self::Or => u64::from(x != 0.0 || y != 0.0),
         }
     }
+}
+
+/// From `from` to `to` as far as `share` of 1 says; as numpy has it.
+#[inline(always)]
+pub(super) fn between(from: f64, to: f64, share: f64) -> f64 {
+    from + (to - from) * share
 }
 
 /// The smaller of two; a NaN where one is, as numpy has it.

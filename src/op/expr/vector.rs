@@ -4,9 +4,10 @@
 //! A fault of a row (an overflow, a division by zero) is a bit beside the values, which [`Op::If`] passes on only from
 //! the part that it chooses. What the fault is, [`super::scalar`] says.
 
-use super::scalar::{greatest, least, quotient};
-use super::{Binary, Fault, Kind, Node, Op};
+use super::scalar::{between, greatest, least, quotient};
+use super::{Binary, Draw, Fault, Kind, Node, Op};
 use crate::base::lanes::{Lanes, kernel};
+use crate::data::random::Stream;
 use crate::data::row_set::RowSet;
 use crate::data::texts::TextMaker;
 use crate::op::functions::{Function, Whole};
@@ -34,6 +35,8 @@ enum Step {
     Function(&'static Function, Kind, Source),
     Binary(Binary, Kind, Source, Source),
     If(Source, Source, Source),
+    Draw(Draw),
+    Between(Source, Source, Source),
 }
 
 /// Which rows of a window have no answer, a bit for each.
@@ -84,6 +87,8 @@ impl Register {
 pub struct Program {
     node: Node,
     lanes: Lanes,
+    /// Random numbers follow from it.
+    seed: u64,
     /// `None` while it is written to.
     registers: Vec<Option<Register>>,
     /// Each with the register that its answer goes to; that of the last are the answers.
@@ -133,6 +138,11 @@ impl Compiler {
                 let [condition, yes, no] = &**parts;
                 Step::If(self.compile(condition), self.compile(yes), self.compile(no))
             }
+            Op::Draw(draw) => Step::Draw(*draw),
+            Op::Between(parts) => {
+                let [from, to, share] = &**parts;
+                Step::Between(self.compile(from), self.compile(to), self.compile(share))
+            }
         };
         let register = self.register();
         self.steps.push((step, register));
@@ -141,14 +151,14 @@ impl Compiler {
 }
 
 impl Program {
-    /// Works `node` out with `lanes`.
-    pub fn new(node: Node, lanes: Lanes) -> Self {
+    /// Works `node` out with `lanes`; random numbers follow from `seed`.
+    pub fn new(node: Node, lanes: Lanes, seed: u64) -> Self {
         let mut compiler = Compiler::default();
         let result = compiler.compile(&node);
         let Compiler { registers, steps, has_texts } = compiler;
         let is_slow = node.is_slow();
         let has_texts = has_texts || node.kind == Kind::Text;
-        Self { node, lanes, registers, steps, result, is_slow, has_texts, made: Vec::new() }
+        Self { node, lanes, seed, registers, steps, result, is_slow, has_texts, made: Vec::new() }
     }
 
     /// Type of the answers.
@@ -167,13 +177,13 @@ impl Program {
     }
 
     /// Answers the rows of `columns`, bits of as many values each, into `answers`, which is as long and no longer than
-    /// [`WINDOW`]; words of texts lead to `memory`. Returns which rows have no answer; what stands in their places means
-    /// nothing.
-    pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], answers: &mut [u64]) -> RowSet {
+    /// [`WINDOW`]; words of texts lead to `memory`, and the first row is number `first` of all of the input. Returns which
+    /// rows have no answer; what stands in their places means nothing.
+    pub fn answer(&mut self, columns: &[&[u64]], memory: &[u8], first: u64, answers: &mut [u64]) -> RowSet {
         let mut texts = TextMaker::new(memory, std::mem::take(&mut self.made));
         let faults = match self.lanes == Lanes::Scalar || self.is_slow || self.has_texts {
-            true => self.one_by_one(columns, &mut texts, answers),
-            false => self.by_steps(columns, answers),
+            true => self.one_by_one(columns, &mut texts, first, answers),
+            false => self.by_steps(columns, first, answers),
         };
         self.made = texts.made;
         faults
@@ -185,8 +195,8 @@ impl Program {
     }
 
     /// As [`Program::answer`], one operation after the other.
-    fn by_steps(&mut self, columns: &[&[u64]], answers: &mut [u64]) -> RowSet {
-        let count = answers.len();
+    fn by_steps(&mut self, columns: &[&[u64]], first: u64, answers: &mut [u64]) -> RowSet {
+        let (count, stream) = (answers.len(), self.stream(first));
         let Some(((last, register), before)) = self.steps.split_last() else {
             answers.copy_from_slice(look(self.result, columns, &self.registers, count).0);
             return RowSet::default();
@@ -194,25 +204,32 @@ impl Program {
         for (step, register) in before {
             // It is none of the step's own sources.
             let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-            step.run(self.lanes, columns, &self.registers, &mut out.values[..count], &mut out.faults);
+            step.run(self.lanes, columns, &self.registers, stream, &mut out.values[..count], &mut out.faults);
             self.registers[*register] = Some(out);
         }
         let mut out = self.registers[*register].take().unwrap_or_else(Register::new);
-        last.run(self.lanes, columns, &self.registers, answers, &mut out.faults);
+        last.run(self.lanes, columns, &self.registers, stream, answers, &mut out.faults);
         let faults = out.faults.get().map_or_else(RowSet::default, |faults| RowSet::of_bits(faults));
         self.registers[*register] = Some(out);
         faults
     }
 
     /// As [`Program::answer`], row by row.
-    fn one_by_one(&self, columns: &[&[u64]], texts: &mut TextMaker, answers: &mut [u64]) -> RowSet {
+    fn one_by_one(
+        &self,
+        columns: &[&[u64]],
+        texts: &mut TextMaker,
+        first: u64,
+        answers: &mut [u64],
+    ) -> RowSet {
+        let stream = self.stream(first);
         let mut faults = RowSet::default();
         if !self.is_slow && self.function_alone(columns, answers) {
             return faults;
         }
         for (row, answer) in answers.iter_mut().enumerate() {
             texts.begin_row();
-            match self.node.answer(&|column| columns[column][row], texts) {
+            match self.node.answer(&|column| columns[column][row], stream.of_next(row as u64), texts) {
                 Ok(word) if self.node.kind == Kind::Text => *answer = texts.end_row(word),
                 Ok(bits) => {
                     *answer = bits;
@@ -243,10 +260,17 @@ impl Program {
         }
     }
 
-    /// Why a row of `columns`, whose texts lie in `memory`, has no answer; `None` where it has one.
-    pub fn fault(&self, columns: &[&[u64]], memory: &[u8], row: usize) -> Option<Fault> {
+    /// The random numbers of row number `row` of all of the input.
+    fn stream(&self, row: u64) -> Stream {
+        Stream { seed: self.seed, row }
+    }
+
+    /// Why row number `row` of `columns`, whose texts lie in `memory`, and the first of which is number `first` of all of
+    /// the input, has no answer; `None` where it has one.
+    pub fn fault(&self, columns: &[&[u64]], memory: &[u8], first: u64, row: usize) -> Option<Fault> {
         let mut texts = TextMaker::new(memory, Vec::new());
-        self.node.answer(&|column| columns[column][row], &mut texts).err()
+        let stream = self.stream(first).of_next(row as u64);
+        self.node.answer(&|column| columns[column][row], stream, &mut texts).err()
     }
 }
 
@@ -289,6 +313,7 @@ impl Step {
         lanes: Lanes,
         columns: &[&[u64]],
         registers: &[Option<Register>],
+        stream: Stream,
         answers: &mut [u64],
         faults: &mut FaultBits,
     ) {
@@ -361,6 +386,20 @@ impl Step {
                         chosen[i / 64] |= (if *c != 0 { has(of_x, i) } else { has(of_y, i) }) << (i % 64);
                     }
                     pass_on(Some(&chosen));
+                }
+            }
+            Self::Draw(draw) => {
+                for (i, answer) in answers.iter_mut().enumerate() {
+                    *answer = draw.of(stream.of_next(i as u64)).to_bits();
+                }
+            }
+            Self::Between(from, to, share) => {
+                let ((x, of_x), (y, of_y), (s, of_s)) = (get(*from), get(*to), get(*share));
+                [of_x, of_y, of_s].into_iter().for_each(&mut pass_on);
+                let floats = |i: usize| [x[i], y[i], s[i]].map(f64::from_bits);
+                for (i, answer) in answers.iter_mut().enumerate() {
+                    let [x, y, share] = floats(i);
+                    *answer = between(x, y, share).to_bits();
                 }
             }
         }
@@ -496,7 +535,7 @@ fn multiply(x: &[i64], y: &[i64], out: &mut [i64]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Column, parse};
+    use super::super::{Column, is_random, parse};
     use super::*;
     use proptest::prelude::*;
 
@@ -514,7 +553,7 @@ mod tests {
     /// All answers, or why there is none, of rows that stand in four columns.
     fn all(text: &str, rows: &[[u64; 4]], lanes: Lanes) -> (Kind, Vec<Result<u64, Fault>>) {
         let mut program =
-            Program::new(parse(text, &columns()).unwrap_or_else(|f| panic!("{text}: {f}")), lanes);
+            Program::new(parse(text, &columns()).unwrap_or_else(|f| panic!("{text}: {f}")), lanes, 11);
         let by_column: Vec<Vec<u64>> = (0..4).map(|c| rows.iter().map(|row| row[c]).collect()).collect();
         let mut answers = Vec::new();
         while answers.len() < rows.len() {
@@ -522,10 +561,10 @@ mod tests {
             let count = (rows.len() - from).min(program.rows_at_once());
             let windows: Vec<&[u64]> = by_column.iter().map(|column| &column[from..from + count]).collect();
             let mut out = vec![0; count];
-            let faults = program.answer(&windows, &[], &mut out);
+            let faults = program.answer(&windows, &[], from as u64, &mut out);
             answers.extend(out.into_iter().enumerate().map(|(row, bits)| {
                 let is_fault = faults.has(row);
-                let fault = program.fault(&windows, &[], row);
+                let fault = program.fault(&windows, &[], from as u64, row);
                 assert_eq!(is_fault, fault.is_some(), "{text} of row {row}");
                 fault.map_or(Ok(bits), Err)
             }));
@@ -608,6 +647,11 @@ mod tests {
             ("sine(x)", "  sine(x)\n  ^^^^ there is no function sine; did you mean sin?"),
             ("sin", "  sin\n  ^^^ sin is a function: sin(…)"),
             ("sin(x, y)", "  sin(x, y)\n  ^^^^^^^^^ sin is of 1 number"),
+            (
+                "x + uniform(1)",
+                "  x + uniform(1)\n      ^^^^^^^^^^ uniform is of 2 numbers, or of none: uniform(), and 1 is given",
+            ),
+            ("normal(name, 1)", "  normal(name, 1)\n         ^^^^ this is text, and no number"),
             ("max(1)", "  max(1)\n  ^^^^^^ max is of 2 numbers or more, and 1 is given"),
             ("if(1, 2)", "  if(1, 2)\n  ^^^^^^^^ if is of a condition and two numbers, and 2 are given"),
             (
@@ -636,6 +680,45 @@ mod tests {
     }
 
     #[test]
+    fn random_numbers_are_those_of_the_stream_in_the_order_of_the_text() {
+        let rows = [[1, 2, 1f64.to_bits(), 3f64.to_bits()]; 5];
+        let floats = |text: &str| -> Vec<f64> {
+            let answers = all(text, &rows, Lanes::best()).1;
+            answers.into_iter().map(|bits| f64::from_bits(bits.unwrap())).collect()
+        };
+        let expected =
+            |of: fn(Stream) -> f64| -> Vec<f64> { (0..5).map(|row| of(Stream { seed: 11, row })).collect() };
+        for (text, of) in [
+            ("uniform()", (|s| s.uniform(0)) as fn(Stream) -> f64),
+            ("uniform() - uniform()", |s| s.uniform(0) - s.uniform(1)),
+            ("min(uniform(), 2) > 3 or uniform() < 0", |_| 0.0),
+            // That which stands within the brackets of another comes first, and one that is not chosen has its number.
+            ("uniform(uniform(), uniform())", |s| {
+                s.uniform(0) + (s.uniform(1) - s.uniform(0)) * s.uniform(2)
+            }),
+            ("if(x > y, uniform(), uniform())", |s| s.uniform(1)),
+            ("uniform(2, 4)", |s| 2.0 + 2.0 * s.uniform(0)),
+            ("normal() + uniform()", |s| s.normal(0) + s.uniform(2)),
+            ("normal(x, y)", |s| 1.0 + 3.0 * s.normal(0)),
+            ("uniform() + normal(normal(), 2) > uniform()", |s| {
+                f64::from_bits(u64::from(s.uniform(0) + (s.normal(1) + 2.0 * s.normal(3)) > s.uniform(5)))
+            }),
+        ] {
+            assert_eq!(floats(text), expected(of), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_draws_is_known_before_there_are_columns() {
+        for text in ["uniform()", "a*(1 + normal (0, 1))", "if(a, 1, -max(2, 3 - uniform()))"] {
+            assert!(is_random(text), "{text}");
+        }
+        for text in ["uniform", "uniform + `normal()`", "sin(uniform)", "uniform(", "uniforms()"] {
+            assert!(!is_random(text), "{text}");
+        }
+    }
+
+    #[test]
     fn a_sole_column_is_x() {
         let sole = [Column { name: "price".to_owned(), kind: Kind::Float }];
         assert!(parse("x + price", &sole).is_ok());
@@ -650,6 +733,8 @@ mod tests {
             Just("y".to_owned()),
             (0i64..100).prop_map(|n| n.to_string()),
             (0f64..10.0).prop_map(|n| format!("{n:?}")),
+            Just("uniform()".to_owned()),
+            Just("normal()".to_owned()),
         ];
         leaf.prop_recursive(4, 30, 3, |of| {
             let of = of.boxed();
@@ -661,6 +746,7 @@ mod tests {
                 1 => of.clone().prop_map(|a| format!("not ({a})")),
                 2 => (prop::sample::select(vec!["abs", "sqrt", "floor", "square", "sin"]), of.clone()).prop_map(|(f, a)| format!("{f}({a})")),
                 1 => (of.clone(), of.clone()).prop_map(|(a, b)| format!("min({a}, {b})")),
+                1 => (prop::sample::select(vec!["uniform", "normal"]), of.clone(), of.clone()).prop_map(|(f, a, b)| format!("{f}({a}, {b})")),
                 2 => (of.clone(), of.clone(), of).prop_map(|(c, a, b)| format!("if({c}, {a}, {b})")),
             ]
         })

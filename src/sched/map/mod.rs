@@ -574,7 +574,7 @@ mod tests {
 
     fn numbers(dtype: Dtype, encoding: Encoding, lanes: Lanes, keep_going: bool) -> MapRows {
         let info = InputInfo { schema: Schema::single("", dtype), ..InputInfo::default() };
-        let formula = Formula::bind("square", &info.schema).unwrap();
+        let formula = Formula::bind("square", &info.schema, 0).unwrap();
         let program = formula.program(lanes);
         let kept: Vec<usize> = if matches!(encoding, Encoding::Rows(_)) { vec![0] } else { Vec::new() };
         let table = Bound {

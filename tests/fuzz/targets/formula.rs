@@ -11,17 +11,17 @@ use parpy::op::expr::{Column, Kind, Node, Program, WINDOW, parse};
 
 /// Answers by their bits, of texts a hash, `None` where there is none. Words of texts lead to `memory`.
 fn answers(node: &Node, columns: &[&[u64]; 3], memory: &[u8], lanes: Lanes) -> Vec<Option<u64>> {
-    let mut program = Program::new(node.clone(), lanes);
+    let mut program = Program::new(node.clone(), lanes, 1);
     let rows = columns[0].len();
     let mut found = Vec::new();
     while found.len() < rows {
         let window = found.len()..rows.min(found.len() + program.rows_at_once());
-        let columns = columns.map(|column| &column[window.clone()]);
+        let (first, columns) = (window.start as u64, columns.map(|column| &column[window.clone()]));
         let mut out = vec![0; window.len()];
-        let faults = program.answer(&columns, memory, &mut out);
+        let faults = program.answer(&columns, memory, first, &mut out);
         for (row, bits) in out.into_iter().enumerate() {
             let is_fault = faults.has(row);
-            assert_eq!(is_fault, program.fault(&columns, memory, row).is_some(), "row {row}");
+            assert_eq!(is_fault, program.fault(&columns, memory, first, row).is_some(), "row {row}");
             let is_nan = program.kind() == Kind::Float && f64::from_bits(bits).is_nan();
             let bits = match program.kind() {
                 Kind::Text => {

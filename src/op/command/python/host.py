@@ -535,6 +535,7 @@ class Server:
             seed = self.config["seed"]
 
             def draws(number, *values):
+                # Of a tuple with a number from 2^63 on numpy makes floats.
                 rng = Generator(Philox(key=array((seed, number), dtype=uint64)))
                 if names is None:
                     return function(*values, rng=rng)
