@@ -76,7 +76,7 @@ set_up "${mpis[@]}"
 # Whether others can open what parpy writes. Without it these tests are passed over.
 if has python || ensure python; then
     has h5dump || install h5dump || true
-    if python=$(python_with numpy h5py pandas nbclient ipykernel); then export PARPY_TEST_PYTHON=$python; fi
+    if python=$(python_with numpy h5py pandas nbclient ipykernel cloudpickle); then export PARPY_TEST_PYTHON=$python; fi
 fi
 
 if [ -z "${PARPY_TEST_FULL:-}" ]; then

@@ -11,7 +11,8 @@
             ...
         with parpy.Executor() as executor:                        # as concurrent.futures has it
             executor.submit(square, 3).result()
-        parpy.map(square, range(10), launcher="mpirun -n 4")      # over ranks
+        parpy.map(square, range(10), launcher="mpirun -n 4")      # over ranks; not with the mpirun of MPICH, which gives
+                                                                  # up when its input comes faster than it is read
 
 This file is all that Python needs (3.8 or newer); it starts the program parpy, which is the one that `program=` says, or
 $PARPY, or stands beside this file, or is found on the PATH.
