@@ -459,7 +459,10 @@ def _cloud_dumps(value, keep):
         import cloudpickle
     except ImportError:
         return None
-    return cloudpickle.dumps(value, 5, buffer_callback=keep)
+    try:
+        return cloudpickle.dumps(value, 5, buffer_callback=keep)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise TypeError("this cannot be sent to the workers: %s" % error) from error
 
 
 class _Dumps:
