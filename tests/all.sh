@@ -48,7 +48,7 @@ tests() {
 
 # tests_of_files WHAT TARGET FEATURE…: those of files in formats alone, which is what hangs on the features.
 tests_of_files() {
-    tests "$1" "$2" "${@:3}" --test parpy -- hdf5 python
+    tests "$1" "$2" "${@:3}" --test parpy -- hdf5 python::
     tests "$1: the same files" "$2" "${@:3}" --test same -- files:
 }
 

@@ -20,7 +20,6 @@ mod farm;
 mod files;
 mod formats;
 mod formulas;
-mod functions_in_python;
 #[cfg(feature = "hdf5")]
 mod hdf5;
 mod holes;
@@ -34,6 +33,7 @@ mod names;
 mod own;
 mod part;
 mod pipe;
+mod py_functions;
 mod python;
 mod python_module;
 mod read;
