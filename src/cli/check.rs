@@ -16,7 +16,7 @@ use crate::cli::{Cli, Command, RunArgs, ScaleArgs, ScaleWhat, Shared, sweep};
 use crate::data::dtype::Dtype;
 use crate::data::format::Format;
 use crate::data::fraction::Fraction;
-use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
+use crate::data::schema::{ANSWERS, ColumnType, Schema};
 use crate::input::hdf5_library;
 use crate::job::command::{Function, Gpus};
 use crate::job::compress::Compress;
@@ -540,7 +540,7 @@ impl Work {
             _ => Some(Schema::single("", numbers.dtype().or(spec.dtype).unwrap_or(Dtype::I64))),
         };
         if let Some(schema) = schema {
-            let one = |dtype| vec![Field { name: ANSWERS.to_owned(), dtype }];
+            let one = |dtype: ColumnType| Schema::single(ANSWERS, dtype).fields;
             let answers = match (library, function) {
                 _ if let Some(python) = python => python.fields(),
                 (Some(library), _) => one(BoundLibrary::bind(library, &schema)?.dtype()),

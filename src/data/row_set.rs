@@ -38,9 +38,7 @@ impl RowSet {
         }
         self.words[row / 64] |= 1 << (row % 64);
     }
-}
 
-impl RowSet {
     /// Takes a row out.
     pub fn remove(&mut self, row: usize) {
         if let Some(word) = self.words.get_mut(row / 64) {

@@ -134,12 +134,7 @@ impl Peer {
         let mut is_reset = false;
         loop {
             match recv(&self.socket, &mut *message, RecvFlags::DONTWAIT) {
-                Ok((0, _)) => {
-                    self.take_lines(said);
-                    self.take_rest(said);
-                    return Ok(News::Gone);
-                }
-                Ok((count, _)) => {
+                Ok((count @ 1.., _)) => {
                     // What it has printed before, which is no more than its pipe holds.
                     self.take_lines(said);
                     return Ok(News::Message(count));
@@ -150,7 +145,7 @@ impl Peer {
                     is_reset = true;
                     continue;
                 }
-                Err(_) => {
+                Ok(_) | Err(_) => {
                     self.take_lines(said);
                     self.take_rest(said);
                     return Ok(News::Gone);
@@ -194,7 +189,7 @@ impl Peer {
     }
 
     /// Hands on what has no end of its line, with one.
-    pub fn take_rest(&mut self, said: &mut dyn FnMut(&[u8])) {
+    fn take_rest(&mut self, said: &mut dyn FnMut(&[u8])) {
         if !self.line.is_empty() {
             self.line.push(b'\n');
             said(&self.line);

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use clap::ValueEnum;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::data::schema::{ANSWERS, ColumnType, Field};
+use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::job::command::AnswerType;
 
 /// Type of answers, or names and types of the columns of answers that have several.
@@ -23,7 +23,7 @@ impl AnswersSpec {
     /// The columns that answers are.
     pub fn fields(&self) -> Vec<Field> {
         match self {
-            Self::One(answers) => vec![Field { name: ANSWERS.to_owned(), dtype: (*answers).into() }],
+            Self::One(answers) => Schema::single(ANSWERS, *answers).fields,
             Self::Several(columns) => columns
                 .iter()
                 .map(|(name, answers)| Field { name: name.clone(), dtype: ColumnType::from(*answers) })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::error::{Error, Result};
 use crate::base::names;
-use crate::data::schema::{ANSWERS, ColumnType, Field};
+use crate::data::schema::{ANSWERS, ColumnType, Field, Schema};
 use crate::job::absolute;
 use crate::job::answers::AnswersSpec;
 
@@ -82,7 +82,7 @@ impl Python {
     pub fn fields(&self) -> Vec<Field> {
         match &self.answers {
             Some(answers) => answers.fields(),
-            None => vec![Field { name: ANSWERS.to_owned(), dtype: ColumnType::Bytes }],
+            None => Schema::single(ANSWERS, ColumnType::Bytes).fields,
         }
     }
 

@@ -480,7 +480,7 @@ impl BoundFunction {
     pub fn answers(&self) -> Vec<Field> {
         match self {
             Self::Python(python) => python.fields(),
-            _ => vec![Field { name: ANSWERS.to_owned(), dtype: self.dtype() }],
+            _ => Schema::single(ANSWERS, self.dtype()).fields,
         }
     }
 
